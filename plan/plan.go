@@ -1,0 +1,146 @@
+// Package plan makes and judges the plan of a migration: which domains move,
+// in which waves, by which steps, and what must hold before the next wave.
+//
+// The way through it: zones and addresses become an [Inventory] ([Survey]); the
+// inventory and the settings become a [Plan] ([Make]); the plan is written to a
+// file and read back ([Plan.Write], [Read]); findings are judged ([Judge]).
+// It is pure: no I/O and no clock, so that the same inputs give the same plan.
+package plan
+
+import (
+	"time"
+
+	"mxcutover/rrset"
+)
+
+// A Plan is a whole ordered migration. It does not change once it is begun.
+type Plan struct {
+	ID        string    // SHA-256 of all the rest, in hexadecimal
+	Migration string    // its name, from the configuration
+	Config    string    // hash of the settings it was made from
+	Made      time.Time // when, UTC, whole seconds
+	Waves     []Wave
+	Isolate   []Step
+	Left      []Left
+}
+
+// A Wave is a set of domains moved together, and what lets the next one start.
+type Wave struct {
+	Name     string    `json:"name"`
+	Gate     Gate      `json:"gate"`
+	Cutovers []Cutover `json:"-"`
+}
+
+// A Gate says what must hold before a wave starts (Approve) and while it runs.
+type Gate struct {
+	Approve  Approval `json:"approve"`
+	Soak     Duration `json:"soak"`     // how long each domain is watched before it is live
+	Failures int      `json:"failures"` // how many domains may fail before later waves stop
+	Shared   int      `json:"shared"`   // how many domains failing alike mean a fault of the gateway
+}
+
+// An Approval says who lets a wave start.
+type Approval string
+
+// The ways to approve. The first wave is approved by beginning the run.
+const (
+	Manual Approval = "manual" // a person, by a decision
+	Auto   Approval = "auto"   // the engine, once the wave before is live
+)
+
+// A Cutover is one domain's ordered steps.
+type Cutover struct {
+	Domain   string   `json:"domain"` // canonical
+	Wave     string   `json:"wave"`
+	Zone     string   `json:"zone"`
+	Provider string   `json:"provider"`
+	PointsTo PointsTo `json:"points_to"` // before the cutover
+	Messages uint64   `json:"messages"`  // of traffic, over the time that was counted
+	Steps    []Step   `json:"steps"`
+}
+
+// A Step is one reversible unit: data only. What it does and undoes is an
+// Action of package rollout, one for each Kind.
+type Step struct {
+	ID     string        `json:"id"` // unique within its cutover, or within Plan.Isolate
+	Kind   Kind          `json:"kind"`
+	Change *rrset.Change `json:"change,omitempty"`
+	Ports  []uint16      `json:"ports,omitempty"`
+}
+
+// A Kind names what a step does.
+type Kind string
+
+// The steps of a cutover, in their order, then those of isolation.
+const (
+	Preflight Kind = "preflight" // all checks before, and a probe at every planned MX host
+	LowerTTL  Kind = "lower-ttl" // the same members with a low TTL
+	AwaitTTL  Kind = "await-ttl" // until no cache holds the high TTL
+	Publish   Kind = "publish"   // Before becomes After
+	Propagate Kind = "propagate" // every authoritative server, then the resolvers
+	Probe     Kind = "probe"     // a message by the public way, until it arrives
+	Soak      Kind = "soak"      // probes again and again, until the deadline
+	Settle    Kind = "settle"    // the original TTL again, after isolation
+
+	Observe Kind = "observe" // the evidence that isolation is earned
+	Arm     Kind = "arm"     // refuse new connections, for a time only
+	Prove   Kind = "prove"   // closed from outside, open from the gateway
+	Confirm Kind = "confirm" // keep it
+)
+
+// Writes tells whether a step of this kind changes DNS or the firewall.
+func (k Kind) Writes() bool {
+	switch k {
+	case LowerTTL, Publish, Settle, Arm, Confirm:
+		return true
+	}
+	return false
+}
+
+// A Left is a name of the inventory that the plan does not move, and why.
+type Left struct {
+	Domain   string   `json:"domain"`
+	Zone     string   `json:"zone"`
+	Provider string   `json:"provider"`
+	PointsTo PointsTo `json:"points_to"`
+	Question bool     `json:"question,omitempty"` // a person must decide
+	Reason   string   `json:"reason"`
+}
+
+// Step is the cutover's first step of a kind.
+func (c Cutover) Step(k Kind) (Step, bool) {
+	for _, s := range c.Steps {
+		if s.Kind == k {
+			return s, true
+		}
+	}
+	return Step{}, false
+}
+
+// Before is the domain's MX RRset as the plan found it, with its TTL; it is
+// absent for an implicit MX.
+func (c Cutover) Before() rrset.Set {
+	for _, k := range []Kind{LowerTTL, Publish} {
+		if s, ok := c.Step(k); ok && s.Change != nil {
+			return s.Change.Before
+		}
+	}
+	return rrset.Set{Name: c.Domain, Type: "MX"}
+}
+
+// After is the MX RRset that publishing writes, at the low TTL.
+func (c Cutover) After() rrset.Set {
+	if s, ok := c.Step(Publish); ok && s.Change != nil {
+		return s.Change.After
+	}
+	return rrset.Set{Name: c.Domain, Type: "MX"}
+}
+
+// Cutovers walks all cutovers in the order of their waves.
+func (p Plan) Cutovers() []Cutover {
+	var out []Cutover
+	for _, w := range p.Waves {
+		out = append(out, w.Cutovers...)
+	}
+	return out
+}

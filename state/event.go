@@ -1,0 +1,100 @@
+// Package state holds the facts of a migration: events, decisions, the journal
+// that keeps them, and the Status that they fold into.
+//
+// The engine appends an [Event] before and after every outside effect; a
+// [Journal] makes it durable over a small [Store]; viewers and the engine itself
+// see only the fold of events, a [Status]. Nothing else is kept.
+package state
+
+import (
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+)
+
+// Version is the version of events in journals and streams.
+const Version = 1
+
+// An Event is one fact of a migration. Events carry facts; package report makes
+// the words. Which fields are set is said at each Kind.
+type Event struct {
+	Seq      uint64         `json:"seq"` // from 1, without gaps; set by the journal
+	At       time.Time      `json:"at"`
+	Kind     Kind           `json:"kind"`
+	Wave     string         `json:"wave,omitempty"`
+	Domain   string         `json:"domain,omitempty"`
+	Step     string         `json:"step,omitempty"`
+	Intent   *Intent        `json:"intent,omitempty"`
+	Decision *Decision      `json:"decision,omitempty"`
+	Findings []plan.Finding `json:"findings,omitempty"`
+	Reason   string         `json:"reason,omitempty"`
+	Err      string         `json:"err,omitempty"`
+}
+
+// A Kind is what an event tells.
+type Kind string
+
+// The kinds of events. With no Domain, a step's event is one of isolation.
+const (
+	Begun   Kind = "begun"   // the migration; Reason is the plan's ID
+	Started Kind = "started" // an engine; Reason says who and which version
+	Stopped Kind = "stopped" // an engine, in order; Reason says why
+
+	Decided Kind = "decided" // a person's Decision was taken
+
+	WaveStarted Kind = "wave-started" // Wave
+	WaveHeld    Kind = "wave-held"    // Wave, Reason: no later wave starts
+	WaveLive    Kind = "wave-live"    // Wave: each of its domains is live
+
+	Intended Kind = "intended" // Step, Intent: just before an effect or a wait
+	Observed Kind = "observed" // Step, Findings: what was seen while it goes on
+	Done     Kind = "done"     // Step, Findings: its outcome
+	Failed   Kind = "failed"   // Step, Findings, Reason: its outcome
+
+	Held    Kind = "held"     // Reason: waits for a person
+	Drifted Kind = "drifted"  // Reason: somebody else changed the record
+	InDoubt Kind = "in-doubt" // Step, Intent.Until, Err: a write without an answer
+
+	RollingBack Kind = "rolling-back" // Reason: undoing begins
+	Undoing     Kind = "undoing"      // Step, Intent: just before the undo's effect
+	Undone      Kind = "undone"       // Step, Findings
+	RolledBack  Kind = "rolled-back"  // all steps undone
+
+	Lifted Kind = "lifted" // isolation was lifted and proven open
+	Closed Kind = "closed" // all is settled; the migration is over
+)
+
+// An Intent is what is journaled before an effect, enough to do it again or
+// undo it after a crash.
+type Intent struct {
+	Snapshot *rrset.Set           `json:"snapshot,omitempty"` // as read from the provider
+	Served   map[string]rrset.Set `json:"served,omitempty"`   // as served, by "host address" of the authoritative server
+	Change   *rrset.Change        `json:"change,omitempty"`   // what is about to be written
+	Until    time.Time            `json:"until,omitzero"`     // the deadline of a wait
+	Provider string               `json:"provider,omitempty"`
+	Attempt  int                  `json:"attempt,omitempty"` // from 1
+}
+
+// A Decision is a person's, or a script's.
+type Decision struct {
+	Verb    Verb   `json:"verb"`
+	Target  string `json:"target"`            // "all", "wave:low", "domain:example.org", "isolate"
+	Confirm string `json:"confirm,omitempty"` // the target's bare name, typed, where the verb destroys
+	By      string `json:"by"`                // set by the receiver, from the socket's peer
+}
+
+// A Verb is what a decision asks for.
+type Verb string
+
+// The verbs of decisions.
+const (
+	Approve  Verb = "approve"  // a wave, or isolate: it may start
+	Hold     Verb = "hold"     // nothing new starts for the target
+	Resume   Verb = "resume"   // takes hold back
+	Retry    Verb = "retry"    // a held, drifted or rolled-back domain, or a wave of them, goes on
+	Rollback Verb = "rollback" // undo the target's done steps; needs Confirm
+	Keep     Verb = "confirm"  // isolation is kept; needs Confirm
+	Lift     Verb = "lift"     // isolation is lifted
+	Quit     Verb = "quit"     // the engine stops at the next safe point
+)

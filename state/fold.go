@@ -1,0 +1,243 @@
+package state
+
+import (
+	"slices"
+	"time"
+
+	"mxcutover/plan"
+)
+
+// Apply folds one event into the Status. Kinds and names it does not know are
+// passed over, as a viewer must.
+func (s *Status) Apply(e Event) {
+	s.Seq, s.At = e.Seq, e.At
+	switch e.Kind {
+	case Started:
+		s.Engine = "running"
+	case Stopped:
+		s.Engine = "stopped"
+	case Decided:
+		s.decided(e)
+	case WaveStarted, WaveHeld, WaveLive:
+		s.waveEvent(e)
+	case Lifted:
+		s.Isolation = IsolationStatus{State: IsolationLifted, Reason: e.Reason, Since: e.At, Steps: map[string]StepRecord{}}
+	case Closed:
+		s.Over = true
+	default:
+		if e.Domain == "" {
+			s.Isolation.apply(e)
+		} else if d := s.Domain(e.Domain); d != nil {
+			d.apply(e, s.plan[e.Domain])
+			s.recount(d.Wave)
+		}
+	}
+}
+
+func (s *Status) waveEvent(e Event) {
+	w := s.Wave(e.Wave)
+	if w == nil {
+		return
+	}
+	w.Reason = e.Reason
+	w.State = map[Kind]Phase{WaveStarted: WaveRunning, WaveHeld: IsHeld, WaveLive: Live}[e.Kind]
+}
+
+func (s *Status) recount(wave string) {
+	w := s.Wave(wave)
+	if w == nil {
+		return
+	}
+	w.Live, w.Held, w.Failed = 0, 0, 0
+	for _, d := range s.Domains {
+		if d.Wave != wave {
+			continue
+		}
+		switch d.State {
+		case Live, Settled:
+			w.Live++
+		case IsHeld, IsDrifted, IsInDoubt:
+			w.Held++
+		case IsRolledBack, IsRollingBack:
+			w.Failed++
+		}
+	}
+}
+
+func (d *DomainStatus) set(p Phase, e Event) {
+	if d.State != p {
+		d.Since = e.At
+	}
+	d.State, d.Reason = p, e.Reason
+}
+
+func (d *DomainStatus) apply(e Event, c *plan.Cutover) {
+	d.Findings = mergeFindings(d.Findings, e.Findings)
+	switch e.Kind {
+	case Intended:
+		d.Step, d.Until = e.Step, untilOf(e)
+		d.Steps[e.Step] = StepRecord{Intent: intentOf(e), Begun: e.At}
+		if stepKind(c, e.Step) == plan.Soak {
+			d.set(Soaking, e)
+		} else {
+			d.set(d.reached(c), e)
+		}
+	case Observed:
+		if u := untilOf(e); !u.IsZero() {
+			d.Until = u
+		}
+	case Done:
+		d.finish(e)
+		d.Failed = false
+		d.set(d.reached(c), e)
+	case Failed:
+		d.endStep()
+		d.Failed, d.Reason = true, e.Reason
+	case Held:
+		d.endStep()
+		d.set(IsHeld, e)
+	case Drifted:
+		d.endStep()
+		d.set(IsDrifted, e)
+	case InDoubt:
+		d.set(IsInDoubt, e)
+		d.Until = untilOf(e)
+	case RollingBack:
+		d.Back = true
+		d.endStep()
+		d.set(IsRollingBack, e)
+	case Undoing:
+		d.Step, d.Until = e.Step, untilOf(e)
+		reason := d.Reason
+		d.set(IsRollingBack, e)
+		d.Reason = reason
+	case Undone:
+		delete(d.Steps, e.Step)
+		d.endStep()
+	case RolledBack:
+		clear(d.Steps)
+		d.Back = false
+		d.endStep()
+		d.set(IsRolledBack, e)
+	}
+}
+
+func (d *DomainStatus) endStep() {
+	d.Step = ""
+	d.Until = time.Time{}
+}
+
+func (d *DomainStatus) finish(e Event) {
+	r := d.Steps[e.Step]
+	r.Done, r.DoneAt = true, e.At
+	d.Steps[e.Step] = r
+	d.endStep()
+}
+
+// reached is the state after the last step done in the plan's order.
+func (d *DomainStatus) reached(c *plan.Cutover) Phase {
+	p := Planned
+	if c == nil {
+		return p
+	}
+	for _, s := range c.Steps {
+		if !d.Has(s.ID) {
+			continue
+		}
+		if q, ok := phaseAfter[s.Kind]; ok {
+			p = q
+		}
+	}
+	return p
+}
+
+var phaseAfter = map[plan.Kind]Phase{
+	plan.Preflight: Preflighted, plan.LowerTTL: TTLLowered, plan.AwaitTTL: Waited, plan.Publish: Published,
+	plan.Propagate: Propagated, plan.Probe: Probed, plan.Soak: Live, plan.Settle: Settled,
+}
+
+func (i *IsolationStatus) apply(e Event) {
+	i.Findings = mergeFindings(i.Findings, e.Findings)
+	switch e.Kind {
+	case Intended:
+		i.Step, i.Until, i.Held = e.Step, untilOf(e), false
+		i.Steps[e.Step] = StepRecord{Intent: intentOf(e), Begun: e.At}
+	case Done:
+		r := i.Steps[e.Step]
+		r.Done, r.DoneAt = true, e.At
+		i.Steps[e.Step] = r
+		i.Step = ""
+		if p, ok := isolationAfter[stepVerb(e.Step)]; ok {
+			i.State, i.Reason, i.Since = p, e.Reason, e.At
+		}
+		if stepVerb(e.Step) == plan.Confirm {
+			i.Until = time.Time{}
+		}
+	case Observed:
+		if u := untilOf(e); !u.IsZero() {
+			i.Until = u
+		}
+	case Failed, Held:
+		i.Step, i.Reason, i.Held = "", e.Reason, true
+	case Undone:
+		delete(i.Steps, e.Step)
+		i.Step = ""
+	}
+}
+
+var isolationAfter = map[plan.Kind]Phase{
+	plan.Observe: IsolationObserved, plan.Arm: IsolationArmed, plan.Prove: IsolationProven, plan.Confirm: IsolationConfirmed,
+}
+
+func stepKind(c *plan.Cutover, id string) plan.Kind {
+	if c != nil {
+		for _, s := range c.Steps {
+			if s.ID == id {
+				return s.Kind
+			}
+		}
+	}
+	return plan.Kind(id)
+}
+
+// stepVerb is the kind of an isolation step; its ID is "arm" or, of a later
+// staged set of ports, "arm:465".
+func stepVerb(id string) plan.Kind {
+	for i := range len(id) {
+		if id[i] == ':' {
+			return plan.Kind(id[:i])
+		}
+	}
+	return plan.Kind(id)
+}
+
+func intentOf(e Event) Intent {
+	if e.Intent == nil {
+		return Intent{}
+	}
+	return *e.Intent
+}
+
+func untilOf(e Event) (t time.Time) {
+	if e.Intent != nil {
+		t = e.Intent.Until
+	}
+	return t
+}
+
+// mergeFindings keeps the last finding of each check, target and vantage, and
+// not more than a screenful and a half.
+func mergeFindings(have, more []plan.Finding) []plan.Finding {
+	for _, f := range more {
+		have = slices.DeleteFunc(have, func(o plan.Finding) bool {
+			return o.Check == f.Check && o.Target == f.Target && o.Vantage == f.Vantage
+		})
+		have = append(have, f)
+	}
+	if n := len(have) - maxFindings; n > 0 {
+		have = slices.Delete(have, 0, n)
+	}
+	return have
+}
+
+const maxFindings = 64

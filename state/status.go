@@ -1,0 +1,204 @@
+package state
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"mxcutover/plan"
+)
+
+// A Phase is where a domain, a wave or isolation stands.
+type Phase string
+
+// The states of a domain, in the order of its life; then those that can befall
+// it anywhere.
+const (
+	Planned     Phase = "planned"
+	Preflighted Phase = "preflighted"
+	TTLLowered  Phase = "ttl-lowered"
+	Waited      Phase = "waited"
+	Published   Phase = "published"
+	Propagated  Phase = "propagated"
+	Probed      Phase = "probed"
+	Soaking     Phase = "soaking"
+	Live        Phase = "live"
+	Settled     Phase = "settled"
+
+	IsHeld        Phase = "held"
+	IsDrifted     Phase = "drifted"
+	IsInDoubt     Phase = "in-doubt"
+	IsRollingBack Phase = "rolling-back"
+	IsRolledBack  Phase = "rolled-back"
+)
+
+// The states of a wave, besides IsHeld and Live.
+const (
+	WaveWaiting Phase = "waiting" // for the waves before it, or for approval
+	WaveRunning Phase = "running"
+)
+
+// The states of isolation. Each step done has its own.
+const (
+	IsolationOpen      Phase = "open" // nothing is closed
+	IsolationObserved  Phase = "observed"
+	IsolationArmed     Phase = "armed"
+	IsolationProven    Phase = "proven"
+	IsolationConfirmed Phase = "confirmed"
+	IsolationLifted    Phase = "lifted"
+)
+
+// A Status is the fold of a plan and its events: what every screen, report and
+// exit code shows.
+type Status struct {
+	V         int                      `json:"v"`
+	Migration string                   `json:"migration"`
+	PlanID    string                   `json:"plan"`
+	Engine    string                   `json:"engine"` // "running" or "stopped"
+	Seq       uint64                   `json:"seq"`
+	At        time.Time                `json:"at,omitzero"` // of the last event
+	Waves     []WaveStatus             `json:"waves"`
+	Domains   []DomainStatus           `json:"domains"`
+	Isolation IsolationStatus          `json:"isolation"`
+	Over      bool                     `json:"over,omitempty"` // settled; nothing is left to do
+	index     map[string]int           // domain -> place in Domains
+	waves     map[string]int           // wave -> place in Waves
+	plan      map[string]*plan.Cutover // by domain
+}
+
+// A WaveStatus is how one wave stands.
+type WaveStatus struct {
+	Name     string `json:"name"`
+	State    Phase  `json:"state"`
+	Reason   string `json:"reason,omitempty"`
+	Total    int    `json:"total"`
+	Live     int    `json:"live"`
+	Held     int    `json:"held"`   // held, drifted or in doubt
+	Failed   int    `json:"failed"` // rolled back, or being so
+	Approved bool   `json:"approved,omitempty"`
+	Paused   bool   `json:"paused,omitempty"` // by a hold
+}
+
+// A DomainStatus is how one domain stands.
+type DomainStatus struct {
+	Domain   string                `json:"domain"`
+	Wave     string                `json:"wave"`
+	State    Phase                 `json:"state"`
+	Reason   string                `json:"reason"`
+	Since    time.Time             `json:"since,omitzero"` // of State
+	Step     string                `json:"step,omitempty"` // under way
+	Until    time.Time             `json:"until,omitzero"` // deadline of the step under way
+	Attempt  int                   `json:"attempt,omitempty"`
+	Paused   bool                  `json:"paused,omitempty"` // by a hold
+	Failed   bool                  `json:"failed,omitempty"` // its last attempt failed
+	Back     bool                  `json:"back,omitempty"`   // is to be rolled back, until it is
+	Steps    map[string]StepRecord `json:"-"`                // intended or done, and not undone
+	Findings []plan.Finding        `json:"-"`                // the last of each check and target
+}
+
+// A StepRecord is what the journal knows of a step that was begun.
+type StepRecord struct {
+	Intent Intent
+	Begun  time.Time
+	Done   bool
+	DoneAt time.Time
+}
+
+// An IsolationStatus is how the old server's isolation stands.
+type IsolationStatus struct {
+	State    Phase                 `json:"state"`
+	Reason   string                `json:"reason,omitempty"`
+	Since    time.Time             `json:"since,omitzero"`
+	Until    time.Time             `json:"until,omitzero"` // when the kernel opens again
+	Step     string                `json:"step,omitempty"`
+	Approved bool                  `json:"approved,omitempty"`
+	Keep     bool                  `json:"keep,omitempty"` // a person decided to confirm
+	Lift     bool                  `json:"lift,omitempty"` // a person decided to lift
+	Held     bool                  `json:"held,omitempty"`
+	Steps    map[string]StepRecord `json:"-"`
+	Findings []plan.Finding        `json:"-"`
+}
+
+// NewStatus is the Status of a plan before its first event.
+func NewStatus(p plan.Plan) *Status {
+	s := &Status{
+		V: Version, Migration: p.Migration, PlanID: p.ID, Engine: "stopped",
+		Isolation: IsolationStatus{State: IsolationOpen, Steps: map[string]StepRecord{}},
+		index:     map[string]int{}, waves: map[string]int{}, plan: map[string]*plan.Cutover{},
+	}
+	for i, w := range p.Waves {
+		s.waves[w.Name] = i
+		s.Waves = append(s.Waves, WaveStatus{Name: w.Name, State: WaveWaiting, Total: len(w.Cutovers), Approved: i == 0})
+		for j := range w.Cutovers {
+			c := &w.Cutovers[j]
+			s.index[c.Domain] = len(s.Domains)
+			s.plan[c.Domain] = c
+			s.Domains = append(s.Domains, DomainStatus{
+				Domain: c.Domain, Wave: w.Name, State: Planned, Attempt: 1, Steps: map[string]StepRecord{},
+			})
+		}
+	}
+	return s
+}
+
+// Domain is one domain's status; nil if the plan has none of that name.
+func (s *Status) Domain(name string) *DomainStatus {
+	if i, ok := s.index[name]; ok {
+		return &s.Domains[i]
+	}
+	return nil
+}
+
+// Wave is one wave's status; nil if the plan has none of that name.
+func (s *Status) Wave(name string) *WaveStatus {
+	if i, ok := s.waves[name]; ok {
+		return &s.Waves[i]
+	}
+	return nil
+}
+
+// Cutover is the plan's cutover of a domain.
+func (s *Status) Cutover(domain string) (plan.Cutover, bool) {
+	if c, ok := s.plan[domain]; ok {
+		return *c, true
+	}
+	return plan.Cutover{}, false
+}
+
+// Clone is a copy that later events do not touch.
+func (s *Status) Clone() *Status {
+	c := *s
+	c.Waves = slices.Clone(s.Waves)
+	c.Domains = slices.Clone(s.Domains)
+	for i := range c.Domains {
+		c.Domains[i] = s.Domains[i].clone()
+	}
+	c.Isolation.Steps = maps.Clone(s.Isolation.Steps)
+	c.Isolation.Findings = slices.Clone(s.Isolation.Findings)
+	return &c
+}
+
+func (d DomainStatus) clone() DomainStatus {
+	d.Steps = maps.Clone(d.Steps)
+	d.Findings = slices.Clone(d.Findings)
+	return d
+}
+
+// Has tells whether a step of the given ID is done and not undone.
+func (d DomainStatus) Has(step string) bool { return d.Steps[step].Done }
+
+// Moved tells whether the domain's new MX was written, or may have been, and
+// was not yet taken back: mail may go to the gateway.
+func (d DomainStatus) Moved() bool {
+	for id := range d.Steps {
+		if plan.Kind(id) == plan.Publish {
+			return true
+		}
+	}
+	return false
+}
+
+// Waiting tells whether the domain waits for a person.
+func (d DomainStatus) Waiting() bool {
+	return d.Paused || d.State == IsHeld || d.State == IsDrifted
+}
