@@ -34,13 +34,11 @@ func Judge(findings []Finding) Severity {
 	if len(findings) == 0 {
 		return Unknown
 	}
-	verdict := Pass
+	worst := 0
 	for _, f := range findings {
-		if rank(f.Severity) > rank(verdict) {
-			verdict = f.Severity
-		}
+		worst = max(worst, rank(f.Severity))
 	}
-	return verdict
+	return [...]Severity{Pass, Warn, Unknown, Fail}[worst]
 }
 
 // rank puts an unknown word with the unknown, never with the passed.

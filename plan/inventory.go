@@ -31,7 +31,7 @@ type Domain struct {
 	Provider string    `json:"provider"`
 	MX       rrset.Set `json:"-"` // absent for an implicit MX
 	PointsTo PointsTo  `json:"points_to"`
-	Mixed    bool      `json:"mixed,omitempty"` // leads to the old server and to a third party
+	Third    []string  `json:"third,omitempty"` // MX hosts of a third party beside the old server's
 	Why      string    `json:"why"`             // by which host and address it was judged
 	Messages uint64    `json:"messages"`
 	Blocked  string    `json:"blocked,omitempty"` // why nothing may be written at this name

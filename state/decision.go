@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"mxcutover/plan"
 	"mxcutover/rrset"
 )
 
@@ -95,6 +96,9 @@ func ConfirmName(target string) string {
 // Targets are the waves and domains that a decision's target names.
 func (s *Status) Targets(target string) (waves []*WaveStatus, domains []*DomainStatus, err error) {
 	kind, name, _ := strings.Cut(target, ":")
+	if n, err := rrset.CanonicalName(name); err == nil && kind == "domain" {
+		name = n
+	}
 	switch {
 	case target == Isolate:
 	case target == All:
@@ -143,7 +147,7 @@ func (s *Status) decided(e Event) {
 			w.Approved = true
 		}
 		if isolate {
-			s.Isolation.Approved = true
+			s.Isolation.approve()
 		}
 	case Hold, Resume:
 		paused := e.Decision.Verb == Hold
@@ -154,64 +158,102 @@ func (s *Status) decided(e Event) {
 			d.Paused = paused
 		}
 		if isolate || e.Decision.Target == All {
-			s.Isolation.Held = paused
-		}
-		if !paused {
-			s.retry(e, domains)
+			s.Isolation.pause(paused)
 		}
 	case Retry:
+		s.Over = false
 		s.retry(e, domains)
 		if isolate {
-			s.Isolation.Held, s.Isolation.Reason = false, ""
+			s.Isolation.again()
 		}
 	case Rollback:
+		s.Over = false
+		s.Isolation.Held = s.Isolation.Held && !s.Isolation.Closed
+		s.Isolation.Paused = s.Isolation.Paused && s.Isolation.Held
 		for _, d := range domains {
-			if len(d.Steps) > 0 || d.State != Planned {
-				d.Paused = false
-				d.askedBack(e)
-				s.recount(d.Wave)
-			}
+			s.change(d, func() { d.askedBack(e) })
 		}
 	case Keep:
 		s.Isolation.Keep = true
 	case Lift:
-		s.Isolation.Lift = true
+		s.Over = false
+		s.Isolation.Lift, s.Isolation.Held, s.Isolation.Paused = true, false, false
 	}
 }
 
+// askedBack begins a rollback. A domain that was never begun has nothing to
+// undo, and is not begun later either. One in doubt stays so until its write
+// can no longer be applied late.
 func (d *DomainStatus) askedBack(e Event) {
-	if d.State == IsRolledBack {
+	e.Reason = "asked by " + e.Decision.By
+	d.Paused = false
+	switch {
+	case d.State == IsRolledBack:
+		return
+	case d.State == Planned && len(d.Steps) == 0:
+		d.endStep()
+		d.set(IsRolledBack, e)
+		return
+	case d.State == IsInDoubt:
+		d.Back = true
 		return
 	}
 	d.Back = true
 	d.endStep()
 	d.set(IsRollingBack, e)
-	d.Reason = "asked by " + e.Decision.By
 }
 
 // retry lets held domains go on, and rolled-back ones begin again.
 func (s *Status) retry(e Event, domains []*DomainStatus) {
 	for _, d := range domains {
-		switch {
-		case d.State == IsRolledBack && e.Decision.Verb == Retry:
+		switch d.State {
+		case IsRolledBack:
 			d.Attempt++
-		case d.State == IsHeld, d.State == IsDrifted:
+		case IsHeld, IsDrifted:
 		default:
-			if e.Decision.Verb == Retry {
-				d.Paused = false
-			}
+			d.Paused = false
 			continue
 		}
-		d.Paused, d.Failed = false, false
-		if d.Back {
-			d.set(IsRollingBack, e)
-		} else {
-			d.set(d.reached(s.plan[d.Domain]), e)
-		}
-		d.Reason = ""
-		s.recount(d.Wave)
+		s.change(d, func() { d.goOn(e, s.plan[d.Domain]) })
 		if w := s.Wave(d.Wave); w != nil && w.State == IsHeld {
 			w.State, w.Reason = WaveRunning, ""
 		}
 	}
+}
+
+// goOn takes a domain back to where its steps have brought it.
+func (d *DomainStatus) goOn(e Event, c *plan.Cutover) {
+	d.Paused, d.Failed = false, false
+	if d.Back {
+		d.set(IsRollingBack, e)
+	} else {
+		d.set(d.reached(c), e)
+	}
+	d.Reason = ""
+}
+
+// pause holds isolation, or takes that back: what is held for another reason
+// stays held until a retry.
+func (i *IsolationStatus) pause(hold bool) {
+	switch {
+	case hold && !i.Held:
+		i.Held, i.Paused = true, true
+	case !hold && i.Paused:
+		i.Held, i.Paused = false, false
+	}
+}
+
+// again begins isolation anew: evidence that lapsed must be gathered afresh.
+func (i *IsolationStatus) again() {
+	*i = IsolationStatus{
+		State: IsolationOpen, Approved: i.Approved, Closed: i.Closed, Lift: i.Lift, Steps: map[string]StepRecord{}, Findings: i.Findings,
+	}
+}
+
+// approve lets isolation be armed; after a lift, it begins anew.
+func (i *IsolationStatus) approve() {
+	if i.State == IsolationLifted {
+		i.again()
+	}
+	i.Approved = true
 }

@@ -49,7 +49,7 @@ const (
 
 	Intended Kind = "intended" // Step, Intent: just before an effect or a wait
 	Observed Kind = "observed" // Step, Findings: what was seen while it goes on
-	Done     Kind = "done"     // Step, Findings: its outcome
+	Done     Kind = "done"     // Step, Findings: its outcome; Intent.Snapshot is what was read back
 	Failed   Kind = "failed"   // Step, Findings, Reason: its outcome
 
 	Held    Kind = "held"     // Reason: waits for a person
@@ -64,6 +64,18 @@ const (
 	Lifted Kind = "lifted" // isolation was lifted and proven open
 	Closed Kind = "closed" // all is settled; the migration is over
 )
+
+// Known tells whether this release knows the kind. Viewers pass over a kind
+// that they do not know; writers refuse the journal.
+func (k Kind) Known() bool {
+	switch k {
+	case Begun, Started, Stopped, Decided, WaveStarted, WaveHeld, WaveLive,
+		Intended, Observed, Done, Failed, Held, Drifted, InDoubt,
+		RollingBack, Undoing, Undone, RolledBack, Lifted, Closed:
+		return true
+	}
+	return false
+}
 
 // An Intent is what is journaled before an effect, enough to do it again or
 // undo it after a crash.

@@ -25,11 +25,10 @@ func (s *Status) Apply(e Event) {
 	case Closed:
 		s.Over = true
 	default:
-		if e.Domain == "" {
+		if d := s.Domain(e.Domain); d != nil {
+			s.change(d, func() { d.apply(e, s.plan[e.Domain]) })
+		} else if e.Domain == "" && e.Wave == "" {
 			s.Isolation.apply(e)
-		} else if d := s.Domain(e.Domain); d != nil {
-			d.apply(e, s.plan[e.Domain])
-			s.recount(d.Wave)
 		}
 	}
 }
@@ -43,28 +42,33 @@ func (s *Status) waveEvent(e Event) {
 	w.State = map[Kind]Phase{WaveStarted: WaveRunning, WaveHeld: IsHeld, WaveLive: Live}[e.Kind]
 }
 
-func (s *Status) recount(wave string) {
-	w := s.Wave(wave)
-	if w == nil {
-		return
-	}
-	w.Live, w.Held, w.Failed = 0, 0, 0
-	for _, d := range s.Domains {
-		if d.Wave != wave {
-			continue
-		}
-		switch d.State {
-		case Live, Settled:
-			w.Live++
-		case IsHeld, IsDrifted, IsInDoubt:
-			w.Held++
-		case IsRolledBack, IsRollingBack:
-			w.Failed++
-		}
+// change changes a domain and keeps its wave's counts in step.
+func (s *Status) change(d *DomainStatus, f func()) {
+	from := d.State
+	f()
+	if w := s.Wave(d.Wave); w != nil && from != d.State {
+		w.count(from, -1)
+		w.count(d.State, +1)
 	}
 }
 
+func (w *WaveStatus) count(p Phase, n int) {
+	switch p {
+	case Live, Settled:
+		w.Live += n
+	case IsHeld, IsDrifted, IsInDoubt:
+		w.Held += n
+	case IsRolledBack, IsRollingBack:
+		w.Failed += n
+	}
+}
+
+// set enters a state. While the domain is to be rolled back, the late outcome
+// of a step that was under way does not hide that.
 func (d *DomainStatus) set(p Phase, e Event) {
+	if d.Back && p != IsRollingBack && p != IsHeld && p != IsDrifted && p != IsInDoubt {
+		return
+	}
 	if d.State != p {
 		d.Since = e.At
 	}
@@ -91,6 +95,9 @@ func (d *DomainStatus) apply(e Event, c *plan.Cutover) {
 		d.Failed = false
 		d.set(d.reached(c), e)
 	case Failed:
+		if !stepKind(c, e.Step).Writes() {
+			delete(d.Steps, e.Step)
+		}
 		d.endStep()
 		d.Failed, d.Reason = true, e.Reason
 	case Held:
@@ -104,8 +111,10 @@ func (d *DomainStatus) apply(e Event, c *plan.Cutover) {
 		d.Until = untilOf(e)
 	case RollingBack:
 		d.Back = true
-		d.endStep()
-		d.set(IsRollingBack, e)
+		if d.State != IsInDoubt {
+			d.endStep()
+			d.set(IsRollingBack, e)
+		}
 	case Undoing:
 		d.Step, d.Until = e.Step, untilOf(e)
 		reason := d.Reason
@@ -114,6 +123,7 @@ func (d *DomainStatus) apply(e Event, c *plan.Cutover) {
 	case Undone:
 		delete(d.Steps, e.Step)
 		d.endStep()
+		d.set(IsRollingBack, Event{At: e.At, Reason: d.Reason})
 	case RolledBack:
 		clear(d.Steps)
 		d.Back = false
@@ -130,6 +140,9 @@ func (d *DomainStatus) endStep() {
 func (d *DomainStatus) finish(e Event) {
 	r := d.Steps[e.Step]
 	r.Done, r.DoneAt = true, e.At
+	if e.Intent != nil {
+		r.Got = e.Intent.Snapshot
+	}
 	d.Steps[e.Step] = r
 	d.endStep()
 }
@@ -160,7 +173,14 @@ func (i *IsolationStatus) apply(e Event) {
 	i.Findings = mergeFindings(i.Findings, e.Findings)
 	switch e.Kind {
 	case Intended:
-		i.Step, i.Until, i.Held = e.Step, untilOf(e), false
+		i.Step, i.Held = e.Step, i.Paused
+		if u := untilOf(e); !u.IsZero() || !i.Closed {
+			i.Until = u
+		}
+		if stepVerb(e.Step) == plan.Arm {
+			i.Keep = false
+		}
+		i.Closed = i.Closed || stepVerb(e.Step).Writes()
 		i.Steps[e.Step] = StepRecord{Intent: intentOf(e), Begun: e.At}
 	case Done:
 		r := i.Steps[e.Step]
@@ -171,14 +191,14 @@ func (i *IsolationStatus) apply(e Event) {
 			i.State, i.Reason, i.Since = p, e.Reason, e.At
 		}
 		if stepVerb(e.Step) == plan.Confirm {
-			i.Until = time.Time{}
+			i.Until, i.Keep = time.Time{}, false
 		}
 	case Observed:
 		if u := untilOf(e); !u.IsZero() {
 			i.Until = u
 		}
-	case Failed, Held:
-		i.Step, i.Reason, i.Held = "", e.Reason, true
+	case Failed, Held, Drifted:
+		i.Step, i.Reason, i.Held, i.Paused = "", e.Reason, true, false
 	case Undone:
 		delete(i.Steps, e.Step)
 		i.Step = ""

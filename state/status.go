@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mxcutover/plan"
+	"mxcutover/rrset"
 )
 
 // A Phase is where a domain, a wave or isolation stands.
@@ -102,6 +103,7 @@ type StepRecord struct {
 	Begun  time.Time
 	Done   bool
 	DoneAt time.Time
+	Got    *rrset.Set // what the provider read back after the effect
 }
 
 // An IsolationStatus is how the old server's isolation stands.
@@ -112,9 +114,11 @@ type IsolationStatus struct {
 	Until    time.Time             `json:"until,omitzero"` // when the kernel opens again
 	Step     string                `json:"step,omitempty"`
 	Approved bool                  `json:"approved,omitempty"`
-	Keep     bool                  `json:"keep,omitempty"` // a person decided to confirm
-	Lift     bool                  `json:"lift,omitempty"` // a person decided to lift
-	Held     bool                  `json:"held,omitempty"`
+	Keep     bool                  `json:"keep,omitempty"`   // a person decided to confirm
+	Lift     bool                  `json:"lift,omitempty"`   // a person decided to lift
+	Held     bool                  `json:"held,omitempty"`   // waits for a person
+	Paused   bool                  `json:"paused,omitempty"` // held, and by a hold alone
+	Closed   bool                  `json:"closed,omitempty"` // may be closed: armed once, and not proven open since
 	Steps    map[string]StepRecord `json:"-"`
 	Findings []plan.Finding        `json:"-"`
 }
@@ -163,6 +167,14 @@ func (s *Status) Cutover(domain string) (plan.Cutover, bool) {
 		return *c, true
 	}
 	return plan.Cutover{}, false
+}
+
+// CopyOf is a copy of one domain's status that later events do not touch.
+func (s *Status) CopyOf(name string) DomainStatus {
+	if d := s.Domain(name); d != nil {
+		return d.clone()
+	}
+	return DomainStatus{}
 }
 
 // Clone is a copy that later events do not touch.

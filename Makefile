@@ -1,0 +1,41 @@
+# mxcutover: everything a developer or CI runs. `make demo` and `make test` need
+# Go and make only.
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LINT    := $(CURDIR)/bin/golangci-lint-2.15.0
+RACE    ?= -race
+export CGO_ENABLED ?= 0
+
+.PHONY: build demo test lint fuzz bench golden integration clean
+
+build: ## bin/mxcutover, static and reproducible
+	$(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mxcutover ./cmd/mxcutover
+
+demo: build ## a whole migration in an embedded world, under a minute, no root
+	./bin/mxcutover demo
+
+test: ## everything that needs neither root nor the internet
+	./scripts/test $(RACE) ./...
+
+lint: $(LINT) ## formatting, vet, staticcheck and the rest of .golangci.yml
+	$(GO) mod verify
+	$(LINT) run --build-tags integration ./...
+
+$(LINT):
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv bin/golangci-lint $(LINT)
+
+fuzz: ## each fuzz target for FUZZTIME (default 20s)
+	./scripts/fuzz $(or $(FUZZTIME),20s)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+golden: ## write the golden files anew; look at the diff
+	$(GO) test ./report ./tui ./config ./firewall ./cmd/mxcutover -update
+
+integration: build ## real BIND and nftables; needs root; installs what is missing
+	./scripts/integration
+
+clean:
+	rm -rf bin dist

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"mxcutover/config"
+	"mxcutover/control"
+	"mxcutover/report"
+	"mxcutover/rollout"
+	"mxcutover/rrset"
+	"mxcutover/state"
+)
+
+// target is whom a decision is about: exactly one of these flags.
+type target struct {
+	wave, domain string
+	all, isolate bool
+	confirm      string
+}
+
+func (t *target) flags(c *cobra.Command, names ...string) {
+	f := c.Flags()
+	for _, n := range names {
+		switch n {
+		case "wave":
+			f.StringVar(&t.wave, n, "", "one wave, by its name")
+		case "domain":
+			f.StringVar(&t.domain, n, "", "one domain")
+		case "all":
+			f.BoolVar(&t.all, n, false, "the whole migration")
+		case "isolate":
+			f.BoolVar(&t.isolate, n, false, "the isolation of the old server")
+		case "confirm":
+			f.StringVar(&t.confirm, n, "", "the target's name once more: the wave, the domain, or \"all\"")
+		}
+	}
+}
+
+func (t target) decision(v state.Verb) (state.Decision, error) {
+	var targets []string
+	if t.wave != "" {
+		targets = append(targets, state.WaveTarget(t.wave))
+	}
+	if t.domain != "" {
+		name, err := rrset.CanonicalName(t.domain)
+		if err != nil {
+			return state.Decision{}, usagef("--domain: %w", err)
+		}
+		targets = append(targets, state.DomainTarget(name))
+	}
+	if t.all {
+		targets = append(targets, state.All)
+	}
+	if t.isolate {
+		targets = append(targets, state.Isolate)
+	}
+	if len(targets) != 1 {
+		return state.Decision{}, usagef("%s: say whom: exactly one of --wave NAME, --domain NAME, --all or --isolate, as far as the command has them", v)
+	}
+	return state.Decision{Verb: v, Target: targets[0], Confirm: t.confirm}, nil
+}
+
+// decider makes the command of one verb.
+func decider(s *streams, verb state.Verb, short, long, example string, flags ...string) *cobra.Command {
+	var t target
+	c := &cobra.Command{
+		Use: string(verb), Short: short, Long: long, Example: example,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := t.decision(verb)
+			if err != nil {
+				return err
+			}
+			return runDecide(cmd.Context(), s, d)
+		},
+	}
+	t.flags(c, flags...)
+	return c
+}
+
+func newApprove(s *streams) *cobra.Command {
+	return decider(s, state.Approve, "let a wave, or the isolation, start",
+		"approve lets the next wave start once the wave before it is live, or lets the old\nserver be armed once all is live.",
+		"  mxcutover approve --wave wave-2\n  mxcutover approve --isolate", "wave", "isolate")
+}
+
+func newHold(s *streams) *cobra.Command {
+	return decider(s, state.Hold, "start nothing new for a domain, a wave or all",
+		"hold ends waits and probes under way and starts nothing new. A write under way is\nfinished first. What is published stays published.",
+		"  mxcutover hold --domain choir.example\n  mxcutover hold --all", "wave", "domain", "all", "isolate")
+}
+
+func newResume(s *streams) *cobra.Command {
+	return decider(s, state.Resume, "take a hold back",
+		"resume lets what was held go on from where it stands. Each step observes first.",
+		"  mxcutover resume --all", "wave", "domain", "all", "isolate")
+}
+
+func newRetry(s *streams) *cobra.Command {
+	return decider(s, state.Retry, "let a held, drifted or rolled-back domain go on",
+		"retry takes a held or drifted domain up where it stands, and begins a rolled-back\none anew. Use it when the cause is mended.",
+		"  mxcutover retry --domain estates.example", "wave", "domain", "all", "isolate")
+}
+
+func newRollback(s *streams) *cobra.Command {
+	return decider(s, state.Rollback, "restore the records of a domain, a wave or all",
+		`rollback restores each journaled MX RRset, member for member, newest step first:
+the old server is opened and proven open, then the old members are written at the
+low TTL, then the original TTL. It works while an engine runs and without one, and
+needs the target's name typed once more.`,
+		"  mxcutover rollback --domain choir.example --confirm choir.example\n  mxcutover rollback --wave pilot --confirm pilot\n  mxcutover rollback --all --confirm all",
+		"wave", "domain", "all", "confirm")
+}
+
+// runDecide hands the decision to the engine, or without one journals it and
+// carries out what must not wait for an engine.
+func runDecide(ctx context.Context, s *streams, d state.Decision) error {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	client, err := control.Dial(socketDir(cfg))
+	switch {
+	case err == nil:
+		if err := client.Do(ctx, d); err != nil {
+			return decisionError(d, err)
+		}
+		s.say("%s %s: taken by the engine; follow it with: mxcutover watch", d.Verb, state.ConfirmName(d.Target))
+		return nil
+	case !errors.Is(err, control.ErrNoEngine):
+		return err
+	}
+	return decideAlone(ctx, s, cfg, d)
+}
+
+func decisionError(d state.Decision, err error) error {
+	if errors.Is(err, state.ErrRefused) && d.Verb.Destroys() && d.Confirm != state.ConfirmName(d.Target) {
+		return fmt.Errorf("%w\n  mxcutover %s %s --confirm %s", err, d.Verb, targetFlag(d.Target), report.Quote(state.ConfirmName(d.Target)))
+	}
+	return err
+}
+
+// targetFlag is the flag that names a target.
+func targetFlag(t string) string {
+	if t == state.All || t == state.Isolate {
+		return "--" + t
+	}
+	kind := "--domain "
+	if len(t) > 5 && t[:5] == "wave:" {
+		kind = "--wave "
+	}
+	return kind + report.Quote(state.ConfirmName(t))
+}
+
+// decideAlone journals a decision while no engine runs. A rollback, and a lift,
+// are carried out here and now, by the same code.
+func decideAlone(ctx context.Context, s *streams, cfg *config.Config, d state.Decision) (err error) {
+	j, err := openJournal(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
+	d.By = whoami()
+	if err := j.Decide(ctx, d); err != nil {
+		return decisionError(d, err)
+	}
+	if d.Verb != state.Rollback && d.Verb != state.Lift {
+		s.say("%s %s: journaled; no engine runs, so it counts from the next: mxcutover run", d.Verb, state.ConfirmName(d.Target))
+		return nil
+	}
+	site, err := openSite(cfg)
+	if err != nil {
+		return fmt.Errorf("journaled, but not carried out: %w", err)
+	}
+	pol := policy(cfg)
+	pol.BackOnly = true
+	err = runEngine(ctx, s, site, j, pol, s.progress("plain"))
+	if errors.Is(err, rollout.ErrPersonNeeded) {
+		return fmt.Errorf("not all of it: %w; see: mxcutover status", err)
+	}
+	return err
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mxcutover/control"
+	"mxcutover/state"
+)
+
+func newEvents(s *streams) *cobra.Command {
+	var since uint64
+	var follow bool
+	c := &cobra.Command{
+		Use: "events", Short: "print the journal's events as JSON Lines",
+		Example: "  mxcutover events\n  mxcutover events --since 4711 --follow | jq -c 'select(.kind == \"held\")'",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runEvents(cmd.Context(), s, since, follow) },
+	}
+	c.Flags().Uint64Var(&since, "since", 0, "only events after this sequence number")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with events as they come; waits for an engine")
+	return c
+}
+
+func runEvents(ctx context.Context, s *streams, since uint64, follow bool) (err error) {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	v, err := view(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	e := json.NewEncoder(s.out)
+	e.SetEscapeHTML(false)
+	print := func(ev state.Event) error {
+		since = ev.Seq
+		return e.Encode(ev)
+	}
+	if err := v.events(ctx, since, print); err != nil || !follow {
+		return err
+	}
+	if err := v.close(); err != nil {
+		return err
+	}
+	v.close = func() error { return nil }
+	return followOn(ctx, socketDir(cfg), &since, print)
+}
+
+// followOn gives events for ever, over engines that stop and start. An engine
+// that is away is waited for.
+func followOn(ctx context.Context, dir string, since *uint64, yield func(state.Event) error) error {
+	for ctx.Err() == nil {
+		client, err := control.Dial(dir)
+		if errors.Is(err, control.ErrNoEngine) {
+			if err := pause(ctx, time.Second); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for ev, err := range client.Follow(ctx, *since) {
+			if err != nil {
+				break // the line was lost: dial again
+			}
+			if err := yield(ev); err != nil {
+				return err
+			}
+			*since = ev.Seq
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func newWatch(s *streams) *cobra.Command {
+	var until string
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use: "watch", Short: "follow the migration on a plain terminal, one line per change",
+		Long: `watch prints one line for each change, from now on. It ends when the migration is
+over, or with --until when a wave or domain has come to a state.`,
+		Example: "  mxcutover watch\n  mxcutover watch --until wave:pilot=live --timeout 2h\n  mxcutover watch --until held",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runWatch(cmd.Context(), s, until, timeout) },
+	}
+	c.Flags().StringVar(&until, "until", "", `"live", "held", "wave:NAME=STATE" or "domain:NAME=STATE"`)
+	c.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long, with exit code 4")
+	return c
+}
+
+func runWatch(ctx context.Context, s *streams, until string, timeout time.Duration) error {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	goal, err := parseGoal(until)
+	if err != nil {
+		return err
+	}
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	v, err := view(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	fold := state.NewStatus(v.plan)
+	since := uint64(0)
+	old := v.status.Seq
+	p := s.printer(s.out)
+	see := func(ev state.Event) error {
+		fold.Apply(ev)
+		since = ev.Seq
+		if ev.Seq > old {
+			fmt.Fprintln(s.out, p.Line(ev))
+		}
+		if ev.Seq >= old && goal.reached(fold) {
+			return errSeen
+		}
+		return nil
+	}
+	err = v.events(ctx, 0, see)
+	if cerr := v.close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = followOn(ctx, socketDir(cfg), &since, see)
+	}
+	if errors.Is(err, errSeen) {
+		return goal.exit(fold)
+	}
+	return err
+}
+
+var errSeen = errors.New("seen")

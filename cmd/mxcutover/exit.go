@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"mxcutover/config"
+	"mxcutover/plan"
+	"mxcutover/rollout"
+	"mxcutover/state"
+	"mxcutover/state/bolt"
+)
+
+// The exit codes of all commands; verify has its own two besides.
+const (
+	codeDone        = 0
+	codeError       = 1
+	codeChanges     = 2 // plan --detailed-exitcode: changes pending
+	codePerson      = 3 // held or drifted
+	codeTimeout     = 4
+	codeBusy        = 5 // another engine holds the migration
+	codeRefused     = 6 // gate, stale plan, confirmation
+	codeFailed      = 7 // verify: findings failed
+	codeUnknown     = 8 // verify: something could not be checked
+	codeUsage       = 64
+	codeInterrupted = 130
+)
+
+// An exitCode ends the program with it, and with no further words.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// usageError is an error in the command line.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// refused is a request that the state of things does not allow.
+type refused struct{ error }
+
+func (r refused) Unwrap() error { return r.error }
+
+func refusef(format string, args ...any) error { return refused{fmt.Errorf(format, args...)} }
+
+func codeOf(err error) int {
+	var usage usageError
+	var no refused
+	var faults config.Faults
+	switch {
+	case err == nil:
+		return codeDone
+	case errors.As(err, &usage), errors.As(err, &faults):
+		return codeUsage
+	case errors.As(err, &no), errors.Is(err, state.ErrRefused), errors.Is(err, rollout.ErrRefused), errors.Is(err, plan.ErrEdited):
+		return codeRefused
+	case errors.Is(err, rollout.ErrPersonNeeded):
+		return codePerson
+	case errors.Is(err, bolt.ErrLocked):
+		return codeBusy
+	case errors.Is(err, context.DeadlineExceeded):
+		return codeTimeout
+	case errors.Is(err, context.Canceled):
+		return codeInterrupted
+	}
+	return codeError
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mxcutover/control"
+	"mxcutover/firewall"
+	"mxcutover/plan"
+	"mxcutover/report"
+	"mxcutover/rollout"
+	"mxcutover/state"
+)
+
+func newIsolate(s *streams) *cobra.Command {
+	c := &cobra.Command{
+		Use: "isolate", Short: "the old server's firewall: status, show, confirm, lift",
+		Long: `When every domain is live the engine gathers the evidence that the old server may
+be closed; once approved (mxcutover approve --isolate) it arms the firewall for a
+limited time, proves it from outside and from the gateway, and keeps it when a
+person confirms. Until then the kernel itself opens the ports again.`,
+	}
+	status := &cobra.Command{
+		Use: "status", Short: "how isolation stands, and on what evidence",
+		RunE: func(cmd *cobra.Command, _ []string) error { return runIsolateStatus(cmd.Context(), s) },
+	}
+	show := &cobra.Command{
+		Use: "show", Short: "print the rules that would be loaded",
+		RunE: func(*cobra.Command, []string) error { return runIsolateShow(s) },
+	}
+	var t target
+	confirm := &cobra.Command{
+		Use: "confirm", Short: "keep what is armed and proven",
+		Example: "  mxcutover isolate confirm --confirm isolate",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runDecide(cmd.Context(), s, state.Decision{Verb: state.Keep, Target: state.Isolate, Confirm: t.confirm})
+		},
+	}
+	confirm.Flags().StringVar(&t.confirm, "confirm", "", `the word "isolate"`)
+	lift := &cobra.Command{
+		Use: "lift", Short: "open the old server again, and prove it",
+		Long: `lift opens the old server and proves it by connecting. It asks neither the engine
+nor the journal whether anything is closed; it tells them afterwards if they are
+there.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runLift(cmd.Context(), s) },
+	}
+	c.AddCommand(status, show, confirm, lift)
+	return c
+}
+
+func runIsolateStatus(ctx context.Context, s *streams) (err error) {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	v, err := view(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	fold := state.NewStatus(v.plan)
+	if err := v.events(ctx, 0, func(ev state.Event) error { fold.Apply(ev); return nil }); err != nil {
+		return err
+	}
+	i := fold.Isolation
+	fmt.Fprintf(s.out, "isolation: %s\n", i.State)
+	if i.Reason != "" {
+		fmt.Fprintf(s.out, "  %s\n", report.Harmless(i.Reason))
+	}
+	if !i.Until.IsZero() {
+		fmt.Fprintf(s.out, "  until %s\n", i.Until.UTC().Format(time.RFC3339))
+	}
+	return s.printer(s.out).Findings(s.out, i.Findings)
+}
+
+func runIsolateShow(s *streams) error {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	if cfg.Isolate == nil {
+		return usagef("the configuration has no isolate section")
+	}
+	i := cfg.Isolate
+	text, err := firewall.Render(firewall.Rules{Ports: i.Ports, Trust: i.Trust, Action: firewall.Action(i.Action)}, i.ConfirmWithin)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(s.out, text)
+	return err
+}
+
+// runLift opens first and asks afterwards.
+func runLift(ctx context.Context, s *streams) error {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	site, err := openSite(cfg)
+	if err != nil {
+		return err
+	}
+	found, err := site.world(policy(cfg)).Lift(ctx, rollout.Turn{})
+	if err != nil {
+		return err
+	}
+	if err := s.printer(s.out).Findings(s.out, found); err != nil {
+		return err
+	}
+	if plan.Judge(found) != plan.Pass {
+		return refusef("lifted, but the old server was not proven open; see the findings above")
+	}
+	err = runDecide(ctx, s, state.Decision{Verb: state.Lift, Target: state.Isolate})
+	if errors.Is(err, errNoMigration) || errors.Is(err, control.ErrNoEngine) {
+		return nil
+	}
+	return err
+}

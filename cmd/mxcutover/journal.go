@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"mxcutover/config"
+	"mxcutover/control"
+	"mxcutover/plan"
+	"mxcutover/state"
+	"mxcutover/state/bolt"
+)
+
+// socketDir is where the engine of a migration listens.
+func socketDir(cfg *config.Config) string { return strings.TrimSuffix(cfg.State.Path, ".db") + ".run" }
+
+// snapshotFile holds each snapshot as text, for the day when the journal is lost.
+func snapshotFile(cfg *config.Config) string {
+	return strings.TrimSuffix(cfg.State.Path, ".db") + ".snapshots"
+}
+
+// whoami names the user of this process.
+func whoami() string {
+	uid := os.Getuid()
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return fmt.Sprintf("uid %d (%s)", uid, u.Username)
+	}
+	return fmt.Sprintf("uid %d", uid)
+}
+
+// errNoMigration means that nothing was begun yet.
+var errNoMigration = errors.New("no migration was begun here; begin one with: mxcutover run")
+
+// A journal is a state.Journal with the store that it is in.
+type journal struct {
+	*state.Journal
+	store *bolt.Store
+}
+
+// Close ends the journal, then its store.
+func (j *journal) Close() error { return errors.Join(j.Journal.Close(), j.store.Close()) }
+
+// openJournal opens the journal of a migration that was begun, to write it.
+func openJournal(ctx context.Context, cfg *config.Config) (*journal, error) {
+	if _, err := os.Stat(cfg.State.Path); errors.Is(err, os.ErrNotExist) {
+		return nil, errNoMigration
+	}
+	return withStore(cfg, bolt.Options{Wait: time.Second}, func(s *bolt.Store) (*state.Journal, error) {
+		return state.Open(ctx, s, journalOptions(cfg))
+	})
+}
+
+// createJournal begins a migration.
+func createJournal(ctx context.Context, cfg *config.Config, p plan.Plan) (*journal, error) {
+	return withStore(cfg, bolt.Options{Wait: time.Second}, func(s *bolt.Store) (*state.Journal, error) {
+		return state.Create(ctx, s, p, journalOptions(cfg))
+	})
+}
+
+func withStore(cfg *config.Config, o bolt.Options, open func(*bolt.Store) (*state.Journal, error)) (*journal, error) {
+	store, err := bolt.Open(cfg.State.Path, o)
+	if err != nil {
+		return nil, err
+	}
+	j, err := open(store)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return &journal{Journal: j, store: store}, nil
+}
+
+func journalOptions(cfg *config.Config) state.Options {
+	return state.Options{Now: time.Now, Holder: whoami(), Snapshots: snapshotFile(cfg)}
+}
+
+// viewing reads a migration: from its engine while one runs, else from the
+// journal.
+type viewing struct {
+	status *state.Status
+	plan   plan.Plan
+	client *control.Client // nil without an engine
+	close  func() error
+	events func(ctx context.Context, since uint64, yield func(state.Event) error) error
+}
+
+// view looks at a migration without changing it.
+func view(ctx context.Context, cfg *config.Config) (*viewing, error) {
+	client, err := control.Dial(socketDir(cfg))
+	if err == nil {
+		return viewEngine(ctx, client)
+	}
+	if !errors.Is(err, control.ErrNoEngine) {
+		return nil, err
+	}
+	return viewJournal(ctx, cfg)
+}
+
+func viewEngine(ctx context.Context, client *control.Client) (*viewing, error) {
+	p, err := client.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := client.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := &viewing{status: s, plan: p, client: client, close: func() error { return nil }}
+	v.events = func(ctx context.Context, since uint64, yield func(state.Event) error) error {
+		last := s.Seq
+		if since >= last {
+			return nil
+		}
+		for ev, err := range client.Follow(ctx, since) {
+			if err != nil {
+				return err
+			}
+			if err := yield(ev); err != nil || ev.Seq >= last {
+				return err
+			}
+		}
+		return ctx.Err()
+	}
+	return v, nil
+}
+
+func viewJournal(ctx context.Context, cfg *config.Config) (*viewing, error) {
+	if _, err := os.Stat(cfg.State.Path); errors.Is(err, os.ErrNotExist) {
+		return nil, errNoMigration
+	}
+	j, err := withStore(cfg, bolt.Options{ReadOnly: true, Wait: time.Second}, func(s *bolt.Store) (*state.Journal, error) {
+		return state.Open(ctx, s, state.Options{Now: time.Now})
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := j.Status()
+	s.Engine = "stopped" // whatever it said before it died: we could open its journal
+	return &viewing{
+		status: s, plan: j.Plan(), close: j.Close,
+		events: func(ctx context.Context, since uint64, yield func(state.Event) error) error {
+			for ev, err := range j.Events(ctx, since) {
+				if err != nil {
+					return err
+				}
+				if err := yield(ev); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}, nil
+}
+
+// dialSoon waits for an engine that is just starting.
+func dialSoon(ctx context.Context, dir string) (*control.Client, error) {
+	for {
+		client, err := control.Dial(dir)
+		if !errors.Is(err, control.ErrNoEngine) {
+			return client, err
+		}
+		if perr := pause(ctx, 20*time.Millisecond); perr != nil {
+			return nil, err
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"mxcutover/config"
+	"mxcutover/report"
+)
+
+// streams are where a command reads and writes, and the flags of all commands.
+type streams struct {
+	in         io.Reader
+	out, err   io.Writer
+	configPath string
+	ascii      bool
+	output     string
+}
+
+const longHelp = `mxcutover moves the public mail of many domains from an old mail server to a
+new gateway by changing MX records: in waves, little-used domains first. It
+proves every step before the next one, can undo every step for as long as
+anybody may want it, and ends by firewalling the old server off.
+
+Without a command it opens the screen of a migration (on a terminal), or prints
+its status.`
+
+const rootExample = `  mxcutover demo                      see a whole migration in an embedded world
+  mxcutover inventory                 which names receive mail, and where it leads
+  mxcutover plan && mxcutover plan show
+  mxcutover preflight                 check everything, change nothing
+  mxcutover run                       walk the plan; stops at each gate
+  mxcutover approve --wave wave-2     let the next wave start
+  mxcutover rollback --wave pilot --confirm pilot`
+
+func newRoot(s *streams) *cobra.Command {
+	root := &cobra.Command{
+		Use: "mxcutover", Short: "move the public mail of many domains to a new gateway, safely",
+		Long: longHelp, Example: rootExample, Args: cobra.NoArgs,
+		SilenceUsage: true, SilenceErrors: true, Version: version,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runBare(cmd.Context(), s) },
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	f := root.PersistentFlags()
+	f.StringVarP(&s.configPath, "config", "c", "", "the configuration file (default $MXCUTOVER_CONFIG, ./mxcutover.yaml, /etc/mxcutover/mxcutover.yaml)")
+	f.BoolVar(&s.ascii, "ascii", false, "no symbols beyond ASCII")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usagef("%w\nsee: %s --help", err, c.CommandPath())
+	})
+	root.AddCommand(
+		newDemo(s), newInventory(s), newPlan(s), newPreflight(s), newRun(s), newStatus(s), newWatch(s), newEvents(s),
+		newApprove(s), newHold(s), newResume(s), newRetry(s), newRollback(s), newIsolate(s), newVerify(s), newProviders(s), newVersion(s),
+	)
+	for _, c := range root.Commands() {
+		wrapArgs(c)
+	}
+	return root
+}
+
+// wrapArgs gives errors in a command's arguments the exit code of usage.
+func wrapArgs(c *cobra.Command) {
+	args := c.Args
+	if args == nil {
+		args = cobra.NoArgs
+	}
+	c.Args = func(cmd *cobra.Command, a []string) error {
+		if err := args(cmd, a); err != nil {
+			return usagef("%w\nsee: %s --help", err, cmd.CommandPath())
+		}
+		return nil
+	}
+	for _, sub := range c.Commands() {
+		wrapArgs(sub)
+	}
+}
+
+// load reads the configuration file that was named, or the first that is there.
+func (s *streams) load() (*config.Config, error) {
+	if path := cmp.Or(s.configPath, os.Getenv("MXCUTOVER_CONFIG")); path != "" {
+		return config.Load(path)
+	}
+	for _, path := range []string{"mxcutover.yaml", "/etc/mxcutover/mxcutover.yaml"} {
+		if _, err := os.Stat(path); err == nil {
+			return config.Load(path)
+		}
+	}
+	return nil, usagef("no configuration: neither ./mxcutover.yaml nor /etc/mxcutover/mxcutover.yaml is there; name one with --config, or look around first with:\n  mxcutover demo")
+}
+
+// addOutput adds the flag -o to a command that has data to show.
+func (s *streams) addOutput(c *cobra.Command) {
+	c.Flags().StringVarP(&s.output, "output", "o", "table", "table or json")
+	run := c.RunE
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if s.output != "table" && s.output != "json" {
+			return usagef("-o %s: expected table or json", s.output)
+		}
+		return run(cmd, args)
+	}
+}
+
+// printer writes words for the given stream: colour only on a terminal.
+func (s *streams) printer(w io.Writer) report.Printer {
+	return report.Printer{ASCII: s.ascii, Color: isTerminal(w) && os.Getenv("NO_COLOR") == ""}
+}
+
+func (s *streams) json() bool { return s.output == "json" }
+
+func (s *streams) say(format string, args ...any) {
+	fmt.Fprintf(s.err, format+"\n", args...)
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func newVersion(s *streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "print the version",
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(s.out, "mxcutover", version)
+			return err
+		},
+	}
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mxcutover/config"
+	"mxcutover/firewall"
+	"mxcutover/plan"
+	"mxcutover/providers"
+	"mxcutover/rollout"
+	"mxcutover/rrset"
+	"mxcutover/verify"
+)
+
+// A site is what the configuration leads to: providers, a checker, a firewall.
+type site struct {
+	cfg       *config.Config
+	providers map[string]providers.Provider
+	checker   *verify.Checker
+	firewall  firewall.Driver
+}
+
+// openSite opens everything that the configuration names. It changes nothing.
+func openSite(cfg *config.Config) (*site, error) {
+	s := &site{cfg: cfg, providers: map[string]providers.Provider{}}
+	for name, p := range cfg.Providers {
+		opened, err := providers.Open(p.Kind, p.Settings.Decode)
+		if err != nil {
+			return nil, fmt.Errorf("provider %s: %w", name, err)
+		}
+		s.providers[name] = opened
+	}
+	var err error
+	if s.checker, err = newChecker(cfg); err != nil {
+		return nil, err
+	}
+	if cfg.Isolate != nil {
+		s.firewall, err = firewall.Open(cfg.Isolate.Driver, firewall.Settings{Socket: cfg.Isolate.Socket, BootFile: cfg.Isolate.BootFile})
+		if err != nil {
+			return nil, fmt.Errorf("isolate: %w", err)
+		}
+	}
+	return s, nil
+}
+
+func newChecker(cfg *config.Config) (*verify.Checker, error) {
+	v := verify.Settings{
+		OldHosts: cfg.Old.Hosts, OldAddresses: cfg.Old.Addresses, Planned: cfg.MX.Records,
+		DNSPort: cfg.Ports.DNS, SMTPPort: cfg.Ports.SMTP, From: cfg.Probe.From,
+		Recipients: verify.Recipients{Postmaster: cfg.Probe.Recipients.Postmaster, Rewrite: cfg.Probe.Recipients.Rewrite},
+		Arrival:    cfg.Probe.Timeout, GreylistRetry: cfg.Probe.GreylistRetry, CatchAll: cfg.Probe.CatchAll,
+	}
+	v.Hello, _ = os.Hostname()
+	for _, r := range cfg.Resolvers {
+		v.Resolvers = append(v.Resolvers, verify.Resolver{View: r.View, Addr: r.Addr})
+	}
+	for _, x := range cfg.Vantages {
+		v.Vantages = append(v.Vantages, verify.Vantage{Name: x.Name, Source: x.Source})
+	}
+	if path := cfg.Probe.Recipients.File; path != "" {
+		file, err := readRecipients(path)
+		if err != nil {
+			return nil, err
+		}
+		v.Recipients.File = file
+	}
+	if i := cfg.Probe.Arrival.IMAP; i != nil {
+		v.IMAP = verify.IMAP{Address: i.Address, User: i.User, Password: i.Password.Read, TLS: i.TLS, CAFile: i.CA}
+	}
+	return verify.New(v)
+}
+
+// maxRecipients bounds the file of probe recipients, in lines.
+const maxRecipients = 1 << 20
+
+// readRecipients reads lines "domain address".
+func readRecipients(path string) (map[string]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("probe.recipients.file: %w", err)
+	}
+	defer f.Close()
+	out := map[string]string{}
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan() && n <= maxRecipients; n++ {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		fields := strings.Fields(text)
+		if len(fields) == 0 {
+			continue
+		}
+		if len(fields) != 2 || !strings.Contains(fields[1], "@") {
+			return nil, usagef("%s:%d: expected a domain and an address, as in: example.org postmaster@example.org", path, n)
+		}
+		domain, err := rrset.CanonicalName(fields[0])
+		if err != nil {
+			return nil, usagef("%s:%d: %w", path, n, err)
+		}
+		out[rrset.Bare(domain)] = fields[1]
+	}
+	return out, lines.Err()
+}
+
+// zones reads every zone of every provider.
+func (s *site) zones(ctx context.Context) ([]plan.Zone, error) {
+	var out []plan.Zone
+	for name, p := range s.cfg.Providers {
+		for _, z := range p.Zones {
+			out = append(out, plan.Zone{Name: z, Provider: name})
+		}
+	}
+	slices.SortFunc(out, func(a, b plan.Zone) int { return strings.Compare(a.Name, b.Name) })
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for i := range out {
+		g.Go(func() (err error) {
+			out[i].Sets, err = providers.Zone(ctx, s.providers[out[i].Provider], out[i].Name)
+			if err != nil {
+				return fmt.Errorf("zone %s at %s: %w", rrset.Bare(out[i].Name), out[i].Provider, err)
+			}
+			return nil
+		})
+	}
+	return out, g.Wait()
+}
+
+// planned are the gateway's records, those of templates too.
+func (s *site) planned() []rrset.MX {
+	out := slices.Clone(s.cfg.MX.Records)
+	for _, t := range s.cfg.MX.Templates {
+		out = append(out, t...)
+	}
+	return out
+}
+
+// inventory surveys all zones.
+func (s *site) inventory(ctx context.Context) (plan.Inventory, error) {
+	zones, err := s.zones(ctx)
+	if err != nil {
+		return plan.Inventory{}, err
+	}
+	messages := map[string]uint64{}
+	if s.cfg.Traffic.Table != "" {
+		if messages, err = config.ReadTraffic(s.cfg.Traffic.Table); err != nil {
+			return plan.Inventory{}, err
+		}
+	}
+	about := plan.Site{
+		OldHosts: s.cfg.Old.Hosts, OldAddresses: s.cfg.Old.Addresses, Planned: s.planned(),
+		OwnName: s.cfg.Domains.OwnName, Messages: messages,
+	}
+	addrs, err := s.addresses(ctx, plan.Hosts(zones, about))
+	if err != nil {
+		return plan.Inventory{}, err
+	}
+	return plan.Survey(zones, addrs, about), nil
+}
+
+// addresses resolves hosts. A host that has no address is left out; a resolver
+// that cannot be asked is an error, since a name might lead to the old server
+// unseen.
+func (s *site) addresses(ctx context.Context, hosts []string) (plan.Addresses, error) {
+	found := make([][]netip.Addr, len(hosts))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(64)
+	for i, h := range hosts {
+		g.Go(func() (err error) {
+			found[i], err = s.checker.Addresses(ctx, h)
+			if err != nil {
+				return fmt.Errorf("addresses of %s: %w", rrset.Bare(h), err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	out := plan.Addresses{}
+	for i, h := range hosts {
+		if len(found[i]) > 0 {
+			out[h] = found[i]
+		}
+	}
+	return out, nil
+}
+
+// policy is what the configuration says to the engine.
+func policy(cfg *config.Config) rollout.Policy {
+	p := rollout.Policy{
+		PrepareAll: cfg.TTL.Prepare == "all", PreflightLifetime: cfg.Preflight.Lifetime, Assume: cfg.TTL.Assume,
+		ProbeFailures: cfg.Probe.Failures, ProbeEvery: cfg.Probe.Interval, RollBack: cfg.Probe.OnFailure == "rollback",
+		SettleAfter: cfg.TTL.SettleAfter, AutoApprove: cfg.Gate.Approve == plan.Auto,
+	}
+	if low := time.Duration(cfg.TTL.Low) * time.Second; low < 10*time.Second {
+		p.PollEvery = max(low/4, 100*time.Millisecond)
+	}
+	if i := cfg.Isolate; i != nil {
+		p.IsolateAfter, p.ConfirmWithin, p.ConfirmAfter = i.After, i.ConfirmWithin, i.ConfirmAfter
+	}
+	return p
+}
+
+// world is what the engine's Actions reach.
+func (s *site) world(p rollout.Policy) rollout.World {
+	w := rollout.World{Providers: s.providers, Checker: s.checker, Firewall: s.firewall, Policy: p}
+	if i := s.cfg.Isolate; i != nil {
+		w.Trust, w.Action = i.Trust, firewall.Action(i.Action)
+	}
+	return w
+}

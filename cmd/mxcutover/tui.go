@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"mxcutover/control"
+	"mxcutover/tui"
+)
+
+// runBare is mxcutover without a command: the screen of a running migration on a
+// terminal, its status elsewhere, and help where there is nothing to see yet.
+func runBare(ctx context.Context, s *streams) error {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	if !isTerminal(s.out) || !isTerminal(s.in) {
+		return runStatus(ctx, s, "")
+	}
+	client, err := control.Dial(socketDir(cfg))
+	if errors.Is(err, control.ErrNoEngine) {
+		if err := runStatus(ctx, s, ""); err != nil {
+			return err
+		}
+		return fmt.Errorf("no engine runs; start one, in another terminal or as a service, with:\n  mxcutover run")
+	}
+	if err != nil {
+		return err
+	}
+	p, err := client.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	return tui.Run(ctx, tui.Options{
+		Plan: p, Engine: client, ASCII: s.ascii, NoColor: os.Getenv("NO_COLOR") != "", In: s.in, Out: s.out,
+	})
+}

@@ -1,0 +1,124 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+func (k *checker) probe() {
+	p := k.c.Probe
+	k.atLeast("probe.failures", p.Failures, 1)
+	oneOf(k, "probe.on_failure", p.OnFailure, "rollback", "hold")
+	k.positive("probe.interval", p.Interval)
+	k.positive("probe.timeout", p.Timeout)
+	k.positive("probe.greylist_retry", p.GreylistRetry)
+	if !k.good("probe.from") {
+		return
+	}
+	_, domain, _ := strings.Cut(p.From, "@")
+	if where := k.moves(domain + "."); where != "" {
+		k.fault("probe.from", fmt.Sprintf("its domain %.80q is named in %s, and the prober's own domain never moves", domain, where), "send from a domain with an MX of its own")
+	}
+}
+
+// moves tells which setting wants a domain to move, if any does by name.
+func (k *checker) moves(name string) string {
+	for _, w := range slices.Sorted(maps.Keys(k.c.Waves.Pin)) {
+		if slices.Contains(k.c.Waves.Pin[w], name) {
+			return inner("waves.pin", w)
+		}
+	}
+	if _, ok := k.c.MX.Templates[name]; ok {
+		return "mx.templates"
+	}
+	if slices.Contains(k.c.Domains.OwnName, name) {
+		return "domains.own_name"
+	}
+	return ""
+}
+
+func (k *checker) recipients() {
+	const key = "probe.recipients"
+	if _, ok := k.at[key]; !ok || k.bad[key] {
+		return
+	}
+	r, n := k.c.Probe.Recipients, 0
+	for _, set := range []bool{r.File != "", r.Postmaster, r.Rewrite != ""} {
+		if set {
+			n++
+		}
+	}
+	for _, name := range []string{"file", "postmaster", "rewrite"} {
+		if k.bad[inner(key, name)] {
+			return
+		}
+	}
+	if n != 1 {
+		k.fault(key, fmt.Sprintf("says in %d ways where probes go; one was expected", n), "write one of {rewrite: LOCALPART}, {postmaster: true}, {file: PATH}")
+	}
+}
+
+func (k *checker) imap() {
+	const key = "probe.arrival.imap"
+	m := k.c.Probe.Arrival.IMAP
+	if m == nil {
+		return
+	}
+	oneOf(k, key+".tls", m.TLS, "implicit", "starttls", "none")
+	if k.good(key+".tls") && k.good(key+".address") && m.TLS == "none" && !loopback(m.Address) {
+		k.fault(key+".tls", fmt.Sprintf("none would send the password in clear text to %.80s", m.Address), "write implicit or starttls")
+	}
+}
+
+func (k *checker) isolate() {
+	i := k.c.Isolate
+	if i == nil || k.bad["isolate"] {
+		return
+	}
+	k.driver(i)
+	for n, p := range i.Ports {
+		key := item("isolate.ports", n)
+		switch {
+		case !k.good(key):
+		case p == 0:
+			k.fault(key, "is 0; a port from 1 to 65535 was expected", "")
+		case p == 22:
+			k.fault(key, "22 is SSH, an administrator's way in: it is never closed", "delete it here")
+		}
+	}
+	unique(k, "isolate.ports", i.Ports, func(p uint16) string { return fmt.Sprint(p) })
+	for n, p := range i.Trust {
+		if key := item("isolate.trust", n); k.good(key) && p.Bits() == 0 {
+			k.fault(key, fmt.Sprintf("%s trusts everybody: nothing would be closed", p), "name the gateway's and the monitoring's networks")
+		}
+	}
+	if i.Action == "redirect" && k.good("isolate.action") {
+		k.fault("isolate.action", "redirect is not supported in this release", "write reject or drop")
+	}
+	oneOf(k, "isolate.action", i.Action, "reject", "drop")
+	k.positive("isolate.confirm_within", i.ConfirmWithin)
+}
+
+func (k *checker) driver(i *Isolate) {
+	const key = "isolate.driver"
+	if !k.good(key) {
+		return
+	}
+	if i.Driver == "ssh" || i.Driver == "script" {
+		k.fault(key, i.Driver+" is not supported in this release", "run mxcutover on the old server with driver: local")
+		return
+	}
+	oneOf(k, key, i.Driver, "local", "lab")
+	socket, boot := k.good("isolate.socket"), k.good("isolate.boot_file")
+	switch {
+	case i.Driver == "lab" && !socket && !k.bad["isolate.socket"]:
+		k.fault("isolate.socket", "is missing, and driver: lab needs it", "write the path of the lab's socket")
+	case i.Driver == "local" && socket:
+		k.fault("isolate.socket", "has no meaning with driver: local", "delete it")
+	}
+	if i.Driver == "lab" && boot {
+		k.fault("isolate.boot_file", "has no meaning with driver: lab", "delete it")
+	}
+}

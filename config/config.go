@@ -1,0 +1,132 @@
+// Package config reads the one YAML file that describes a migration: what is
+// old, what is new, who holds the zones, in which waves and behind which gates
+// domains move, how it is proven, and how the old server is closed.
+//
+// It is used at the start of every command: [Load] reads and checks the whole
+// file and gives a [Config] with all defaults filled in, or [Faults]: every
+// fault with its line, column and an excerpt, all at once. What only a provider
+// understands stays closed ([Section]) until that provider decodes it, as
+// strictly. Secrets are never in the file, only references to them (package
+// secret), and no fault shows one that was written there by mistake.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+)
+
+// The struct tags of this package:
+//
+//	yaml:"key,required,nonempty"  the key; it must stand there; a list or map must have members
+//	is:"host"                     what a text is, and how it is made canonical (see conversions)
+//	keys:"name"                   the same for the keys of a map
+//	later:"cure"                  a known key that this release refuses, and what to do instead
+
+// A Config is a checked configuration file. Domain names in it are canonical
+// (lower case, final dot, IDN in its ASCII form) unless a field says otherwise;
+// relative paths were taken from the file's folder.
+type Config struct {
+	Path      string              `yaml:"-"`                           // of the file, as it was given
+	Migration string              `yaml:"migration,required"`          // the migration's name: letters, digits, dots, dashes
+	Old       Old                 `yaml:"old,required"`                // the server that mail leaves
+	MX        MX                  `yaml:"mx,required"`                 // the gateway's records
+	Providers map[string]Provider `yaml:"providers,required,nonempty"` // who holds which zones, by a name of one's own
+	Domains   Domains             `yaml:"domains"`                     // which of the names move
+	Traffic   Traffic             `yaml:"traffic"`                     // how much mail each domain has
+	Waves     Waves               `yaml:"waves"`                       // how many domains move together
+	Gate      Gate                `yaml:"gate"`                        // what lets the next wave start
+	TTL       TTL                 `yaml:"ttl"`                         // caches and how long they are waited for
+	Preflight Preflight           `yaml:"preflight"`                   // what must hold just before a domain moves
+	Resolvers []Resolver          `yaml:"resolvers,required,nonempty"` // by view, then in the file's order; in YAML a map view -> addresses
+	Vantages  []Vantage           `yaml:"vantages"`                    // other places to probe from; none = only here
+	Outbound  []netip.Addr        `yaml:"outbound,nonempty"`           // addresses from which the old server sends
+	Probe     Probe               `yaml:"probe,required"`              // the messages that prove the way
+	Isolate   *Isolate            `yaml:"isolate"`                     // closing the old server; nil = never
+	Notify    Notify              `yaml:"notify"`                      // who is told
+	State     State               `yaml:"state"`                       // where the journal is
+	Ports     Ports               `yaml:"ports"`                       // where DNS and SMTP are spoken
+}
+
+// Old is the server that mail leaves.
+type Old struct {
+	Hosts     []string     `yaml:"hosts,required,nonempty" is:"host"` // its names, vanity MX names too
+	Addresses []netip.Addr `yaml:"addresses,required,nonempty"`       // all of its addresses, both families
+}
+
+// MX is what the domains' MX RRsets become.
+type MX struct {
+	Records   []rrset.MX            `yaml:"records,required,nonempty"` // the gateway's, in place of the old server's
+	Keep      []string              `yaml:"keep" is:"host"`            // third-party targets that stay
+	Templates map[string][]rrset.MX `yaml:"templates" keys:"name"`     // other records, by domain
+}
+
+// A Provider holds zones.
+type Provider struct {
+	Kind     string   `yaml:"kind,required"`                     // as package providers names it
+	Zones    []string `yaml:"zones,required,nonempty" is:"host"` // each zone has one provider
+	Settings Section  `yaml:"settings"`                          // for the provider alone
+}
+
+// Domains chooses among the names that receive mail at the old server.
+type Domains struct {
+	Include []string `yaml:"include,nonempty" is:"glob"` // globs over whole names without the final dot; default "*", which is all
+	Exclude []string `yaml:"exclude" is:"glob"`          // the same; wins over Include
+	OwnName []string `yaml:"own_name" is:"name"`         // names that get an MX though others relay to them by name
+}
+
+// Traffic says where the domains' messages are counted.
+type Traffic struct {
+	Table string `yaml:"table" is:"path"` // lines "domain messages", see [ReadTraffic]; "" = unknown
+
+	_ struct{} `yaml:"logs" later:"count each domain's messages and give the file as traffic.table"`
+	_ struct{} `yaml:"gateway_logs" later:"watch the gateway's log yourself"`
+	_ struct{} `yaml:"format" later:"count each domain's messages and give the file as traffic.table"`
+}
+
+// Waves says how many domains move together, the least used first.
+type Waves struct {
+	First  int                 `yaml:"first"`         // domains in the first wave; default 3
+	Growth float64             `yaml:"growth"`        // each wave is this many times the one before, from 1 to 100; default 4
+	Max    int                 `yaml:"max"`           // domains in one wave at most; default 500
+	Pin    map[string][]string `yaml:"pin" is:"name"` // wave ("pilot", "wave-N" from 2, "last") -> domains
+}
+
+// A Gate says what lets the next wave start.
+type Gate struct {
+	Approve  plan.Approval `yaml:"approve"`  // manual or auto; default manual
+	Soak     time.Duration `yaml:"soak"`     // how long each domain is watched before it is live; default 30m
+	Failures int           `yaml:"failures"` // so many failed domains stop all later waves; default 1
+	Shared   int           `yaml:"shared"`   // so many domains that fail alike mean a fault of the gateway, from 2; default 3
+}
+
+// TTL is about caches.
+type TTL struct {
+	Low         uint32        `yaml:"low" is:"seconds"` // while domains move, in seconds, at most a day; written 300s; default 300s
+	Prepare     string        `yaml:"prepare"`          // all: lower every wave's TTL up front; wave: each wave's own; default all
+	Assume      time.Duration `yaml:"assume"`           // caches hold the old TTL at least so long; default 24h
+	SettleAfter time.Duration `yaml:"settle_after"`     // from the end of isolation to the original TTL; default 168h
+}
+
+// Preflight is what must hold just before a domain moves.
+type Preflight struct {
+	Lifetime time.Duration `yaml:"lifetime"` // how long its findings count; default 1h
+}
+
+// ProviderOf tells which provider holds a zone, in whatever spelling it is named.
+func (c *Config) ProviderOf(zone string) (name string, ok bool) {
+	z, err := canonicalName(zone)
+	if err != nil {
+		return "", false
+	}
+	for p, v := range c.Providers {
+		for _, have := range v.Zones {
+			if have == z {
+				return p, true
+			}
+		}
+	}
+	return "", false
+}

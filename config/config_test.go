@@ -1,0 +1,232 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+	"mxcutover/secret"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// minimal has only what is required.
+const minimal = `migration: m
+old: {hosts: [mail.example.org], addresses: [192.0.2.10]}
+mx:
+  records: [{preference: 10, host: gw1.example.org}]
+providers:
+  p:
+    kind: rfc2136
+    zones: [example.org, example.net]
+resolvers: {public: [9.9.9.9]}
+probe:
+  from: probe@sender.example.com
+  recipients: {postmaster: true}
+`
+
+func parse(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Parse("etc/m.yaml", []byte(text))
+	if err != nil {
+		t.Fatalf("Parse:\n%v", err)
+	}
+	return c
+}
+
+func faults(t *testing.T, err error) Faults {
+	t.Helper()
+	var f Faults
+	if !errors.As(err, &f) || len(f) == 0 {
+		t.Fatalf("got %v, want Faults", err)
+	}
+	return f
+}
+
+func TestMinimalGetsDefaults(t *testing.T) {
+	t.Parallel()
+	c := parse(t, minimal)
+	want := Default()
+	if !reflect.DeepEqual(c.Waves, want.Waves) || !reflect.DeepEqual(c.Gate, want.Gate) || c.TTL != want.TTL || c.Preflight != want.Preflight || c.Ports != want.Ports {
+		t.Errorf("defaults differ: %+v", c)
+	}
+	if c.TTL.Low != 300 || c.TTL.Prepare != "all" || c.TTL.Assume != 24*time.Hour || c.Gate.Approve != plan.Manual || c.Preflight.Lifetime != time.Hour {
+		t.Errorf("defaults are not as documented: %+v %+v", c.TTL, c.Gate)
+	}
+	if got := c.State.Path; got != "/var/lib/mxcutover/m.db" {
+		t.Errorf("state.path %q", got)
+	}
+	if c.Isolate != nil || c.Probe.Arrival.IMAP != nil {
+		t.Error("isolate or imap without being asked for")
+	}
+	if want := (Resolver{"public", netip.MustParseAddrPort("9.9.9.9:53")}); len(c.Resolvers) != 1 || c.Resolvers[0] != want {
+		t.Errorf("resolvers %v, want %v", c.Resolvers, want)
+	}
+}
+
+// every is a file in which every key differs from its default.
+const every = `migration: G.2026-x
+old: {hosts: [Mail.Example.ORG., bücher.example], addresses: [192.0.2.10, "2001:db8::10"]}
+mx:
+  records: [{preference: 20, host: gw2.example.org}, {preference: 0, host: GW1.example.org}]
+  keep: [third.example.net]
+  templates: {Shop.Example.org: [{preference: 5, host: gw2.example.org}]}
+providers:
+  p: {kind: rfc2136, zones: [example.org], settings: {server: x}}
+  q-1: {kind: powerdns, zones: [xn--bcher-kva.example]}
+domains: {include: ["*.example.org", example.org], exclude: ["Lists.*", bücher.example.], own_name: [mail.example.org]}
+traffic: {table: ../t.txt}
+waves: {first: 1, growth: 1.5, max: 9, pin: {pilot: [a.example.org], wave-2: [b.example.org], last: [example.org]}}
+gate: {approve: auto, soak: 1d12h, failures: 2, shared: 5}
+ttl: {low: 2m, prepare: wave, assume: 0s, settle_after: 1h}
+preflight: {lifetime: 90s}
+resolvers: {zz: ["192.0.2.53:5353", "[2001:db8::53]:53"], aa: [192.0.2.54, "2001:db8::54"]}
+vantages: [{name: v, source: 198.51.100.7}]
+outbound: [192.0.2.11]
+probe:
+  from: Probe+x@bücher.example
+  recipients: {file: rcpt.txt}
+  failures: 4
+  on_failure: hold
+  interval: 1s
+  timeout: 2s
+  greylist_retry: 3s
+  expect: catchall
+  arrival: {imap: {address: "127.0.0.1:143", user: u, password: {file: imap.pw}, tls: none, ca: ca.pem}}
+isolate: {driver: lab, socket: fw.sock, trust: [10.0.0.0/8, 192.0.2.7, "2001:db8::/32"], action: drop, after: 2h, confirm_within: 9s, confirm_after: 3s}
+notify: {command: [./tell, --now]}
+state: {path: m.db}
+ports: {dns: 5300, smtp: 2500}
+`
+
+func TestEveryKeyIsRead(t *testing.T) {
+	t.Parallel()
+	c := parse(t, every)
+	doc := c.Providers["p"].Settings
+	doc2 := c.Providers["q-1"].Settings
+	want := &Config{
+		Path: "etc/m.yaml", Migration: "G.2026-x",
+		Old: Old{Hosts: []string{"mail.example.org.", "xn--bcher-kva.example."}, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10")}},
+		MX: MX{
+			Records:   []rrset.MX{{Preference: 20, Host: "gw2.example.org."}, {Host: "gw1.example.org."}},
+			Keep:      []string{"third.example.net."},
+			Templates: map[string][]rrset.MX{"shop.example.org.": {{Preference: 5, Host: "gw2.example.org."}}},
+		},
+		Providers: map[string]Provider{
+			"p":   {Kind: "rfc2136", Zones: []string{"example.org."}, Settings: doc},
+			"q-1": {Kind: "powerdns", Zones: []string{"xn--bcher-kva.example."}, Settings: doc2},
+		},
+		Domains: Domains{Include: []string{"*.example.org", "example.org"}, Exclude: []string{"lists.*", "xn--bcher-kva.example"}, OwnName: []string{"mail.example.org."}},
+		Traffic: Traffic{Table: "t.txt"},
+		Waves: Waves{First: 1, Growth: 1.5, Max: 9, Pin: map[string][]string{
+			"pilot": {"a.example.org."}, "wave-2": {"b.example.org."}, "last": {"example.org."},
+		}},
+		Gate:      Gate{Approve: plan.Auto, Soak: 36 * time.Hour, Failures: 2, Shared: 5},
+		TTL:       TTL{Low: 120, Prepare: "wave", SettleAfter: time.Hour},
+		Preflight: Preflight{Lifetime: 90 * time.Second},
+		Resolvers: []Resolver{
+			{"aa", netip.MustParseAddrPort("192.0.2.54:5300")},
+			{"aa", netip.MustParseAddrPort("[2001:db8::54]:5300")},
+			{"zz", netip.MustParseAddrPort("192.0.2.53:5353")},
+			{"zz", netip.MustParseAddrPort("[2001:db8::53]:53")},
+		},
+		Vantages: []Vantage{{Name: "v", Source: netip.MustParseAddr("198.51.100.7")}},
+		Outbound: []netip.Addr{netip.MustParseAddr("192.0.2.11")},
+		Probe: Probe{
+			From: "Probe+x@xn--bcher-kva.example", Recipients: Recipients{File: "etc/rcpt.txt"}, Failures: 4, OnFailure: "hold",
+			Interval: time.Second, Timeout: 2 * time.Second, GreylistRetry: 3 * time.Second, CatchAll: true,
+			Arrival: Arrival{IMAP: &IMAP{Address: "127.0.0.1:143", User: "u", Password: secret.Ref{File: "etc/imap.pw"}, TLS: "none", CA: "etc/ca.pem"}},
+		},
+		Isolate: &Isolate{
+			Driver: "lab", Socket: "etc/fw.sock", Ports: []uint16{2500}, Action: "drop", After: 2 * time.Hour, ConfirmWithin: 9 * time.Second, ConfirmAfter: 3 * time.Second,
+			Trust: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
+		},
+		Notify: Notify{Command: []string{"etc/tell", "--now"}}, State: State{Path: "etc/m.db"}, Ports: Ports{DNS: 5300, SMTP: 2500},
+	}
+	got, expected := reflect.ValueOf(*c), reflect.ValueOf(*want)
+	for i := range got.NumField() {
+		if g, w := got.Field(i).Interface(), expected.Field(i).Interface(); !reflect.DeepEqual(g, w) {
+			t.Errorf("%s:\n got %+v\nwant %+v", got.Type().Field(i).Name, g, w)
+		}
+	}
+}
+
+func TestProviderOf(t *testing.T) {
+	t.Parallel()
+	c := parse(t, every)
+	for zone, want := range map[string]string{"Example.ORG": "p", "bücher.example.": "q-1", "org": "", "sub.example.org": "", "": ""} {
+		if got, ok := c.ProviderOf(zone); got != want || ok != (want != "") {
+			t.Errorf("ProviderOf(%q) = %q, %v; want %q", zone, got, ok, want)
+		}
+	}
+}
+
+// TestExample keeps the documented example complete: every key stands in it
+// with a comment near, and it can be parsed.
+func TestExample(t *testing.T) {
+	t.Parallel()
+	const path = "../docs/config.example.yaml"
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var missing func(reflect.Type, string)
+	missing = func(ty reflect.Type, within string) {
+		for ty.Kind() == reflect.Pointer || ty.Kind() == reflect.Slice || ty.Kind() == reflect.Map {
+			ty = ty.Elem()
+		}
+		if ty.Kind() != reflect.Struct || ty.PkgPath() != "mxcutover/config" || ty == reflect.TypeFor[Section]() {
+			return
+		}
+		fields, err := fieldsOf(ty)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range fields {
+			if f.later != "" || f.name == "view" || f.name == "addr" {
+				continue
+			}
+			if !regexp.MustCompile(`(?m)^[ #{-]*` + f.name + `:`).Match(text) {
+				t.Errorf("%s does not show %s", path, inner(within, f.name))
+			}
+			missing(ty.FieldByIndex(f.index).Type, inner(within, f.name))
+		}
+	}
+	missing(reflect.TypeFor[Config](), "")
+	if got := c.Traffic.Table; got != "../docs/traffic.txt" {
+		t.Errorf("traffic.table %q is not beside the file", got)
+	}
+	d := Default()
+	if !reflect.DeepEqual(c.Gate, d.Gate) || c.TTL != d.TTL || c.Preflight != d.Preflight || c.Ports != d.Ports {
+		t.Error("the example does not show the defaults")
+	}
+}
+
+func TestLoadErrors(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	big := filepath.Join(dir, "big.yaml")
+	if err := os.WriteFile(big, make([]byte, MaxSize+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none.yaml"): "no such file", dir: "is a folder", big: "is above 4194304 bytes",
+	} {
+		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("Load(%s): %v, want %q", path, err, want)
+		}
+	}
+}

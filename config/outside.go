@@ -1,0 +1,87 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"mxcutover/secret"
+)
+
+// A Resolver is a caching DNS server and the view that it shows.
+type Resolver struct {
+	View string         // "public", "inside"
+	Addr netip.AddrPort // the port is ports.dns unless it was written
+}
+
+// A Vantage is a place to ask and probe from, besides here.
+type Vantage struct {
+	Name   string     `yaml:"name,required"`
+	SSH    string     `yaml:"ssh" later:"give source, an address of this machine that is outside the gateway's trust"`
+	Source netip.Addr `yaml:"source,required"` // the local address of its connections
+}
+
+// Probe is about the messages that prove the way to the mailbox.
+type Probe struct {
+	From          string        `yaml:"from,required" is:"address"` // envelope sender; its domain never moves
+	Recipients    Recipients    `yaml:"recipients,required"`
+	Failures      int           `yaml:"failures"`             // so many in a row fail a domain; default 3
+	OnFailure     string        `yaml:"on_failure"`           // rollback or hold; default rollback
+	Interval      time.Duration `yaml:"interval"`             // between a domain's probes while it soaks; default 5m
+	Timeout       time.Duration `yaml:"timeout"`              // for each reply, and for the arrival; default 5m
+	GreylistRetry time.Duration `yaml:"greylist_retry"`       // after a 4xx reply; default 5m
+	CatchAll      bool          `yaml:"expect" is:"catchall"` // written "expect: catchall": the gateway accepts any recipient
+	Arrival       Arrival       `yaml:"arrival"`
+}
+
+// Recipients says to which address of a domain a probe goes: exactly one of
+// the three.
+type Recipients struct {
+	File       string `yaml:"file" is:"path"`       // lines "domain address"
+	Postmaster bool   `yaml:"postmaster"`           // postmaster@domain
+	Rewrite    string `yaml:"rewrite" is:"mailbox"` // this local part at every domain, one mailbox behind a rule
+}
+
+// Arrival says where arriving probes are seen; without it arrival is unknown.
+type Arrival struct {
+	IMAP *IMAP `yaml:"imap"`
+}
+
+// IMAP is the mailbox of the probes.
+type IMAP struct {
+	Address  string     `yaml:"address,required" is:"hostport"` // "host:port"
+	User     string     `yaml:"user,required"`
+	Password secret.Ref `yaml:"password,required"`
+	TLS      string     `yaml:"tls"`          // implicit, starttls, or none (only on a loopback address); default implicit
+	CA       string     `yaml:"ca" is:"path"` // PEM file of the authority to trust; "" = the system's
+}
+
+// Isolate is about closing the old server.
+type Isolate struct {
+	Driver        string         `yaml:"driver,required"`     // local: nftables of this machine; lab: an embedded world
+	Socket        string         `yaml:"socket" is:"path"`    // of the lab's firewall; only with lab, and required there
+	BootFile      string         `yaml:"boot_file" is:"path"` // rules that survive a restart; only with local; default /etc/mxcutover/isolate.nft
+	Ports         []uint16       `yaml:"ports,nonempty"`      // to be closed, never 22; default ports.smtp
+	Trust         []netip.Prefix `yaml:"trust,nonempty"`      // still let in: the gateway's nodes, monitoring; a bare address is a network of one
+	Action        string         `yaml:"action"`              // reject or drop; default reject
+	After         time.Duration  `yaml:"after"`               // from the last domain's going live; default 168h
+	ConfirmWithin time.Duration  `yaml:"confirm_within"`      // the kernel opens the ports again unless that is renewed; default 10m
+	ConfirmAfter  time.Duration  `yaml:"confirm_after"`       // no earlier than this after arming, as a sender may wait for its 250 (RFC 5321 section 4.5.3.2.6); default 10m
+
+	_ struct{} `yaml:"host" later:"run mxcutover on the old server with driver: local"`
+}
+
+// Notify says who is told of what needs a person.
+type Notify struct {
+	Command []string `yaml:"command,nonempty"` // program and arguments; none = nobody
+}
+
+// State says where the journal is.
+type State struct {
+	Path string `yaml:"path" is:"path"` // default /var/lib/mxcutover/<migration>.db
+}
+
+// Ports are those of all DNS and SMTP servers asked.
+type Ports struct {
+	DNS  uint16 `yaml:"dns"`  // default 53
+	SMTP uint16 `yaml:"smtp"` // default 25
+}

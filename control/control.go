@@ -1,0 +1,61 @@
+// Package control is the engine's API: HTTP/1.1 over two unix sockets, one to
+// watch and one to control, in a directory that only the group may enter.
+//
+// The engine calls [Serve]; commands and the screen call [Dial] and get a
+// [Client], which is an Engine like the one served. The caller's uid, as the
+// kernel tells it, is journaled with each Decision. There is no TCP.
+//
+//	GET  /v1/status
+//	GET  /v1/plan                        the plan file
+//	GET  /v1/events?since=N&follow=1     JSON Lines; the first line tells the version
+//	POST /v1/decisions                   on the control socket only
+//	GET  /metrics
+package control
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"path/filepath"
+	"time"
+
+	"mxcutover/state"
+)
+
+// An Engine takes decisions and tells events.
+type Engine interface {
+	Do(context.Context, state.Decision) error
+	Follow(ctx context.Context, since uint64) iter.Seq2[state.Event, error]
+}
+
+var (
+	// ErrNoEngine means that no engine listens.
+	ErrNoEngine = errors.New("no engine runs")
+	// ErrVersion means that engine and command are of releases that do not speak
+	// to each other.
+	ErrVersion = errors.New("the engine is of another version")
+)
+
+// Bounds of the API.
+const (
+	maxBody   = 64 << 10
+	maxConns  = 64
+	maxLine   = 4 << 20
+	maxAnswer = 1 << 30
+	slow      = 10 * time.Second // a watcher that takes no event for so long is dropped
+	alive     = 15 * time.Second // a blank line is sent this often
+)
+
+func watchSocket(dir string) string   { return filepath.Join(dir, "watch.sock") }
+func controlSocket(dir string) string { return filepath.Join(dir, "control.sock") }
+
+// first is the first line of an event stream.
+type first struct {
+	V         int    `json:"v"`
+	Migration string `json:"migration"`
+}
+
+// refusal is the body of an answer that is no success.
+type refusal struct {
+	Error string `json:"error"`
+}

@@ -1,0 +1,154 @@
+package firewall
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// loaded is what the kernel holds of ours.
+type loaded struct {
+	there bool
+	rules Rules
+	until time.Time
+	epoch uint64
+}
+
+// The parts of nft's JSON (libnftables-json(5)) that are read.
+type nftList struct {
+	Nftables []struct {
+		Set *struct {
+			Name string            `json:"name"`
+			Elem []json.RawMessage `json:"elem"`
+		} `json:"set"`
+		Chain *struct {
+			Name string `json:"name"`
+		} `json:"chain"`
+		Rule *struct {
+			Chain string                       `json:"chain"`
+			Expr  []map[string]json.RawMessage `json:"expr"`
+		} `json:"rule"`
+	} `json:"nftables"`
+}
+
+type nftElem struct {
+	Elem *struct {
+		Val     json.RawMessage `json:"val"`
+		Timeout *float64        `json:"timeout"`
+		Expires *float64        `json:"expires"` // seconds
+		Counter *struct {
+			Packets uint64 `json:"packets"`
+		} `json:"counter"`
+	} `json:"elem"`
+}
+
+// parseTable reads nft -j list table.
+func parseTable(out []byte, now time.Time) (loaded, error) {
+	var list nftList
+	if err := json.Unmarshal(out, &list); err != nil {
+		return loaded{}, fmt.Errorf("nft: its JSON: %w", err)
+	}
+	l := loaded{there: true, rules: Rules{Action: Reject}}
+	for _, o := range list.Nftables {
+		var err error
+		switch {
+		case o.Chain != nil:
+			if n, ok := strings.CutPrefix(o.Chain.Name, "epoch_"); ok {
+				l.epoch, err = strconv.ParseUint(n, 10, 64)
+			}
+		case o.Rule != nil && o.Rule.Chain == "refuse":
+			for _, e := range o.Rule.Expr {
+				if _, ok := e["drop"]; ok {
+					l.rules.Action = Drop
+				}
+			}
+		case o.Set != nil && o.Set.Name == "armed":
+			err = l.armed(o.Set.Elem, now)
+		case o.Set != nil && strings.HasPrefix(o.Set.Name, "trust"):
+			err = l.trust(o.Set.Elem)
+		}
+		if err != nil {
+			return loaded{}, fmt.Errorf("nft: its JSON: %w", err)
+		}
+	}
+	l.rules = l.rules.canonical()
+	return l, nil
+}
+
+func (l *loaded) armed(elems []json.RawMessage, now time.Time) error {
+	for _, raw := range elems {
+		val := raw
+		var e nftElem
+		if json.Unmarshal(raw, &e) == nil && e.Elem != nil {
+			val = e.Elem.Val
+			if e.Elem.Expires != nil {
+				until := now.Add(time.Duration(*e.Elem.Expires * float64(time.Second)))
+				if l.until.IsZero() || until.Before(l.until) {
+					l.until = until
+				}
+			}
+		}
+		var port uint16
+		if err := json.Unmarshal(val, &port); err != nil {
+			return fmt.Errorf("an armed port: %w", err)
+		}
+		l.rules.Ports = append(l.rules.Ports, port)
+	}
+	return nil
+}
+
+func (l *loaded) trust(elems []json.RawMessage) error {
+	for _, raw := range elems {
+		var p struct {
+			Prefix *struct {
+				Addr netip.Addr `json:"addr"`
+				Len  int        `json:"len"`
+			} `json:"prefix"`
+		}
+		var a netip.Addr
+		switch {
+		case json.Unmarshal(raw, &p) == nil && p.Prefix != nil:
+			l.rules.Trust = append(l.rules.Trust, netip.PrefixFrom(p.Prefix.Addr, p.Prefix.Len))
+		case json.Unmarshal(raw, &a) == nil && a.IsValid():
+			l.rules.Trust = append(l.rules.Trust, netip.PrefixFrom(a, a.BitLen()))
+		default:
+			return fmt.Errorf("a trusted network: %.80q", raw)
+		}
+	}
+	return nil
+}
+
+// parseSeen reads nft -j list set of a set of blocked sources.
+func parseSeen(out []byte, seen map[netip.AddrPort]uint64) error {
+	var list nftList
+	if err := json.Unmarshal(out, &list); err != nil {
+		return fmt.Errorf("nft: its JSON: %w", err)
+	}
+	for _, o := range list.Nftables {
+		if o.Set == nil {
+			continue
+		}
+		for _, raw := range o.Set.Elem {
+			var e nftElem
+			if err := json.Unmarshal(raw, &e); err != nil || e.Elem == nil {
+				continue
+			}
+			var v struct {
+				Concat []json.RawMessage `json:"concat"`
+			}
+			var addr netip.Addr
+			var port uint16
+			if json.Unmarshal(e.Elem.Val, &v) != nil || len(v.Concat) != 2 ||
+				json.Unmarshal(v.Concat[0], &addr) != nil || json.Unmarshal(v.Concat[1], &port) != nil {
+				return fmt.Errorf("nft: its JSON: a blocked source: %.80q", raw)
+			}
+			if e.Elem.Counter != nil {
+				seen[netip.AddrPortFrom(addr.Unmap(), port)] += e.Elem.Counter.Packets
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package lab
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+// An OldServer is the central mail server: it takes mail for every domain of
+// the site from everybody whom the firewall lets in.
+type OldServer struct {
+	site     *directory
+	wall     *wall
+	ledger   *ledger
+	mailbox  *mailbox
+	gateways []netip.Addr
+	port     uint16
+	now      func() time.Time
+	busy     atomic.Bool
+
+	mu     sync.Mutex
+	last   uint64
+	stats  OldStats
+	recent []Message
+}
+
+// OldStats count what came to the old server.
+type OldStats struct {
+	Direct   uint64 // connections let in that are not the gateway's
+	Gateway  uint64 // connections of the gateway
+	Refused  uint64 // connections that the firewall refused
+	Messages uint64 // messages taken, from anywhere
+	Sources  map[netip.Addr]SourceCount
+}
+
+// A SourceCount counts the connections of one source address.
+type SourceCount struct {
+	Connections uint64 // let in
+	Refused     uint64
+	Last        time.Time
+}
+
+// A Message is one that the old server took.
+type Message struct {
+	Peer netip.Addr // who handed it over
+	From string
+	To   []string
+	Data []byte // with this server's Received field first
+	At   time.Time
+}
+
+// Bounds of what is remembered.
+const (
+	maxSources = 4096
+	maxRecent  = 256
+)
+
+// SetBusy makes the old server defer every message (451), as an overloaded one does.
+func (s *OldServer) SetBusy(busy bool) { s.busy.Store(busy) }
+
+// Stats gives the counters.
+func (s *OldServer) Stats() OldStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.stats
+	out.Sources = maps.Clone(s.stats.Sources)
+	return out
+}
+
+// Recent are the last messages that it took, oldest first, at most 256.
+func (s *OldServer) Recent() []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.recent)
+}
+
+// refuse resets a connection that the firewall does not let in, or keeps it
+// without a word if the action is to drop it.
+func (s *OldServer) refuse(c net.Conn) bool {
+	from := peer(c)
+	refused, silent := s.wall.refuses(from, s.port)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	count, known := s.stats.Sources[from]
+	count.Last = s.now()
+	switch {
+	case refused:
+		count.Refused++
+		s.stats.Refused++
+	case slices.Contains(s.gateways, from):
+		count.Connections++
+		s.stats.Gateway++
+	default:
+		count.Connections++
+		s.stats.Direct++
+	}
+	if known || len(s.stats.Sources) < maxSources {
+		s.stats.Sources[from] = count
+	}
+	if refused && (!silent || !s.wall.swallow(c)) {
+		reset(c)
+	}
+	return refused
+}
+
+func (s *OldServer) recipient(_ *inbound, to string) error {
+	if s.busy.Load() {
+		return errBusy
+	}
+	if s.site.probed(to) {
+		return nil
+	}
+	_, err := s.site.check(to)
+	return err
+}
+
+// message delivers before it is answered for.
+func (s *OldServer) message(in *inbound, data []byte) error {
+	now := s.now()
+	s.mu.Lock()
+	s.last++
+	id := fmt.Sprintf("%08x", s.last)
+	s.mu.Unlock()
+	data = append([]byte("Received: "+in.received(oldHost, id, now)+"\r\n"), data...)
+	if slices.ContainsFunc(in.to, s.site.probed) {
+		if err := s.mailbox.deliver(data); err != nil {
+			return no(452, smtp.EnhancedCode{4, 2, 2}, "Mailbox full")
+		}
+	}
+	if n := serialOf(data); n != 0 {
+		s.ledger.deliver(n)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Messages++
+	if len(s.recent) == maxRecent {
+		s.recent = slices.Delete(s.recent, 0, 1)
+	}
+	s.recent = append(s.recent, Message{in.peer, in.from, slices.Clone(in.to), data, now})
+	return nil
+}

@@ -1,0 +1,120 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A Spammer knows the old server's address from long ago, asks no DNS, and
+// never stops.
+type Spammer struct {
+	route  route
+	names  []string // domains to try
+	rate   float64  // connections a second
+	random *rand.Rand
+
+	mu    sync.Mutex
+	stats SpamStats
+}
+
+// SpamStats count a spammer's connections by how they ended.
+type SpamStats struct {
+	Accepted uint64    // the server took the message
+	Rejected uint64    // the server talked, and refused every recipient
+	Reset    uint64    // the firewall reset the connection before the server spoke
+	Refused  uint64    // nobody listened
+	Failed   uint64    // anything else, such as silence
+	Last     []Attempt // the latest, oldest first
+}
+
+// An Attempt is one connection of the spammer.
+type Attempt struct {
+	At     time.Time
+	Result string // accepted, rejected, reset, refused or failed
+}
+
+// Bounds of the spammer.
+const (
+	maxAttempts = 1000
+	spamTimeout = 5 * time.Second
+)
+
+// Stats gives what became of its connections.
+func (s *Spammer) Stats() SpamStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.stats
+	out.Last = slices.Clone(s.stats.Last)
+	return out
+}
+
+// run sends until ctx ends.
+func (s *Spammer) run(ctx context.Context) {
+	if s.rate <= 0 || len(s.names) == 0 {
+		return
+	}
+	pace := rate.NewLimiter(rate.Limit(s.rate), 1)
+	for pace.Wait(ctx) == nil {
+		at := time.Now()
+		result := s.try(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.note(Attempt{at, result})
+	}
+}
+
+// try makes one connection, to a mailbox that may or may not exist.
+func (s *Spammer) try(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, spamTimeout)
+	defer cancel()
+	local := locals[s.random.IntN(len(locals)-1)] // not the probe's
+	if s.random.IntN(3) > 0 {
+		local = fmt.Sprintf("u%06d", s.random.IntN(1e6))
+	}
+	to := local + "@" + strings.Replace(s.names[s.random.IntN(len(s.names))], "*", "www", 1)
+	from := fmt.Sprintf("offer%d@bulk.example", s.random.IntN(1000))
+	body := "From: <" + from + ">\r\nTo: <" + to + ">\r\nSubject: an offer\r\n\r\n" + gtube + "\r\n"
+	refused, err := transmit(ctx, s.route, from, []string{to}, []byte(body))
+	switch {
+	case err == nil && len(refused) == 0:
+		return "accepted"
+	case err == nil:
+		return "rejected"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "reset"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	}
+	return "failed"
+}
+
+func (s *Spammer) note(a Attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch a.Result {
+	case "accepted":
+		s.stats.Accepted++
+	case "rejected":
+		s.stats.Rejected++
+	case "reset":
+		s.stats.Reset++
+	case "refused":
+		s.stats.Refused++
+	default:
+		s.stats.Failed++
+	}
+	if len(s.stats.Last) == maxAttempts {
+		s.stats.Last = slices.Delete(s.stats.Last, 0, 1)
+	}
+	s.stats.Last = append(s.stats.Last, a)
+}

@@ -1,0 +1,184 @@
+package plan
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"mxcutover/rrset"
+)
+
+// FileVersion is the version of plan files that this release writes.
+const FileVersion = 1
+
+var (
+	// ErrEdited means that a plan file's content does not match its ID.
+	ErrEdited = errors.New("the plan was edited: its content does not match its id")
+	// ErrFormat means that a file is not a plan file.
+	ErrFormat = errors.New("not a plan file")
+)
+
+// maxLine bounds one line of a plan file, in bytes.
+const maxLine = 1 << 20
+
+type header struct {
+	V         int       `json:"v"`
+	ID        string    `json:"id"`
+	Migration string    `json:"migration"`
+	Config    string    `json:"config"`
+	Made      time.Time `json:"made"`
+	Waves     []Wave    `json:"waves"`
+	Isolate   []Step    `json:"isolate,omitempty"`
+}
+
+type leftLine struct {
+	Left *Left `json:"left"`
+}
+
+// Write writes the plan as JSON Lines: a header, then one cutover a line in the
+// order of the waves, then one line for each name that is left.
+func (p Plan) Write(w io.Writer) error {
+	return p.write(w, p.ID)
+}
+
+func (p Plan) write(w io.Writer, id string) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	err := e.Encode(header{
+		V: FileVersion, ID: id, Migration: p.Migration, Config: p.Config, Made: p.Made,
+		Waves: p.Waves, Isolate: p.Isolate,
+	})
+	for _, wave := range p.Waves {
+		for _, c := range wave.Cutovers {
+			err = errors.Join(err, e.Encode(c))
+		}
+	}
+	for i := range p.Left {
+		err = errors.Join(err, e.Encode(leftLine{Left: &p.Left[i]}))
+	}
+	return err
+}
+
+// hash is the plan's ID: the SHA-256 of its file with an empty ID.
+func (p Plan) hash() string {
+	h := sha256.New()
+	if err := p.write(h, ""); err != nil {
+		panic(fmt.Sprintf("plan: hash: %v", err)) // only plain data is encoded
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Read reads a plan file and refuses one that was edited ([ErrEdited]) or that
+// is none ([ErrFormat]). Errors name the line.
+func Read(r io.Reader) (Plan, error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
+	if !lines.Scan() {
+		return Plan{}, fmt.Errorf("%w: it is empty%s", ErrFormat, because(lines.Err()))
+	}
+	p, err := readHeader(lines.Bytes())
+	if err != nil {
+		return Plan{}, err
+	}
+	waves := map[string]int{}
+	for i, w := range p.Waves {
+		waves[w.Name] = i
+	}
+	seen := map[string]bool{}
+	for n := 2; lines.Scan(); n++ {
+		if err := p.readLine(lines.Bytes(), waves, seen); err != nil {
+			return Plan{}, fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return Plan{}, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if got := p.hash(); got != p.ID {
+		return Plan{}, fmt.Errorf("%w (id %.12s, content %.12s); make it anew with: mxcutover plan", ErrEdited, p.ID, got)
+	}
+	return p, nil
+}
+
+func because(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + err.Error()
+}
+
+func readHeader(line []byte) (Plan, error) {
+	var h header
+	if err := json.Unmarshal(line, &h); err != nil {
+		return Plan{}, fmt.Errorf("%w: line 1: %w", ErrFormat, err)
+	}
+	switch {
+	case h.V == 0 || h.ID == "":
+		return Plan{}, fmt.Errorf("%w: line 1 is no header with v and id", ErrFormat)
+	case h.V > FileVersion:
+		return Plan{}, fmt.Errorf("%w: version %d, and this mxcutover reads up to %d", ErrFormat, h.V, FileVersion)
+	}
+	return Plan{ID: h.ID, Migration: h.Migration, Config: h.Config, Made: h.Made, Waves: h.Waves, Isolate: h.Isolate}, nil
+}
+
+func (p *Plan) readLine(line []byte, waves map[string]int, seen map[string]bool) error {
+	if bytes.HasPrefix(line, []byte(`{"left":`)) {
+		var l leftLine
+		if err := strictJSON(line, &l); err != nil || l.Left == nil {
+			return fmt.Errorf("%w: a left name%s", ErrFormat, because(err))
+		}
+		p.Left = append(p.Left, *l.Left)
+		return nil
+	}
+	var c Cutover
+	if err := strictJSON(line, &c); err != nil {
+		return fmt.Errorf("%w: a cutover: %w", ErrFormat, err)
+	}
+	i, ok := waves[c.Wave]
+	if !ok {
+		return fmt.Errorf("%w: %.80q is in wave %.80q, which the header does not have", ErrFormat, c.Domain, c.Wave)
+	}
+	if seen[c.Domain] {
+		return fmt.Errorf("%w: %.80q stands twice", ErrFormat, c.Domain)
+	}
+	seen[c.Domain] = true
+	if err := c.check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	p.Waves[i].Cutovers = append(p.Waves[i].Cutovers, c)
+	return nil
+}
+
+// check refuses what no plan of ours holds, so that a forged file cannot lead
+// a write elsewhere.
+func (c Cutover) check() error {
+	for _, s := range c.Steps {
+		if s.Change == nil {
+			continue
+		}
+		if err := s.Change.Check(); err != nil {
+			return err
+		}
+		for _, set := range []rrset.Set{s.Change.Before, s.Change.After} {
+			canon, err := rrset.New(set.Name, set.Type, set.TTL, set.Data...)
+			if err != nil {
+				return err
+			}
+			if !canon.Equal(set) {
+				return fmt.Errorf("%s %s is not canonical", set.Name, set.Type)
+			}
+		}
+	}
+	return nil
+}
+
+func strictJSON(line []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}

@@ -1,0 +1,162 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mxcutover/rrset"
+)
+
+// Settings shape a plan.
+type Settings struct {
+	Migration string
+	Config    string    // hash of the settings
+	Made      time.Time // the plan's date; part of its ID
+	Selected  func(domain string) bool
+	Planned   []rrset.MX
+	Templates map[string][]rrset.MX // other records for named domains
+	Keep      []string              // third-party MX hosts that stay
+	First     int                   // domains in the first wave
+	Growth    float64               // each wave is this many times the one before
+	Max       int                   // domains in a wave at most
+	Pin       map[string][]string   // wave name -> domains
+	Gate      Gate
+	LowTTL    uint32   // seconds
+	Ports     []uint16 // to be closed at the old server; none = no isolation
+}
+
+// The names of waves that pins may use besides "wave-N".
+const (
+	FirstWave = "pilot"
+	LastWave  = "last"
+)
+
+// Make makes the plan of an inventory. What leads to the old server and may be
+// changed is put into waves, the least used first; all else is left, with the
+// reason. It fails only where the settings cannot be satisfied.
+func Make(inv Inventory, set Settings) (Plan, error) {
+	p := Plan{Migration: set.Migration, Config: set.Config, Made: set.Made.UTC().Truncate(time.Second)}
+	var moving []Cutover
+	for _, d := range inv.Domains {
+		c, left := cutover(d, set)
+		if left != nil {
+			p.Left = append(p.Left, *left)
+			continue
+		}
+		moving = append(moving, c)
+	}
+	moving, again := oneZoneEach(moving)
+	p.Left = append(p.Left, again...)
+	slices.SortStableFunc(moving, func(a, b Cutover) int {
+		return cmp.Or(cmp.Compare(a.Messages, b.Messages), strings.Compare(a.Domain, b.Domain))
+	})
+	waves, err := divide(moving, set)
+	if err != nil {
+		return Plan{}, err
+	}
+	p.Waves = waves
+	if len(set.Ports) > 0 {
+		for _, k := range []Kind{Observe, Arm, Prove, Confirm} {
+			p.Isolate = append(p.Isolate, Step{ID: string(k), Kind: k, Ports: set.Ports})
+		}
+	}
+	p.ID = p.hash()
+	return p, nil
+}
+
+// cutover makes a domain's steps, or says why it is left.
+func cutover(d Domain, set Settings) (Cutover, *Left) {
+	leave := func(question bool, reason string) (Cutover, *Left) {
+		return Cutover{}, &Left{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, PointsTo: d.PointsTo, Question: question, Reason: reason}
+	}
+	switch {
+	case d.PointsTo == ToNull || d.PointsTo == ToNew:
+		return leave(false, d.Why)
+	case d.PointsTo == ToOther:
+		return leave(d.Blocked != "", cmp.Or(d.Blocked, d.Why))
+	case set.Selected != nil && !set.Selected(d.Name):
+		return leave(false, "excluded by domains.include and domains.exclude, and it leads to the old server")
+	case d.Blocked != "":
+		return leave(true, d.Blocked)
+	case d.PointsTo == ToBoth:
+		return leave(true, "it has the gateway and the old server both, which may be a backup-MX arrangement: "+d.Why)
+	}
+	after, odd := members(d, set)
+	if odd != "" {
+		return leave(true, "its MX RRset also has "+odd+"; name it in mx.keep to keep it, or take it out first")
+	}
+	c := Cutover{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, PointsTo: d.PointsTo, Messages: d.Messages}
+	c.Steps = steps(d, after, set.LowTTL)
+	return c, nil
+}
+
+// members are the MX records after the cutover: the old server's go, the
+// gateway's come, a third party's stays only if it is named.
+func members(d Domain, set Settings) (after []rrset.MX, odd string) {
+	planned := set.Planned
+	if t, ok := set.Templates[d.Name]; ok {
+		planned = t
+	}
+	after = slices.Clone(planned)
+	for _, m := range d.MX.MX() {
+		if !slices.Contains(d.Third, m.Host) {
+			continue
+		}
+		if !slices.Contains(set.Keep, m.Host) {
+			return nil, m.Host
+		}
+		after = append(after, m)
+	}
+	return after, ""
+}
+
+func steps(d Domain, members []rrset.MX, low uint32) []Step {
+	implicit := d.MX.Absent()
+	if !implicit {
+		low = min(low, d.MX.TTL)
+	}
+	after, err := rrset.MXSet(d.Name, low, members...)
+	if err != nil {
+		panic(fmt.Sprintf("plan: %v", err)) // both parts are canonical already
+	}
+	change := func(before, after rrset.Set) *rrset.Change {
+		return &rrset.Change{Zone: d.Zone, Before: before, After: after}
+	}
+	step := func(k Kind, c *rrset.Change) Step { return Step{ID: string(k), Kind: k, Change: c} }
+	if implicit {
+		return []Step{
+			step(Preflight, nil), step(Publish, change(d.MX, after)), step(Propagate, nil),
+			step(Probe, nil), step(Soak, nil),
+		}
+	}
+	return []Step{
+		step(Preflight, nil),
+		step(LowerTTL, change(d.MX, d.MX.WithTTL(low))), step(AwaitTTL, nil),
+		step(Publish, change(d.MX.WithTTL(low), after)), step(Propagate, nil),
+		step(Probe, nil), step(Soak, nil),
+		step(Settle, change(after, after.WithTTL(d.MX.TTL))),
+	}
+}
+
+// oneZoneEach leaves a name that stands in two zones of ours: two views of one
+// zone, or a parent's copy. A person must say which is meant.
+func oneZoneEach(all []Cutover) (once []Cutover, left []Left) {
+	count := map[string]int{}
+	for _, c := range all {
+		count[c.Domain]++
+	}
+	for _, c := range all {
+		if count[c.Domain] == 1 {
+			once = append(once, c)
+			continue
+		}
+		left = append(left, Left{
+			Domain: c.Domain, Zone: c.Zone, Provider: c.Provider, PointsTo: c.PointsTo, Question: true,
+			Reason: fmt.Sprintf("the name stands in %d zones of ours; list only the one to be changed", count[c.Domain]),
+		})
+	}
+	return once, left
+}

@@ -1,0 +1,292 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"mxcutover/rrset"
+)
+
+// A Site says what is old and what is new, and whose traffic was counted.
+type Site struct {
+	OldHosts     []string     // canonical names
+	OldAddresses []netip.Addr // of the old server
+	Planned      []rrset.MX   // of the gateway, templates' records included
+	OwnName      []string     // canonical names that may get an MX though mail is relayed to them by name
+	Messages     map[string]uint64
+}
+
+// Hosts lists every name whose addresses [Survey] wants to know: the targets of
+// all MX records, of CNAMEs, and the planned hosts.
+func Hosts(zones []Zone, site Site) []string {
+	set := map[string]bool{}
+	for _, m := range site.Planned {
+		set[m.Host] = true
+	}
+	for _, z := range zones {
+		for _, s := range z.Sets {
+			for _, m := range s.MX() {
+				if !m.Null() {
+					set[m.Host] = true
+				}
+			}
+		}
+	}
+	out := make([]string, 0, len(set))
+	for h := range set {
+		out = append(out, h)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Survey makes the inventory: every name in the zones that receives mail, and
+// where it leads, judged by addresses and not by names alone. Names at and
+// below a delegation are another zone's (RFC 1034 section 4.2.1).
+func Survey(zones []Zone, addrs Addresses, site Site) Inventory {
+	s := newSurvey(zones, addrs, site)
+	var inv Inventory
+	for _, z := range zones {
+		inv.Domains = append(inv.Domains, s.zone(z)...)
+	}
+	s.aliases(zones, &inv)
+	slices.SortFunc(inv.Domains, func(a, b Domain) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Zone, b.Zone), strings.Compare(a.Provider, b.Provider))
+	})
+	return inv
+}
+
+type survey struct {
+	site     Site
+	old      map[netip.Addr]bool
+	oldHosts map[string]bool
+	newHosts map[string]bool
+	newAddrs map[netip.Addr]bool
+	addrs    map[string][]netip.Addr
+	targets  map[string]bool // targets of any MX, and old hosts
+	ownName  map[string]bool
+	cuts     map[string]string // delegated name -> the zone that delegates it
+}
+
+func newSurvey(zones []Zone, addrs Addresses, site Site) *survey {
+	s := &survey{
+		site: site, old: map[netip.Addr]bool{}, oldHosts: set(site.OldHosts), newHosts: map[string]bool{},
+		newAddrs: map[netip.Addr]bool{}, addrs: map[string][]netip.Addr{}, targets: set(site.OldHosts),
+		ownName: set(site.OwnName), cuts: map[string]string{},
+	}
+	for _, a := range site.OldAddresses {
+		s.old[a.Unmap()] = true
+	}
+	for h, as := range addrs {
+		for _, a := range as {
+			s.addrs[h] = append(s.addrs[h], a.Unmap())
+		}
+	}
+	for _, z := range zones {
+		s.readZone(z)
+	}
+	for _, m := range site.Planned {
+		s.newHosts[m.Host] = true
+		for _, a := range s.addrs[m.Host] {
+			s.newAddrs[a] = true
+		}
+	}
+	return s
+}
+
+// readZone takes the addresses, MX targets and cuts of one zone.
+func (s *survey) readZone(z Zone) {
+	for _, r := range z.Sets {
+		switch r.Type {
+		case "A", "AAAA":
+			for _, d := range r.Data {
+				if a, err := netip.ParseAddr(d); err == nil {
+					s.addrs[r.Name] = append(s.addrs[r.Name], a.Unmap())
+				}
+			}
+		case "MX":
+			for _, m := range r.MX() {
+				s.targets[m.Host] = true
+			}
+		case "NS":
+			if r.Name != z.Name {
+				s.cuts[r.Name] = z.Name
+			}
+		}
+	}
+}
+
+// belowCut tells whether a name of a zone belongs to a zone that it delegates.
+func (s *survey) belowCut(name, zone string) bool {
+	for n := name; n != zone && n != "."; n = rrset.Parent(n) {
+		if s.cuts[n] == zone {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *survey) zone(z Zone) []Domain {
+	mx, cname, addr := map[string]rrset.Set{}, map[string]bool{}, map[string]bool{}
+	for _, r := range z.Sets {
+		if s.belowCut(r.Name, z.Name) {
+			continue
+		}
+		switch r.Type {
+		case "MX":
+			mx[r.Name] = r
+		case "CNAME":
+			cname[r.Name] = true
+		case "A", "AAAA":
+			addr[r.Name] = true
+		}
+	}
+	var out []Domain
+	for name, m := range mx {
+		d := s.judge(m)
+		d.Zone, d.Provider, d.Messages = z.Name, z.Provider, s.site.Messages[name]
+		if cname[name] {
+			d.Blocked = "the name is the owner of a CNAME, which allows no MX beside it (RFC 2181 section 10.1)"
+		}
+		out = append(out, s.block(d, addr))
+	}
+	for name := range addr {
+		if _, ok := mx[name]; ok || cname[name] {
+			continue
+		}
+		if d, ok := s.implicit(name); ok {
+			d.Zone, d.Provider, d.Messages = z.Name, z.Provider, s.site.Messages[name]
+			out = append(out, s.block(d, addr))
+		}
+	}
+	return out
+}
+
+// judge tells where an MX RRset leads.
+func (s *survey) judge(m rrset.Set) Domain {
+	d := Domain{Name: m.Name, MX: m, PointsTo: ToOther}
+	members := m.MX()
+	if len(members) == 1 && members[0].Null() {
+		d.PointsTo, d.Why = ToNull, "null MX (RFC 7505)"
+		return d
+	}
+	var old, new, other, unresolved []string
+	for _, x := range members {
+		switch why := s.isOld(x.Host); {
+		case why != "":
+			old = append(old, why)
+		case s.isNew(x.Host):
+			new = append(new, x.Host)
+		case len(s.addrs[x.Host]) == 0:
+			unresolved = append(unresolved, x.Host)
+		default:
+			other = append(other, x.Host)
+		}
+	}
+	switch {
+	case len(old) > 0 && len(new) > 0:
+		d.PointsTo, d.Why = ToBoth, strings.Join(old, ", ")+"; and the gateway "+strings.Join(new, ", ")
+	case len(old) > 0:
+		d.PointsTo, d.Why = ToOld, strings.Join(old, ", ")
+	case len(new) > 0:
+		d.PointsTo, d.Why = ToNew, "the gateway "+strings.Join(new, ", ")
+	default:
+		d.Why = "leads to " + strings.Join(append(other, unresolved...), ", ")
+	}
+	if len(old) > 0 {
+		d.Third = append(slices.Clone(other), unresolved...)
+	}
+	if len(unresolved) > 0 {
+		d.Why += "; no address found for " + strings.Join(unresolved, ", ")
+		if d.PointsTo == ToOther {
+			d.Blocked = "no address was found for " + strings.Join(unresolved, ", ") + ", so it may lead to the old server"
+		}
+	}
+	return d
+}
+
+func (s *survey) isOld(host string) string {
+	if s.oldHosts[host] {
+		return host
+	}
+	for _, a := range s.addrs[host] {
+		if s.old[a] {
+			return host + " has " + a.String()
+		}
+	}
+	return ""
+}
+
+func (s *survey) isNew(host string) bool {
+	if s.newHosts[host] {
+		return true
+	}
+	return slices.ContainsFunc(s.addrs[host], func(a netip.Addr) bool { return s.newAddrs[a] })
+}
+
+// implicit judges a name without MX by its own addresses (RFC 5321 section 5.1).
+func (s *survey) implicit(name string) (Domain, bool) {
+	for _, a := range s.addrs[name] {
+		if s.old[a] {
+			return Domain{
+				Name: name, MX: rrset.Set{Name: name, Type: "MX"}, PointsTo: ToImplicit,
+				Why: "no MX, and its own address is " + a.String(),
+			}, true
+		}
+	}
+	return Domain{}, false
+}
+
+// block adds why nothing may be written at a name, if so.
+func (s *survey) block(d Domain, inZone map[string]bool) Domain {
+	if d.PointsTo != ToOld && d.PointsTo != ToImplicit {
+		return d
+	}
+	switch {
+	case d.Blocked != "":
+	case s.targets[d.Name] && !s.ownName[d.Name]:
+		d.Blocked = "mail is relayed to this host by its name, so it gets no MX of its own; if that is wanted, name it in domains.own_name"
+	default:
+		for _, m := range s.site.Planned {
+			if rrset.Below(m.Host, d.Zone) && !inZone[m.Host] && !s.belowCut(m.Host, d.Zone) {
+				d.Blocked = "the planned host " + m.Host + " lies in this zone and has no address there; add one first"
+			}
+		}
+	}
+	return d
+}
+
+// aliases adds the owners of CNAMEs whose canonical name leads to the old
+// server: mail for them follows the CNAME (RFC 5321 section 5.1).
+func (s *survey) aliases(zones []Zone, inv *Inventory) {
+	leads := map[string]Domain{}
+	for _, d := range inv.Domains {
+		leads[d.Name] = d
+	}
+	for _, z := range zones {
+		for _, r := range z.Sets {
+			if r.Type != "CNAME" || len(r.Data) != 1 || s.belowCut(r.Name, z.Name) {
+				continue
+			}
+			t, ok := leads[r.Data[0]]
+			if !ok || (t.PointsTo != ToOld && t.PointsTo != ToImplicit) {
+				continue
+			}
+			inv.Domains = append(inv.Domains, Domain{
+				Name: r.Name, Zone: z.Name, Provider: z.Provider, MX: rrset.Set{Name: r.Name, Type: "MX"},
+				PointsTo: t.PointsTo, Why: "a CNAME for " + t.Name, Messages: s.site.Messages[r.Name],
+				Blocked: "it is a CNAME for " + t.Name + ": its mail moves when that name's does",
+			})
+		}
+	}
+}
+
+func set(names []string) map[string]bool {
+	m := map[string]bool{}
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}

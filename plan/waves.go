@@ -1,0 +1,86 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mxcutover/rrset"
+)
+
+// divide puts cutovers, the least used first, into waves: pins where they
+// belong, then First, then Growth times as many, never more than Max.
+func divide(sorted []Cutover, set Settings) ([]Wave, error) {
+	pinned, err := pins(set)
+	if err != nil {
+		return nil, err
+	}
+	byWave := map[string][]Cutover{}
+	var free []Cutover
+	for _, c := range sorted {
+		if w, ok := pinned[c.Domain]; ok {
+			byWave[w] = append(byWave[w], c)
+			delete(pinned, c.Domain)
+		} else {
+			free = append(free, c)
+		}
+	}
+	if len(pinned) > 0 {
+		names := slices.Sorted(maps.Keys(pinned))
+		return nil, fmt.Errorf("waves.pin: %s: the plan moves no such domain; see: mxcutover inventory", rrset.Bare(names[0]))
+	}
+	last := byWave[LastWave]
+	delete(byWave, LastWave)
+	var waves []Wave
+	for size := float64(max(set.First, 1)); len(free) > 0 || len(byWave) > 0; size *= max(set.Growth, 1) {
+		name := FirstWave
+		if len(waves) > 0 {
+			name = "wave-" + strconv.Itoa(len(waves)+1)
+		}
+		members := byWave[name]
+		delete(byWave, name)
+		room := int(math.Ceil(min(size, float64(max(set.Max, 1))))) - len(members)
+		n := min(max(room, 0), len(free))
+		members = append(members, free[:n]...)
+		free = free[n:]
+		if len(members) == 0 && len(free) == 0 {
+			return nil, fmt.Errorf("waves.pin: there are only %d waves besides %q: no wave %s", len(waves), LastWave, strings.Join(slices.Sorted(maps.Keys(byWave)), ", "))
+		}
+		if len(members) > 0 {
+			waves = append(waves, wave(name, members, set.Gate))
+		}
+	}
+	if len(last) > 0 {
+		waves = append(waves, wave(LastWave, last, set.Gate))
+	}
+	return waves, nil
+}
+
+func wave(name string, members []Cutover, g Gate) Wave {
+	for i := range members {
+		members[i].Wave = name
+	}
+	return Wave{Name: name, Gate: g, Cutovers: members}
+}
+
+// pins tells each pinned domain's wave.
+func pins(set Settings) (map[string]string, error) {
+	out := map[string]string{}
+	for w, names := range set.Pin {
+		if n, ok := strings.CutPrefix(w, "wave-"); w != FirstWave && w != LastWave {
+			if i, err := strconv.Atoi(n); !ok || err != nil || i < 2 || i > 10000 {
+				return nil, fmt.Errorf(`waves.pin: wave %q: expected "pilot", "last" or "wave-N" with N from 2`, w)
+			}
+		}
+		for _, d := range names {
+			if o, twice := out[d]; twice && o != w {
+				return nil, fmt.Errorf("waves.pin: %s is pinned to %s and to %s", rrset.Bare(d), o, w)
+			}
+			out[d] = w
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,80 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+	"mxcutover/state"
+)
+
+// Explain says why a domain is in its state and what can be done, a line each.
+func (p Printer) Explain(d state.DomainStatus, c plan.Cutover) []string {
+	name := rrset.Bare(d.Domain)
+	lines := []string{fmt.Sprintf("%s %s is %s, in wave %s", p.paint(ToneOf(d.State), p.Symbol(ToneOf(d.State))), Harmless(name), d.State, Harmless(d.Wave))}
+	if !d.Since.IsZero() {
+		lines[0] += " since " + d.Since.UTC().Format("2006-01-02 15:04:05Z")
+	}
+	if d.Reason != "" {
+		lines = append(lines, "  why: "+Harmless(d.Reason))
+	}
+	if d.Step != "" {
+		lines = append(lines, "  now: "+or(stepBegun[plan.Kind(d.Step)], d.Step))
+	}
+	if !d.Until.IsZero() {
+		lines = append(lines, "  until: "+d.Until.UTC().Format("2006-01-02 15:04:05Z"))
+	}
+	for _, f := range d.Findings {
+		if f.Severity == plan.Fail || f.Severity == plan.Unknown {
+			lines = append(lines, fmt.Sprintf("  %s %s %s: %s", f.Severity, f.Check, Harmless(f.Target), Harmless(f.Detail)))
+		}
+	}
+	for _, s := range c.Steps {
+		mark, when := p.Symbol(Quiet), ""
+		if r, ok := d.Steps[s.ID]; ok {
+			mark, when = p.Symbol(Busy), Clock(r.Begun)
+			if r.Done {
+				mark, when = p.Symbol(Good), Clock(r.DoneAt)
+			}
+		}
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %s %-10s %s", mark, s.ID, when), " "))
+	}
+	lines = append(lines, "  what a rollback restores:")
+	lines = append(lines, p.Diff(c.After(), c.Before(), "    ")...)
+	return append(lines, p.advice(d, name)...)
+}
+
+// advice is what can be done, as commands to type.
+func (p Printer) advice(d state.DomainStatus, name string) []string {
+	q := Quote(name)
+	retry := "    mxcutover retry --domain " + q + "      go on, once the cause is mended"
+	back := fmt.Sprintf("    mxcutover rollback --domain %s --confirm %s", q, q)
+	lines := []string{"  what can be done:"}
+	switch {
+	case d.Paused:
+		return append(lines, "    mxcutover resume --domain "+q+"     take the hold back", back)
+	case d.State == state.IsHeld, d.State == state.IsDrifted:
+		return append(lines, retry, back)
+	case d.State == state.IsRolledBack:
+		return append(lines, "    mxcutover retry --domain "+q+"      begin anew, once the cause is mended")
+	case d.State == state.IsInDoubt:
+		return append(lines, "    wait: it is looked at again when the write can no longer come late")
+	case d.State == state.IsRollingBack:
+		return append(lines, "    wait: it is going back")
+	}
+	return append(lines, "    mxcutover hold --domain "+q+"       start nothing new", back)
+}
+
+// Diff is the change of an RRset as lines of a master file, before and after.
+func (p Printer) Diff(before, after rrset.Set, indent string) []string {
+	var out []string
+	add := func(t Tone, mark string, s rrset.Set) {
+		for _, l := range strings.Split(strings.TrimSuffix(s.String(), "\n"), "\n") {
+			out = append(out, indent+p.paint(t, mark+" "+Harmless(l)))
+		}
+	}
+	add(Bad, "-", before)
+	add(Good, "+", after)
+	return out
+}

@@ -1,0 +1,176 @@
+package report
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+	"mxcutover/state"
+)
+
+// Inventory writes the table of names that receive mail.
+func (p Printer) Inventory(w io.Writer, inv plan.Inventory) error {
+	b := bufio.NewWriter(w)
+	rows := [][]string{{"DOMAIN", "LEADS TO", "TTL", "MESSAGES", "MX", "WHY"}}
+	count := map[plan.PointsTo]int{}
+	for _, d := range inv.Domains {
+		count[d.PointsTo]++
+		mx := strings.Join(d.MX.Data, ", ")
+		ttl := fmt.Sprint(d.MX.TTL)
+		if d.MX.Absent() {
+			mx, ttl = "-", "-"
+		}
+		rows = append(rows, []string{rrset.Bare(d.Name), string(d.PointsTo), ttl, fmt.Sprint(d.Messages), mx, cmp.Or(d.Blocked, d.Why)})
+	}
+	table(b, rows)
+	fmt.Fprintf(b, "%d names:", len(inv.Domains))
+	for _, k := range []plan.PointsTo{plan.ToOld, plan.ToImplicit, plan.ToBoth, plan.ToNew, plan.ToOther, plan.ToNull} {
+		if count[k] > 0 {
+			fmt.Fprintf(b, " %d %s", count[k], k)
+		}
+	}
+	fmt.Fprintln(b)
+	return b.Flush()
+}
+
+// widest bounds a column of a table but the last.
+const widest = 44
+
+// table writes rows in columns; the first row is the head. Cells are made
+// harmless here.
+func table(w io.Writer, rows [][]string) {
+	width := make([]int, len(rows[0]))
+	for _, r := range rows {
+		for i, c := range r {
+			width[i] = min(max(width[i], len([]rune(Harmless(c)))), widest)
+		}
+	}
+	for _, r := range rows {
+		var line strings.Builder
+		for i, c := range r {
+			if i == len(r)-1 {
+				line.WriteString(Harmless(c))
+			} else {
+				line.WriteString(Pad(Harmless(c), width[i]) + "  ")
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	}
+}
+
+// Plan writes a plan as a diff of records, wave by wave, then what is left.
+func (p Printer) Plan(w io.Writer, pl plan.Plan) error {
+	b := bufio.NewWriter(w)
+	fmt.Fprintf(b, "plan %s\nmigration %s, made %s\n", pl.ID, Harmless(pl.Migration), pl.Made.UTC().Format("2006-01-02 15:04:05Z"))
+	for _, wave := range pl.Waves {
+		g := wave.Gate
+		fmt.Fprintf(b, "\nwave %s: %d domains; approval %s, soak %s, stops later waves at %d failed\n",
+			Harmless(wave.Name), len(wave.Cutovers), g.Approve, g.Soak, max(g.Failures, 1))
+		for _, c := range wave.Cutovers {
+			fmt.Fprintf(b, "  %s  (zone %s at %s, %d messages)\n", Harmless(rrset.Bare(c.Domain)), Harmless(c.Zone), Harmless(c.Provider), c.Messages)
+			for _, l := range p.Diff(c.Before(), c.After(), "    ") {
+				fmt.Fprintln(b, l)
+			}
+		}
+	}
+	p.left(b, pl.Left)
+	if len(pl.Isolate) > 0 {
+		fmt.Fprintf(b, "\nthen isolate the old server: ports %s closed to all but trusted networks\n", ports(pl.Isolate[0].Ports))
+	}
+	return b.Flush()
+}
+
+func (p Printer) left(b io.Writer, left []plan.Left) {
+	if len(left) == 0 {
+		return
+	}
+	left = slices.Clone(left)
+	slices.SortStableFunc(left, func(a, b plan.Left) int {
+		switch {
+		case a.Question == b.Question:
+			return strings.Compare(a.Domain, b.Domain)
+		case a.Question:
+			return 1
+		}
+		return -1
+	})
+	fmt.Fprintf(b, "\nleft as they are:\n")
+	for _, l := range left {
+		mark := p.Symbol(Quiet)
+		if l.Question {
+			mark = "?"
+		}
+		fmt.Fprintf(b, "  %s %s (%s): %s\n", mark, Harmless(rrset.Bare(l.Domain)), l.PointsTo, Harmless(l.Reason))
+	}
+}
+
+func ports(list []uint16) string {
+	var s []string
+	for _, n := range list {
+		s = append(s, fmt.Sprint(n))
+	}
+	return strings.Join(s, ", ")
+}
+
+// Status writes how a migration stands.
+func (p Printer) Status(w io.Writer, s *state.Status) error {
+	b := bufio.NewWriter(w)
+	fmt.Fprintf(b, "migration %s  engine %s  event %d\n\n", Harmless(s.Migration), s.Engine, s.Seq)
+	rows := [][]string{{"  WAVE", "STATE", "LIVE", "HELD", "FAILED", "NOTE"}}
+	for _, x := range s.Waves {
+		note := x.Reason
+		if x.State == state.WaveWaiting && !x.Approved {
+			note = "mxcutover approve --wave " + Quote(x.Name)
+		}
+		rows = append(rows, []string{
+			p.Symbol(ToneOf(x.State)) + " " + x.Name, string(x.State), fmt.Sprintf("%d/%d", x.Live, x.Total),
+			fmt.Sprint(x.Held), fmt.Sprint(x.Failed), note,
+		})
+	}
+	table(b, rows)
+	fmt.Fprintln(b)
+	rows = [][]string{{"  DOMAIN", "WAVE", "STATE", "SINCE", "NOTE"}}
+	for _, d := range s.Domains {
+		since := "-"
+		if !d.Since.IsZero() {
+			since = Clock(d.Since)
+		}
+		note := d.Reason
+		if d.Paused {
+			note = strings.TrimSuffix("on hold; "+note, "; ")
+		}
+		if note == "" && !d.Until.IsZero() {
+			note = "until " + Clock(d.Until)
+		}
+		rows = append(rows, []string{p.Symbol(ToneOf(d.State)) + " " + rrset.Bare(d.Domain), d.Wave, string(d.State), since, note})
+	}
+	table(b, rows)
+	fmt.Fprintf(b, "\nisolation: %s %s\n", s.Isolation.State, Harmless(s.Isolation.Reason))
+	return b.Flush()
+}
+
+// Findings writes findings, the bad ones first, with a line that counts them.
+func (p Printer) Findings(w io.Writer, found []plan.Finding) error {
+	b := bufio.NewWriter(w)
+	found = slices.Clone(found)
+	order := map[plan.Severity]int{plan.Fail: 0, plan.Unknown: 1, plan.Warn: 2, plan.Pass: 3}
+	slices.SortStableFunc(found, func(a, b plan.Finding) int { return cmp.Compare(order[a.Severity], order[b.Severity]) })
+	n := map[plan.Severity]int{}
+	for _, f := range found {
+		n[f.Severity]++
+		from := ""
+		if f.Vantage != "" {
+			from = " from " + Harmless(f.Vantage)
+		}
+		t := severityTone(f.Severity)
+		fmt.Fprintf(b, "%s %s %s %s: %s%s\n", p.paint(t, p.Symbol(t)), Pad(string(f.Severity), 7), Pad(f.Check, 15),
+			Harmless(rrset.Bare(f.Target)), Harmless(f.Detail), from)
+	}
+	fmt.Fprintf(b, "%d passed, %d warned, %d failed, %d could not be checked\n", n[plan.Pass], n[plan.Warn], n[plan.Fail], n[plan.Unknown])
+	return b.Flush()
+}

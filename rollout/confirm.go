@@ -1,0 +1,109 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/state"
+)
+
+// confirm is the Action that keeps the firewall closed, on proof and a person's
+// word. Until then it renews the kernel's deadline.
+type confirm struct{ World }
+
+// Prepare sets the time after which nobody's word is awaited any more.
+func (c confirm) Prepare(_ context.Context, t Turn) (state.Intent, error) {
+	armed := t.Status().Isolation.Steps[string(plan.Arm)].DoneAt
+	return state.Intent{Until: armed.Add(c.Policy.ConfirmAfter + c.Policy.ConfirmWithin)}, nil
+}
+
+func (c confirm) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
+	armed := t.Status().Isolation.Steps[string(plan.Arm)].DoneAt
+	loaded, until, err := c.Firewall.Loaded(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if slices.Equal(loaded.Ports, t.Step.Ports) && until.IsZero() {
+		return c.read(ctx, t)
+	}
+	for {
+		if !slices.Equal(loaded.Ports, t.Step.Ports) {
+			return Outcome{}, hold(nil, "what was armed has lapsed, and the old server is open again; decide to retry, and it is proven afresh")
+		}
+		keep := t.Status().Isolation.Keep || c.Policy.AutoApprove
+		switch now := t.Now(); {
+		case keep && !now.Before(armed.Add(c.Policy.ConfirmAfter)):
+			return c.keep(ctx, t)
+		case !now.Before(i.Until):
+			return Outcome{}, hold(nil, "nobody confirmed in time; it is left to expire, and the old server opens again at %s", until.UTC().Format(time.TimeOnly))
+		case until.Sub(now) < c.Policy.ConfirmWithin/2:
+			if until, err = c.renew(ctx, t); err != nil {
+				return Outcome{}, err
+			}
+		}
+		if err := sleep(ctx, min(time.Second, c.Policy.PollEvery)); err != nil {
+			return Outcome{}, err
+		}
+		if loaded, until, err = c.Firewall.Loaded(ctx); err != nil {
+			return Outcome{}, err
+		}
+	}
+}
+
+// renew extends the kernel's deadline, on fresh proof only.
+func (c confirm) renew(ctx context.Context, t Turn) (time.Time, error) {
+	found, err := c.proof(ctx, t)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if plan.Judge(found) != plan.Pass {
+		return time.Time{}, hold(found, "what is armed is no longer proven, and is left to expire: %s", worst(found))
+	}
+	until := t.Now().Add(c.Policy.ConfirmWithin)
+	if err := c.Firewall.Apply(ctx, c.rules(t.Step.Ports), until); err != nil {
+		return time.Time{}, fmt.Errorf("renew: %w", err)
+	}
+	return until, t.Observe(ctx, until, found...)
+}
+
+// keep makes the rules permanent, on fresh proof only.
+func (c confirm) keep(ctx context.Context, t Turn) (Outcome, error) {
+	found, err := c.proof(ctx, t)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if plan.Judge(found) != plan.Pass {
+		return Outcome{}, hold(found, "not confirmed, and left to expire: %s", worst(found))
+	}
+	if ctx.Err() != nil {
+		return Outcome{}, ctx.Err()
+	}
+	fctx, cancel := within(ctx, writeTime)
+	defer cancel()
+	if err := c.Firewall.Apply(fctx, c.rules(t.Step.Ports), time.Time{}); err != nil {
+		return Outcome{}, fmt.Errorf("confirm: %w", err)
+	}
+	out, err := c.read(fctx, t)
+	out.Findings = append(out.Findings, found...)
+	return out, err
+}
+
+// read reads back what is in force.
+func (c confirm) read(ctx context.Context, t Turn) (Outcome, error) {
+	loaded, until, err := c.Firewall.Loaded(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if !slices.Equal(loaded.Ports, t.Step.Ports) || !until.IsZero() {
+		return Outcome{}, hold(nil, "confirm: the firewall says that ports %v are closed until %v", loaded.Ports, until)
+	}
+	return Outcome{Findings: []plan.Finding{{
+		Check: "old.closed", Target: "firewall", Severity: plan.Pass, At: t.Now(),
+		Detail: fmt.Sprintf("ports %v are closed for good to all but %d trusted networks", loaded.Ports, len(loaded.Trust)),
+	}}}, nil
+}
+
+func (c confirm) Undo(context.Context, Turn, state.Intent) (Outcome, error) { return Outcome{}, nil }

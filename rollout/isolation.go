@@ -1,0 +1,117 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+
+	"mxcutover/plan"
+	"mxcutover/state"
+)
+
+// The moves of isolation besides moveDo.
+const moveLift moveKind = 100
+
+// nextIsolation decides what happens at the old server's firewall. Opening it
+// again goes before all else.
+func nextIsolation(p *plan.Plan, s *state.Status, pol Policy) (plan.Step, moveKind) {
+	i := s.Isolation
+	if !i.Held && (i.Lift || i.Closed && wantsBack(s)) {
+		return plan.Step{}, moveLift
+	}
+	if i.Held || pol.BackOnly || i.State == state.IsolationLifted || i.State == state.IsolationConfirmed {
+		return plan.Step{}, moveNone
+	}
+	for _, w := range s.Waves {
+		if w.State != state.Live {
+			return plan.Step{}, moveNone
+		}
+	}
+	for _, step := range p.Isolate {
+		if i.Steps[step.ID].Done {
+			continue
+		}
+		if step.Kind == plan.Arm && !i.Approved && !pol.AutoApprove {
+			return plan.Step{}, moveNone
+		}
+		return step, moveDo
+	}
+	return plan.Step{}, moveNone
+}
+
+// wantsBack tells whether a moved domain is to be rolled back.
+func wantsBack(s *state.Status) bool {
+	for _, d := range s.Domains {
+		if d.Back && d.Moved() {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Engine) walkIsolation(ctx context.Context, step plan.Step, m moveKind) error {
+	t := e.turn(plan.Cutover{}, state.DomainStatus{}, step)
+	if m == moveLift {
+		return e.lift(ctx, t)
+	}
+	action, ok := e.Actions[step.Kind]
+	if !ok {
+		return e.isolationTrouble(ctx, t, hold(nil, "this mxcutover does not know the step %q", step.Kind))
+	}
+	intent, err := e.intendIsolation(ctx, t, action)
+	if err != nil {
+		return e.isolationTrouble(ctx, t, err)
+	}
+	out, err := action.Do(ctx, t, intent)
+	if err != nil {
+		return e.isolationTrouble(ctx, t, err)
+	}
+	switch out.verdict() {
+	case plan.Fail, plan.Unknown:
+		reason := string(step.Kind) + ": " + summary(out.Findings, out.verdict())
+		return e.emit(ctx, e.event(t, state.Event{Kind: state.Failed, Step: step.ID, Findings: out.Findings, Reason: reason}))
+	}
+	return e.emit(ctx, e.event(t, state.Event{Kind: state.Done, Step: step.ID, Findings: out.Findings, Intent: out.got()}))
+}
+
+func (e *Engine) intendIsolation(ctx context.Context, t Turn, a Action) (state.Intent, error) {
+	if r, begun := t.Status().Isolation.Steps[t.Step.ID]; begun && !r.Done {
+		return r.Intent, nil
+	}
+	intent, err := a.Prepare(ctx, t)
+	if err != nil {
+		return intent, err
+	}
+	if ctx.Err() != nil {
+		return intent, ctx.Err()
+	}
+	return intent, e.emit(ctx, e.event(t, state.Event{Kind: state.Intended, Step: t.Step.ID, Intent: &intent}))
+}
+
+// isolationTrouble holds isolation. What is armed is left to expire.
+func (e *Engine) isolationTrouble(ctx context.Context, t Turn, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	ev := state.Event{Kind: state.Held, Step: t.Step.ID, Reason: string(t.Step.Kind) + ": " + err.Error()}
+	var held *Held
+	if errors.As(err, &held) {
+		ev.Findings = held.Findings
+	}
+	return e.emit(ctx, e.event(t, ev))
+}
+
+// lift opens the old server and proves it. If that cannot be proven, isolation
+// is held, and no MX is pointed back (P8).
+func (e *Engine) lift(ctx context.Context, t Turn) error {
+	if e.Lift == nil {
+		return e.isolationTrouble(ctx, t, hold(nil, "no firewall is configured, so it cannot be lifted"))
+	}
+	found, err := e.Lift(ctx, t)
+	if err != nil {
+		return e.isolationTrouble(ctx, t, err)
+	}
+	if j := (Outcome{Findings: found}).verdict(); j == plan.Fail || j == plan.Unknown {
+		return e.isolationTrouble(ctx, t, hold(found, "lift: the old server was not proven open: %s", summary(found, j)))
+	}
+	return e.emit(ctx, e.event(t, state.Event{Kind: state.Lifted, Findings: found}))
+}

@@ -1,0 +1,129 @@
+package rollout
+
+import (
+	"context"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/state"
+)
+
+// preflight is the Action that proves a domain's way through the gateway before
+// anything is changed (P3).
+type preflight struct{ World }
+
+// needless are checks whose answer may be missing before a cutover: they tell
+// how things are, and nothing depends on them.
+var needless = map[string]bool{"cache.resolver": true, "ns.ttl": true}
+
+func (p preflight) Prepare(context.Context, Turn) (state.Intent, error) { return state.Intent{}, nil }
+
+func (p preflight) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
+	found := p.Checker.Run(ctx, "before", t.Cutover)
+	if ctx.Err() != nil {
+		return Outcome{}, ctx.Err()
+	}
+	var matters []plan.Finding
+	for _, f := range found {
+		if f.Severity != plan.Unknown || !needless[f.Check] {
+			matters = append(matters, f)
+		}
+	}
+	return Outcome{Findings: found, Verdict: plan.Judge(matters)}, nil
+}
+
+func (p preflight) Undo(context.Context, Turn, state.Intent) (Outcome, error) { return Outcome{}, nil }
+
+// probe is the Action that sends one message the public way, until it arrives.
+type probe struct{ World }
+
+func (p probe) Prepare(context.Context, Turn) (state.Intent, error) { return state.Intent{}, nil }
+
+// Do needs one probe to arrive. A failed one is repeated, n times in a row at
+// most; one that could not be made is no failure.
+func (p probe) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
+	row := streak{limit: p.Policy.ProbeFailures}
+	for {
+		found := p.Checker.Routed(ctx, t.Cutover)
+		if ctx.Err() != nil {
+			return Outcome{}, ctx.Err()
+		}
+		if row.add(plan.Judge(found)) {
+			return Outcome{Findings: found}, nil
+		}
+		if err := t.Observe(ctx, time.Time{}, found...); err != nil {
+			return Outcome{}, err
+		}
+		if err := sleep(ctx, p.Policy.ProbeEvery); err != nil {
+			return Outcome{}, err
+		}
+	}
+}
+
+func (p probe) Undo(context.Context, Turn, state.Intent) (Outcome, error) { return Outcome{}, nil }
+
+// soak is the Action that repeats probes until its deadline.
+type soak struct{ World }
+
+// Prepare sets the deadline from the gate of the domain's wave.
+func (s soak) Prepare(_ context.Context, t Turn) (state.Intent, error) {
+	for _, w := range t.Plan.Waves {
+		if w.Name == t.Cutover.Wave {
+			return state.Intent{Until: t.Now().Add(time.Duration(w.Gate.Soak))}, nil
+		}
+	}
+	return state.Intent{}, hold(nil, "the plan has no wave %q", t.Cutover.Wave)
+}
+
+// Do ends at the deadline if the last probe then arrived, or when too many in a
+// row did not.
+func (s soak) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
+	row := streak{limit: s.Policy.ProbeFailures}
+	for {
+		found := s.Checker.Routed(ctx, t.Cutover)
+		if ctx.Err() != nil {
+			return Outcome{}, ctx.Err()
+		}
+		verdict := plan.Judge(found)
+		over := row.add(verdict)
+		if bad(verdict) && over || !bad(verdict) && !t.Now().Before(i.Until) {
+			return Outcome{Findings: found}, nil
+		}
+		if err := t.Observe(ctx, i.Until, found...); err != nil {
+			return Outcome{}, err
+		}
+		pause := s.Policy.ProbeEvery
+		if left := i.Until.Sub(t.Now()); left > 0 {
+			pause = min(pause, left)
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return Outcome{}, err
+		}
+	}
+}
+
+func (s soak) Undo(context.Context, Turn, state.Intent) (Outcome, error) { return Outcome{}, nil }
+
+// streak counts probes in a row that failed, or could not be made.
+type streak struct{ limit, failed, unknown int }
+
+// add tells whether there is an answer: one that arrived, or too many that did
+// not. A probe that could not be made does not break a row of failures.
+func (s *streak) add(v plan.Severity) bool {
+	switch v {
+	case plan.Fail:
+		s.failed++
+		return s.failed >= s.limit
+	case plan.Unknown:
+		s.unknown++
+		return s.unknown >= unknownTries+s.limit
+	}
+	*s = streak{limit: s.limit}
+	return true
+}
+
+// unknownTries is how often more than a failed probe one is repeated that could
+// not be made, before a person is asked.
+const unknownTries = 3
+
+func bad(v plan.Severity) bool { return v == plan.Fail || v == plan.Unknown }

@@ -1,0 +1,230 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/providers"
+	"mxcutover/state"
+)
+
+// tries is how often a step that could not be carried out is tried before a
+// person is asked.
+const tries = 4
+
+// walk carries out one move of a domain and journals what came of it.
+func (e *Engine) walk(ctx context.Context, st start) error {
+	t := e.turn(st.cut, st.domain, st.move.step)
+	switch st.move.what {
+	case moveDo:
+		return e.forward(ctx, t)
+	case moveUndo:
+		return e.back(ctx, t)
+	case moveWatch:
+		return e.watch(ctx, t)
+	case moveBack:
+		return e.emit(ctx, e.event(t, state.Event{Kind: state.RolledBack, Reason: t.Domain.Reason}))
+	}
+	return nil
+}
+
+// event fills in whom an event is about.
+func (e *Engine) event(t Turn, ev state.Event) state.Event {
+	ev.Domain, ev.Wave = t.Cutover.Domain, t.Cutover.Wave
+	ev.Findings = stamp(ev.Findings, e.Now())
+	return ev
+}
+
+// forward does one step. The Intent is journaled before Do; after a restart the
+// journaled one is used again.
+func (e *Engine) forward(ctx context.Context, t Turn) error {
+	action, ok := e.Actions[t.Step.Kind]
+	if !ok {
+		return e.outcome(ctx, t, Outcome{}, hold(nil, "this mxcutover does not know the step %q", t.Step.Kind))
+	}
+	intent, err := e.intend(ctx, t, action)
+	if err != nil {
+		return e.outcome(ctx, t, Outcome{}, err)
+	}
+	out, err := e.insist(ctx, t, func() (Outcome, error) { return action.Do(ctx, t, intent) })
+	return e.outcome(ctx, t, out, err)
+}
+
+// intend gives the journaled Intent of a step that was begun, or prepares and
+// journals a new one.
+func (e *Engine) intend(ctx context.Context, t Turn, a Action) (state.Intent, error) {
+	if r, begun := t.Domain.Steps[t.Step.ID]; begun && !r.Done {
+		return r.Intent, nil
+	}
+	var intent state.Intent
+	_, err := e.insist(ctx, t, func() (out Outcome, err error) {
+		intent, err = a.Prepare(ctx, t)
+		return out, err
+	})
+	if err != nil {
+		return intent, err
+	}
+	if ctx.Err() != nil {
+		return intent, ctx.Err()
+	}
+	intent.Attempt = t.Attempt
+	return intent, e.emit(ctx, e.event(t, state.Event{Kind: state.Intended, Step: t.Step.ID, Intent: &intent}))
+}
+
+// insist repeats what could not be carried out, a few times and with growing
+// pauses, unless the error says that a repeat is of no use.
+func (e *Engine) insist(ctx context.Context, t Turn, f func() (Outcome, error)) (out Outcome, err error) {
+	pause := e.Policy.PollEvery
+	for i := range tries {
+		if i > 0 {
+			if serr := sleep(ctx, pause); serr != nil {
+				return out, serr
+			}
+			pause *= 2
+		}
+		if out, err = f(); err == nil || !repeatable(err) || ctx.Err() != nil {
+			return out, err
+		}
+	}
+	return out, err
+}
+
+func repeatable(err error) bool {
+	var held *Held
+	return !errors.As(err, &held) && !errors.Is(err, providers.ErrDrifted) &&
+		!errors.Is(err, providers.ErrInDoubt) && !errors.Is(err, providers.ErrLied) && !errors.Is(err, providers.ErrRefused)
+}
+
+// outcome journals what came of a step. An interrupted step has none: it is
+// taken up again, or undone, from its Intent.
+func (e *Engine) outcome(ctx context.Context, t Turn, out Outcome, err error) error {
+	if ctx.Err() != nil && err != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return e.emit(ctx, e.event(t, e.trouble(t, err)))
+	}
+	switch out.verdict() {
+	case plan.Fail:
+		return e.emit(ctx, e.failure(t, out.Findings)...)
+	case plan.Unknown:
+		return e.emit(ctx, e.event(t, state.Event{
+			Kind: state.Held, Step: t.Step.ID, Findings: out.Findings, Reason: "could not check " + summary(out.Findings, plan.Unknown),
+		}))
+	}
+	return e.emit(ctx, e.event(t, state.Event{Kind: state.Done, Step: t.Step.ID, Findings: out.Findings, Intent: out.got()}))
+}
+
+// trouble is the event of a step that could not be carried out.
+func (e *Engine) trouble(t Turn, err error) state.Event {
+	ev := state.Event{Kind: state.Held, Step: t.Step.ID, Err: err.Error(), Reason: fmt.Sprintf("%s could not be carried out", t.Step.Kind)}
+	var held *Held
+	switch {
+	case errors.As(err, &held):
+		ev.Reason, ev.Err, ev.Findings = held.Reason, "", held.Findings
+	case errors.Is(err, providers.ErrDrifted):
+		ev.Kind, ev.Reason, ev.Err = state.Drifted, err.Error(), ""
+	case errors.Is(err, providers.ErrInDoubt):
+		ev.Kind = state.InDoubt
+		ev.Reason = "the write got no answer; it is looked at again when it can no longer be applied late"
+		ev.Intent = &state.Intent{Until: e.Now().Add(providers.Fence(err))}
+	case errors.Is(err, providers.ErrLied):
+		ev.Reason, ev.Err = err.Error(), ""
+	}
+	return ev
+}
+
+// failure is what a failed step leads to: a moved domain goes back, unless that
+// was not wanted, many fail alike, or the old server may be closed.
+func (e *Engine) failure(t Turn, found []plan.Finding) []state.Event {
+	reason := fmt.Sprintf("%s failed: %s", t.Step.Kind, summary(found, plan.Fail))
+	events := []state.Event{e.event(t, state.Event{Kind: state.Failed, Step: t.Step.ID, Findings: found, Reason: reason})}
+	closed, alike := false, 1
+	e.Journal.View(func(s *state.Status) {
+		closed = s.Isolation.Closed
+		for _, d := range s.Domains {
+			if d.Failed && d.Domain != t.Cutover.Domain && d.Wave == t.Cutover.Wave {
+				alike++
+			}
+		}
+	})
+	moved := t.Step.Kind == plan.Probe || t.Step.Kind == plan.Soak
+	shared := e.gate(t.Cutover.Wave).Shared
+	switch {
+	case !moved || !e.Policy.RollBack:
+	case closed:
+		reason += "; the old server may be closed, so nothing rolls back by itself"
+	case shared > 0 && alike >= shared:
+		reason += fmt.Sprintf("; %d domains fail, which looks like the gateway, so senders queue and nothing rolls back by itself", alike)
+	default:
+		return append(events, e.event(t, state.Event{Kind: state.RollingBack, Reason: reason}))
+	}
+	return append(events, e.event(t, state.Event{Kind: state.Held, Reason: reason}))
+}
+
+func (e *Engine) gate(wave string) plan.Gate {
+	for _, w := range e.plan.Waves {
+		if w.Name == wave {
+			return w.Gate
+		}
+	}
+	return plan.Gate{}
+}
+
+// back undoes one step from its journaled Intent.
+func (e *Engine) back(ctx context.Context, t Turn) error {
+	action, ok := e.Actions[t.Step.Kind]
+	if !ok {
+		return e.emit(ctx, e.event(t, e.trouble(t, hold(nil, "this mxcutover does not know the step %q", t.Step.Kind))))
+	}
+	intent := t.Domain.Steps[t.Step.ID].Intent
+	if err := e.emit(ctx, e.event(t, state.Event{Kind: state.Undoing, Step: t.Step.ID})); err != nil {
+		return err
+	}
+	out, err := e.insist(ctx, t, func() (Outcome, error) { return action.Undo(ctx, t, intent) })
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return e.emit(ctx, e.event(t, e.trouble(t, err)))
+	case out.verdict() == plan.Fail, out.verdict() == plan.Unknown:
+		reason := summary(out.Findings, plan.Fail)
+		if reason == "" {
+			reason = "could not check " + summary(out.Findings, plan.Unknown)
+		}
+		return e.emit(ctx, e.event(t, state.Event{Kind: state.Held, Step: t.Step.ID, Findings: out.Findings, Reason: "rollback: " + reason}))
+	}
+	return e.emit(ctx, e.event(t, state.Event{Kind: state.Undone, Step: t.Step.ID, Findings: out.Findings}))
+}
+
+// watch looks at a live domain; an authoritative MX that leads elsewhere is
+// somebody else's change.
+func (e *Engine) watch(ctx context.Context, t Turn) error {
+	found, err := e.Watch(ctx, t)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	e.mu.Lock()
+	e.watched[t.Cutover.Domain] = e.Now()
+	e.mu.Unlock()
+	if err != nil {
+		found = append(found, plan.Finding{
+			Check: "ns.sync", Target: t.Cutover.Domain, Severity: plan.Unknown, Detail: err.Error(),
+		})
+	}
+	switch (Outcome{Findings: found}).verdict() {
+	case plan.Fail:
+		return e.emit(ctx, e.event(t, state.Event{Kind: state.Drifted, Findings: found, Reason: summary(found, plan.Fail)}))
+	case plan.Pass:
+		return nil
+	}
+	return e.emit(ctx, e.event(t, state.Event{Kind: state.Observed, Findings: found}))
+}
+
+// within bounds an effect that must come to its end though the engine stops.
+func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), d)
+}

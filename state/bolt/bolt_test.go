@@ -1,0 +1,429 @@
+package bolt_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"mxcutover/state"
+	"mxcutover/state/bolt"
+	"mxcutover/state/storetest"
+)
+
+// asHolder makes the test binary a second process that opens a journal.
+const asHolder = "BOLT_TEST_HOLD"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(asHolder); path != "" {
+		os.Exit(hold(path))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// hold opens the journal, says so, and keeps it until its input ends or it is killed.
+func hold(path string) int {
+	ro := strings.HasPrefix(path, "ro:")
+	s, err := bolt.Open(strings.TrimPrefix(path, "ro:"), bolt.Options{ReadOnly: ro, Holder: "the other engine"})
+	if err != nil {
+		fmt.Println("error:", err)
+		return 1
+	}
+	fmt.Println("open")
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return 1
+	}
+	if err := s.Close(); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// other starts that process, and returns how to end it: by a kill, or in order.
+func other(t *testing.T, path string) (kill, quit func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), asHolder+"="+path)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := false
+	end := func(f func() error, wantErr bool) func() {
+		return func() {
+			if ended {
+				return
+			}
+			ended = true
+			if err := f(); err != nil {
+				t.Errorf("end the other process: %v", err)
+			}
+			if err := cmd.Wait(); (err != nil) != wantErr {
+				t.Errorf("the other process: %v", err)
+			}
+		}
+	}
+	kill, quit = end(cmd.Process.Kill, true), end(in.Close, false)
+	t.Cleanup(kill)
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "open\n" {
+		t.Fatalf("the other process says %q, %v", line, err)
+	}
+	return kill, quit
+}
+
+func open(t *testing.T, path string, opt bolt.Options) *bolt.Store {
+	t.Helper()
+	s, err := bolt.Open(path, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func newPath(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "state", "journal.db")
+}
+
+func commit(t *testing.T, s state.Store, key, value string) {
+	t.Helper()
+	if err := s.Commit(t.Context(), state.Txn{Put: []state.KV{{Key: key, Value: []byte(value)}}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func value(t *testing.T, s state.Store, key string) string {
+	t.Helper()
+	for kv, err := range s.Scan(t.Context(), key) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(kv.Value)
+	}
+	return ""
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) state.Store {
+		return open(t, newPath(t), bolt.Options{Wait: 20 * time.Millisecond})
+	})
+}
+
+func TestReopenFindsWhatWasCommitted(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	s := open(t, path, bolt.Options{})
+	commit(t, s, "k", "v")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, ro := range []bool{true, false} {
+		s := open(t, path, bolt.Options{ReadOnly: ro})
+		if got := value(t, s, "k"); got != "v" {
+			t.Errorf("read only %v: %q", ro, got)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for p, want := range map[string]fs.FileMode{path: 0o600, filepath.Dir(path): 0o700} {
+		if info, err := os.Stat(p); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v; want %v", p, info.Mode(), err, want)
+		}
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	if _, err := bolt.Open(path, bolt.Options{ReadOnly: true}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	s := open(t, path, bolt.Options{})
+	commit(t, s, "k", "v")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	one, two := open(t, path, bolt.Options{ReadOnly: true}), open(t, path, bolt.Options{ReadOnly: true})
+	for _, s := range []*bolt.Store{one, two} {
+		if value(t, s, "k") != "v" {
+			t.Error("a reader sees nothing")
+		}
+		if err := s.Commit(t.Context(), state.Txn{Put: []state.KV{{Key: "k"}}}); !errors.Is(err, state.ErrReadOnly) {
+			t.Errorf("commit: %v", err)
+		}
+		if _, err := s.Lock(t.Context(), "x"); !errors.Is(err, state.ErrReadOnly) {
+			t.Errorf("lock: %v", err)
+		}
+	}
+	_, err := bolt.Open(path, bolt.Options{Wait: 30 * time.Millisecond})
+	if !errors.Is(err, state.ErrLocked) {
+		t.Errorf("a writer beside readers: %v", err)
+	}
+}
+
+func TestSecondProcessIsToldWhoHolds(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	kill, _ := other(t, path)
+	began := time.Now()
+	for _, ro := range []bool{false, true} {
+		_, err := bolt.Open(path, bolt.Options{ReadOnly: ro})
+		if !errors.Is(err, state.ErrLocked) || !strings.Contains(err.Error(), "the other engine (pid ") || !strings.Contains(err.Error(), "since 20") {
+			t.Errorf("read only %v: %v", ro, err)
+		}
+	}
+	if d := time.Since(began); d < 2*time.Second {
+		t.Errorf("gave up after %v, and should wait a second each time", d)
+	}
+	kill()
+	if _, err := os.Stat(path + ".holder"); err != nil {
+		t.Errorf("the killed process left no sidecar: %v", err)
+	}
+	s := open(t, path, bolt.Options{Holder: "the next engine"})
+	text, err := os.ReadFile(path + ".holder")
+	if err != nil || !strings.Contains(string(text), "command: the next engine\n") || !strings.Contains(string(text), fmt.Sprintf("pid: %d\n", os.Getpid())) {
+		t.Errorf("sidecar: %q, %v", text, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + ".holder"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the sidecar is left: %v", err)
+	}
+}
+
+func TestStaleHolderIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	kill, _ := other(t, path)
+	kill() // leaves its sidecar
+	_, quit := other(t, "ro:"+path)
+	_, err := bolt.Open(path, bolt.Options{Wait: 30 * time.Millisecond})
+	if !errors.Is(err, state.ErrLocked) || strings.Contains(err.Error(), "the other engine") {
+		t.Errorf("while a reader has it: %v", err)
+	}
+	quit()
+	open(t, path, bolt.Options{})
+}
+
+func TestWaitsForTheFirst(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	first := open(t, path, bolt.Options{})
+	got := make(chan error, 1)
+	go func() {
+		s, err := bolt.Open(path, bolt.Options{Wait: time.Minute})
+		if err == nil {
+			err = s.Close()
+		}
+		got <- err
+	}()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Errorf("second: %v", err)
+	}
+}
+
+func TestPermissions(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spoil func(path string) error
+		want  string
+	}{
+		"file read by others":      {func(p string) error { return os.Chmod(p, 0o644) }, "chmod 600 "},
+		"file of the group":        {func(p string) error { return os.Chmod(p, 0o660) }, "chmod 600 "},
+		"folder written by others": {func(p string) error { return os.Chmod(filepath.Dir(p), 0o777) }, "chmod go-w "},
+		"link": {func(p string) error {
+			return errors.Join(os.Rename(p, p+".real"), os.Symlink(p+".real", p))
+		}, "symbolic link"},
+		"folder in its place": {func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o700)) }, "director"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := newPath(t)
+			if err := open(t, path, bolt.Options{}).Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.spoil(path); err != nil {
+				t.Fatal(err)
+			}
+			_, err := bolt.Open(path, bolt.Options{})
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("open: %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// filled makes a journal of some hundred pages, with free ones among them.
+func filled(t *testing.T) (path string, content []byte) {
+	t.Helper()
+	path = newPath(t)
+	s := open(t, path, bolt.Options{})
+	for i := range 60 {
+		commit(t, s, fmt.Sprintf("event/%04d", i), strings.Repeat(fmt.Sprint(i), 2000))
+	}
+	commit(t, s, "big", strings.Repeat("x", 50000))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, content
+}
+
+// use opens a file and reads and writes it; it is content with errors, not with
+// a panic or a fault.
+func use(path string) error {
+	s, err := bolt.Open(path, bolt.Options{Wait: time.Second})
+	if err != nil {
+		return err
+	}
+	for _, e := range s.Scan(context.Background(), "") {
+		err = errors.Join(err, e)
+	}
+	err = errors.Join(err, s.Commit(context.Background(), state.Txn{Put: []state.KV{{Key: "new", Value: []byte("v")}}}))
+	return errors.Join(err, s.Close())
+}
+
+func TestDamagedFiles(t *testing.T) {
+	t.Parallel()
+	_, good := filled(t)
+	page := os.Getpagesize()
+	cases := map[string][]byte{
+		"text":             []byte("this is no journal\n"),
+		"much text":        bytes.Repeat([]byte("no journal\n"), 10000),
+		"zeros":            make([]byte, 64<<10),
+		"cut to a byte":    good[:1],
+		"cut to a page":    good[:page],
+		"cut to two pages": good[:2*page],
+		"cut in half":      good[:len(good)/2/page*page],
+		"both heads gone":  append(make([]byte, 2*page), good[2*page:]...),
+		"body zeroed":      append(bytes.Clone(good[:2*page]), make([]byte, len(good)-2*page)...),
+		"body of ones":     append(bytes.Clone(good[:2*page]), bytes.Repeat([]byte{0xff}, len(good)-2*page)...),
+	}
+	for name, content := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := newPath(t)
+			if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, content, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			if err := use(path); !errors.Is(err, bolt.ErrDamaged) {
+				t.Errorf("open: %v, want that it is damaged", err)
+			}
+			if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, content) {
+				t.Errorf("the damaged file was changed (%v)", err)
+			}
+		})
+	}
+}
+
+func TestOneHeadGoneIsNoDamage(t *testing.T) {
+	t.Parallel()
+	path, good := filled(t)
+	for i := range 2 { // a commit that was torn leaves the other head
+		content := bytes.Clone(good)
+		clear(content[i*os.Getpagesize():][:128])
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, path, bolt.Options{})
+		if got := value(t, s, "event/0000"); len(got) != 2000 {
+			t.Errorf("head %d gone: %d bytes", i, len(got))
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFlippedBits flips bits in the pages' structure: whatever comes of it, the
+// process goes on.
+func TestFlippedBits(t *testing.T) {
+	t.Parallel()
+	path, good := filled(t)
+	page, found := os.Getpagesize(), 0
+	for at := 0; at < len(good); at += page {
+		for _, off := range []int{0, 8, 9, 10, 11, 12, 15, 16, 20, 24, 28, 31, 40, 48, 60} {
+			if at+off >= len(good) {
+				continue
+			}
+			content := bytes.Clone(good)
+			content[at+off] ^= 0x41
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if use(path) != nil {
+				found++
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no flipped bit was found")
+	}
+}
+
+func TestCutOffWhileOpen(t *testing.T) {
+	t.Parallel()
+	path, _ := filled(t)
+	s := open(t, path, bolt.Options{})
+	if err := os.Truncate(path, int64(2*os.Getpagesize())); err != nil {
+		t.Fatal(err)
+	}
+	var got error
+	for _, err := range s.Scan(t.Context(), "") {
+		got = errors.Join(got, err)
+	}
+	if !errors.Is(got, bolt.ErrDamaged) {
+		t.Errorf("scan: %v, want that it is damaged", got)
+	}
+	if err := s.Commit(t.Context(), state.Txn{Put: []state.KV{{Key: "k"}}}); !errors.Is(err, bolt.ErrDamaged) {
+		t.Errorf("commit: %v, want that it is damaged", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if _, err := bolt.Open(path, bolt.Options{Wait: time.Millisecond}); !errors.Is(err, bolt.ErrDamaged) {
+		t.Errorf("the lock was kept, or the damage not seen: %v", err)
+	}
+}
+
+func FuzzHolder(f *testing.F) {
+	f.Add([]byte("pid: 12\nuser: root\nhost: h\nsince: 2026-01-01T00:00:00Z\ncommand: x\n"))
+	f.Add([]byte("pid: \x1b[2J\ncommand: \x00\x1b]0;x\x07\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if who, ok := bolt.WhoSays(bytes.NewReader(text)); ok && strings.ContainsAny(who, "\x00\x1b\n\r\x7f") {
+			t.Errorf("%q would spoil a terminal", who)
+		}
+	})
+}

@@ -1,0 +1,12 @@
+package bolt
+
+import (
+	"fmt"
+	"io"
+)
+
+// WhoSays reads a sidecar as the error of a second opener would show it.
+func WhoSays(r io.Reader) (string, bool) {
+	h, ok := parseHolder(r)
+	return fmt.Sprint(h.pid, h.user, h.host, h.since, h.command), ok
+}
