@@ -280,6 +280,11 @@ func TestSecondaryTakesOverInTime(t *testing.T) {
 	if len(s.waiting) > maxWaiting {
 		t.Errorf("%d versions are kept", len(s.waiting))
 	}
+	s.freeze(true)
+	if s.takeOver(time.Now().Add(2 * time.Hour)); serial() != 1 {
+		t.Errorf("frozen, it took over serial %d", serial())
+	}
+	s.freeze(false)
 	s.takeOver(time.Now().Add(2 * time.Hour))
 	if serial() != z.now.Load().soa().Serial {
 		t.Errorf("serial %d", serial())

@@ -32,6 +32,10 @@ import (
 // A World is one running lab. Its methods may be called from anywhere, also
 // after Close.
 type World struct {
+	Gateway *Gateway   // the new way in
+	Old     *OldServer // the old server
+	Spammer *Spammer   // the one that never stops
+
 	options   Options
 	block     *block
 	key       Key
@@ -39,10 +43,7 @@ type World struct {
 	socket    string
 	primary   *nameserver
 	secondary *secondary
-	gateway   *Gateway
-	old       *OldServer
 	ledger    *ledger
-	spammer   *Spammer
 	sender    *sender
 
 	cancel  context.CancelFunc
@@ -97,6 +98,12 @@ func (w *World) start(ctx, live context.Context, random *rand.Rand) error {
 // would be longer than a socket's may be.
 func (w *World) startWall(ctx context.Context, wall *wall) error {
 	dir := w.options.Dir
+	if dir != "" {
+		var err error
+		if dir, err = filepath.Abs(dir); err != nil {
+			return fmt.Errorf("lab: %w", err)
+		}
+	}
 	if _, err := os.Stat(dir); dir != "" && os.IsNotExist(err) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("lab: %w", err)
@@ -156,17 +163,17 @@ func (w *World) startMail(live context.Context, wall *wall) error {
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
-	w.gateway = newGateway(w.options, site)
-	w.old = &OldServer{
+	w.Gateway = newGateway(w.options, site)
+	w.Old = &OldServer{
 		site: site, wall: wall, ledger: w.ledger, mailbox: box, port: b.smtp, now: w.options.Now,
 		gateways: []netip.Addr{b.addr(octetGateway1), b.addr(octetGateway2)},
 		stats:    OldStats{Sources: map[netip.Addr]SourceCount{}},
 	}
 	w.stops = append(w.stops,
-		serveSMTP(&limited{Listener: b.mail[octetOld], refuse: w.old.refuse}, oldHost, w.old),
+		serveSMTP(&limited{Listener: b.mail[octetOld], refuse: w.Old.refuse}, oldHost, w.Old),
 		box.serve(&limited{Listener: b.imap}))
 	for octet, name := range map[byte]string{octetGateway1: gateway1, octetGateway2: gateway2} {
-		h := &host{Gateway: w.gateway, name: name, addr: b.addr(octet), old: w.oldAddr(), news: make(chan struct{}, 1)}
+		h := &host{Gateway: w.Gateway, name: name, addr: b.addr(octet), old: w.oldAddr(), news: make(chan struct{}, 1)}
 		w.stops = append(w.stops, serveSMTP(&limited{Listener: b.mail[octet]}, name, h))
 		w.traffic.Go(func() { h.run(live) })
 	}
@@ -181,7 +188,7 @@ func (w *World) startTraffic(live context.Context, random *rand.Rand) {
 			names = append(names, d.Name)
 		}
 	}
-	w.spammer = &Spammer{
+	w.Spammer = &Spammer{
 		route: route{b.addr(octetSpammer), "bulk.example", w.oldAddr()}, names: names,
 		rate: w.options.SpamRate, random: random,
 	}
@@ -189,7 +196,7 @@ func (w *World) startTraffic(live context.Context, random *rand.Rand) {
 		source: b.addr(octetSender), resolver: netip.AddrPortFrom(b.addr(octetResolver), b.dns), port: b.smtp,
 		names: names, rate: w.options.SenderRate, ledger: w.ledger,
 	}
-	w.traffic.Go(func() { w.spammer.run(live) })
+	w.traffic.Go(func() { w.Spammer.run(live) })
 	w.traffic.Go(func() { w.sender.run(live) })
 }
 
@@ -216,11 +223,8 @@ func (w *World) Close() error {
 	return w.closing
 }
 
-// Gateway is the new way in.
-func (w *World) Gateway() *Gateway { return w.gateway }
+// Forget makes the gateway refuse a domain; see [Gateway.Forget].
+func (w *World) Forget(domain string) { w.Gateway.Forget(domain) }
 
-// Old is the old server.
-func (w *World) Old() *OldServer { return w.old }
-
-// Spammer is the one that never stops.
-func (w *World) Spammer() *Spammer { return w.spammer }
+// Remember undoes Forget.
+func (w *World) Remember(domain string) { w.Gateway.Remember(domain) }

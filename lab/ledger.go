@@ -59,7 +59,7 @@ func (w *World) Accounts() Accounts {
 	}
 	w.ledger.mu.Unlock()
 	queued := map[uint64]bool{}
-	for _, n := range w.gateway.waiting() {
+	for _, n := range w.Gateway.waiting() {
 		queued[n] = true
 	}
 	w.ledger.mu.Lock()

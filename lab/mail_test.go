@@ -74,8 +74,8 @@ func TestRecipients(t *testing.T) {
 			t.Errorf("%s at the old server: %s, want %s", c.to, got, c.old)
 		}
 	}
-	await(t, "the queue is empty", func() bool { return w.Gateway().Queued() == 0 })
-	if c := w.Gateway().Counts()["bakery.test"]; c.Accepted != 8 || c.Forwarded != 8 || c.Rejected != 2 || c.Bounced != 0 {
+	await(t, "the queue is empty", func() bool { return w.Gateway.Queued() == 0 })
+	if c := w.Gateway.Counts()["bakery.test"]; c.Accepted != 8 || c.Forwarded != 8 || c.Rejected != 2 || c.Bounced != 0 {
 		t.Errorf("counted %+v", c)
 	}
 }
@@ -87,8 +87,8 @@ func TestForwarded(t *testing.T) {
 	if err := give(t, w, f.Gateways[1].Addr, "", "info@bakery.test", "null sender"); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "it arrives", func() bool { return len(w.Old().Recent()) == 1 })
-	m := w.Old().Recent()[0]
+	await(t, "it arrives", func() bool { return len(w.Old.Recent()) == 1 })
+	m := w.Old.Recent()[0]
 	if m.Peer != f.Gateways[1].Addr || m.From != "" || m.To[0] != "info@bakery.test" || !strings.HasSuffix(string(m.Data), "\r\n\r\nnull sender\r\n") {
 		t.Errorf("got %+v\n%s", m, m.Data)
 	}
@@ -120,12 +120,12 @@ func TestSpamIsTagged(t *testing.T) {
 	if _, err := transmit(t.Context(), r, f.ProbeFrom, []string{"info@bakery.test"}, forged); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "it arrives", func() bool { return len(w.Old().Recent()) == 1 })
-	text := string(w.Old().Recent()[0].Data)
+	await(t, "it arrives", func() bool { return len(w.Old.Recent()) == 1 })
+	text := string(w.Old.Recent()[0].Data)
 	if strings.Count(text, "X-Spam-Flag: YES\r\n") != 1 || strings.Contains(text, "X-Spam-Flag: NO") {
 		t.Errorf("got\n%s", text)
 	}
-	if w.Gateway().Counts()["bakery.test"].Spam != 1 {
+	if w.Gateway.Counts()["bakery.test"].Spam != 1 {
 		t.Error("not counted")
 	}
 }
@@ -152,7 +152,7 @@ func TestGreylisting(t *testing.T) {
 			t.Errorf("%+v: got %s", step, got)
 		}
 	}
-	if c := w.Gateway().Counts()["dental.test"]; c.Deferred != 3 || c.Accepted != 2 {
+	if c := w.Gateway.Counts()["dental.test"]; c.Deferred != 3 || c.Accepted != 2 {
 		t.Errorf("counted %+v", c)
 	}
 }
@@ -162,8 +162,8 @@ func TestForget(t *testing.T) {
 	w := start(t, Options{})
 	gw := w.Facts().Gateways[0].Addr
 	send := func(to string) string { return reply5321(give(t, w, gw, "", to, "x")) }
-	w.Gateway().Forget("bakery.test")
-	w.Gateway().Forget("*.tenants.estates.test")
+	w.Gateway.Forget("bakery.test")
+	w.Gateway.Forget("*.tenants.estates.test")
 	for to, want := range map[string]string{
 		"info@bakery.test": "550 5.7.1", "info@choir.test": "250",
 		"info@a.tenants.estates.test": "550 5.7.1", "info@estates.test": "250",
@@ -172,7 +172,7 @@ func TestForget(t *testing.T) {
 			t.Errorf("%s: %s, want %s", to, got, want)
 		}
 	}
-	w.Gateway().Remember("bakery.test")
+	w.Gateway.Remember("bakery.test")
 	if got := send("info@bakery.test"); got != "250" {
 		t.Errorf("remembered: %s", got)
 	}
@@ -182,22 +182,22 @@ func TestGatewayKeepsWhatTheOldServerDefers(t *testing.T) {
 	t.Parallel()
 	w := start(t, Options{})
 	f := w.Facts()
-	w.Old().SetBusy(true)
+	w.Old.SetBusy(true)
 	for i := range 20 {
 		if err := give(t, w, f.Gateways[i%2].Addr, "", "info@museum.test", "x"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	await(t, "several tries", func() bool { return w.Old().Stats().Gateway > 25 })
-	if n := w.Gateway().Queued(); n != 20 || w.Old().Stats().Messages != 0 {
-		t.Errorf("%d queued, %d taken", n, w.Old().Stats().Messages)
+	await(t, "several tries", func() bool { return w.Old.Stats().Gateway > 25 })
+	if n := w.Gateway.Queued(); n != 20 || w.Old.Stats().Messages != 0 {
+		t.Errorf("%d queued, %d taken", n, w.Old.Stats().Messages)
 	}
 	if got := reply5321(give(t, w, f.Old.Addr, "", "info@museum.test", "x")); got != "451 4.3.2" {
 		t.Errorf("straight: %s", got)
 	}
-	w.Old().SetBusy(false)
-	await(t, "all of them arrive", func() bool { return w.Gateway().Queued() == 0 })
-	if s := w.Old().Stats(); s.Messages != 20 {
+	w.Old.SetBusy(false)
+	await(t, "all of them arrive", func() bool { return w.Gateway.Queued() == 0 })
+	if s := w.Old.Stats(); s.Messages != 20 {
 		t.Errorf("%d of 20 arrived", s.Messages)
 	}
 }
@@ -241,7 +241,7 @@ func TestMailboxSearchAndDelete(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	await(t, "all arrive", func() bool { return w.Old().Stats().Messages == 3 })
+	await(t, "all arrive", func() bool { return w.Old.Stats().Messages == 3 })
 	c := login(t, w, nil)
 	find := func(token string) []imap.UID {
 		found, err := c.UIDSearch(&imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: "X-Token", Value: token}}}, nil).Wait()

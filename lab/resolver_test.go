@@ -160,6 +160,26 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
+func TestNegativeAnswersLastForTheMinimum(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	r := &resolver{now: clock.now, cache: map[question]cached{}}
+	soa, err := dns.NewRR("test. 3600 IN SOA ns.test. h.test. 1 3600 600 86400 5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := question{"no.test.", dns.TypeMX}
+	r.remember(q, cached{rcode: dns.RcodeNameError, authority: []dns.RR{soa}, came: clock.now()})
+	clock.advance(4 * time.Second)
+	if _, ok := r.recall(q); !ok {
+		t.Error("forgotten too early")
+	}
+	clock.advance(time.Second)
+	if _, ok := r.recall(q); ok {
+		t.Error("kept beyond the SOA's minimum")
+	}
+}
+
 func FuzzAnswer(f *testing.F) {
 	m := new(dns.Msg)
 	m.SetQuestion("a.test.", dns.TypeMX)

@@ -28,10 +28,10 @@ type Spammer struct {
 
 // SpamStats count a spammer's connections by how they ended.
 type SpamStats struct {
-	Accepted uint64    // the server took the message
-	Rejected uint64    // the server talked, and refused every recipient
-	Reset    uint64    // the firewall reset the connection before the server spoke
-	Refused  uint64    // nobody listened
+	Accepted uint64    // let in: the server spoke
+	Taken    uint64    // of those, messages that the server took; it refused the other recipients
+	Refused  uint64    // turned away before the server spoke
+	Reset    uint64    // of those, by a TCP reset of an open connection, as the firewall does
 	Failed   uint64    // anything else, such as silence
 	Last     []Attempt // the latest, oldest first
 }
@@ -39,7 +39,7 @@ type SpamStats struct {
 // An Attempt is one connection of the spammer.
 type Attempt struct {
 	At     time.Time
-	Result string // accepted, rejected, reset, refused or failed
+	Result string // taken or rejected if let in; reset or refused if turned away; else failed
 }
 
 // Bounds of the spammer.
@@ -87,7 +87,7 @@ func (s *Spammer) try(ctx context.Context) string {
 	refused, err := transmit(ctx, s.route, from, []string{to}, []byte(body))
 	switch {
 	case err == nil && len(refused) == 0:
-		return "accepted"
+		return "taken"
 	case err == nil:
 		return "rejected"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -102,11 +102,13 @@ func (s *Spammer) note(a Attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch a.Result {
-	case "accepted":
+	case "taken":
 		s.stats.Accepted++
+		s.stats.Taken++
 	case "rejected":
-		s.stats.Rejected++
+		s.stats.Accepted++
 	case "reset":
+		s.stats.Refused++
 		s.stats.Reset++
 	case "refused":
 		s.stats.Refused++

@@ -116,7 +116,7 @@ func TestFirewall(t *testing.T) {
 	if code, _ := wallDo(t, w, "PUT", "/rules", `{"rules":{"ports":[]}}`); code != 200 || !open(f.Vantage) {
 		t.Errorf("lifted: %d, and closed", code)
 	}
-	stats := w.Old().Stats()
+	stats := w.Old.Stats()
 	if stats.Refused != 3 || stats.Sources[f.Vantage].Refused != 3 || stats.Gateway != 3 || stats.Direct != 3 {
 		t.Errorf("counted %+v", stats)
 	}
@@ -132,7 +132,7 @@ func TestFirewallDropIsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	await(t, "it is counted", func() bool { return w.Old().Stats().Refused == 1 })
+	await(t, "it is counted", func() bool { return w.Old.Stats().Refused == 1 })
 	if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}

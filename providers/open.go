@@ -7,43 +7,46 @@ import (
 	"strings"
 )
 
-// A Kind is a kind of provider that can be opened.
+// A Kind is one kind of provider that [Open] knows.
 type Kind struct {
 	Kind     string
 	Mode     Mode
-	Settings string // what its section of the configuration holds, for people
+	Settings string // one line a setting
+}
+
+// kind is a line of the table of all kinds.
+type kind struct {
+	mode     Mode
+	settings string
 	open     func(decode func(into any) error) (Provider, error)
 }
 
-// kinds holds every kind, one line each.
-func kinds() map[string]Kind {
-	return map[string]Kind{
-		"rfc2136": {Mode: ModeSwap, Settings: rfc2136Doc, open: openRFC2136},
-	}
+// kinds is never changed.
+var kinds = map[string]kind{
+	"rfc2136": {Swap, rfc2136Doc, openRFC2136},
 }
 
-// Kinds lists all kinds by name.
+// Kinds lists the kinds of providers, by name.
 func Kinds() []Kind {
-	all := kinds()
 	var out []Kind
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		k := all[name]
-		k.Kind = name
-		out = append(out, k)
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		out = append(out, Kind{Kind: name, Mode: kinds[name].mode, Settings: kinds[name].settings})
 	}
 	return out
 }
 
-// Open makes a provider of a kind. decode decodes its settings strictly; an
-// unset secret is an error. Nothing is asked yet.
+// Open opens a provider of a kind. decode fills the struct of settings that its
+// argument points to, and must refuse unknown keys. Nothing is sent yet; an
+// unset secret is an error.
 func Open(kind string, decode func(into any) error) (Provider, error) {
-	k, ok := kinds()[kind]
+	k, ok := kinds[kind]
 	if !ok {
-		return nil, fmt.Errorf("unknown kind %q; there is: %s", kind, strings.Join(slices.Sorted(maps.Keys(kinds())), ", "))
+		known := strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")
+		return nil, fmt.Errorf("no provider is of kind %.40q; the kinds are: %s", kind, known)
 	}
 	p, err := k.open(decode)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
-	return &guarded{Provider: p, mode: k.Mode}, nil
+	return &guarded{Provider: p}, nil
 }

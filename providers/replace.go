@@ -9,113 +9,92 @@ import (
 	"mxcutover/rrset"
 )
 
-// A Result is how a change was made, and what the provider then held. Its TTL
-// may differ from the one that was asked for: servers clamp TTLs.
+// A Result is what came of a Replace that did not fail.
 type Result struct {
-	Mode Mode
-	Got  rrset.Set
+	Mode    Mode
+	Got     rrset.Set // as read from the provider
+	Written bool      // false: After was there before
+	Clamped bool      // the members are After's, the TTL is the provider's: see Got
 }
 
-// Replace changes one RRset from Before to After, once:
-//
-//  1. It reads. After already there is done; anything but Before, TTL included,
-//     is [ErrDrifted].
-//  2. It writes by compare-and-swap.
-//  3. It reads back. Success that was not done is [ErrLied], and the provider is
-//     not written to again in this run.
-//
-// A write without an answer is looked at; if After is not there it is
-// [ErrInDoubt], since it may still be applied (see [Fence]).
+// lookTime bounds looking at a write that got no answer, also when the caller's
+// context is over.
+const lookTime = 15 * time.Second
+
+// Replace changes one RRset from Before to After, both with their TTL. It is
+// done if After is there already. Errors that callers may tell apart:
+// [DriftError], [LieError], [InDoubtError]; [ErrTransient], [ErrCNAME],
+// [ErrReadOnly]. After a lie every further Replace through the same opened
+// provider fails with it.
 func Replace(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
-	r := Result{Mode: ModeSwap}
-	if g, ok := p.(*guarded); ok {
-		r.Mode = g.mode
-		if err := g.quarantined(); err != nil {
-			return r, fmt.Errorf("not written to again in this run: %w", err)
-		}
+	swapper, err := writable(p, c)
+	if err != nil {
+		return Result{}, err
 	}
-	if err := c.Check(); err != nil {
-		return r, fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	s, ok := unwrap(p).(Swapper)
-	if !ok {
-		return r, fmt.Errorf("%w: it cannot write", ErrRefused)
-	}
-	now, err := Read(ctx, p, c.Zone, c.After.Name, c.After.Type)
+	found, err := Read(ctx, p, c.Zone, c.After.Name, c.After.Type)
 	switch {
 	case err != nil:
-		return r, err
-	case now.Equal(c.After):
-		r.Got = now
-		return r, nil
-	case !now.Equal(c.Before):
-		return r, &DriftError{Expected: c.Before, Found: now}
+		return Result{}, err
+	case found.Equal(c.After):
+		return Result{Mode: Swap, Got: found}, nil
+	case !found.Equal(c.Before):
+		return Result{}, &DriftError{Expected: c.Before, Found: found}
 	}
-	if err := s.Swap(ctx, c); err != nil {
-		return r.unanswered(ctx, p, c, err)
+	err = swapper.Swap(ctx, c)
+	var lost *unanswered
+	switch {
+	case errors.As(err, &lost):
+		return look(ctx, p, c, &InDoubtError{Change: c, Fence: lost.fence, Err: lost.err})
+	case err != nil:
+		return Result{}, err
 	}
-	return r.readBack(ctx, p, c)
+	return readBack(ctx, p, c)
 }
 
-// unanswered sorts out a write that did not succeed: most errors are the
-// answer; a missing one is looked into.
-func (r Result) unanswered(ctx context.Context, p Provider, c rrset.Change, err error) (Result, error) {
-	doubt, ok := errors.AsType[*doubtError](err)
+// writable checks everything that can be checked without asking the provider.
+func writable(p Provider, c rrset.Change) (Swapper, error) {
+	if err := errors.Join(c.Check(), canonical(c.Before), canonical(c.After)); err != nil {
+		return nil, err
+	}
+	if err := quarantined(p); err != nil {
+		return nil, err
+	}
+	s, ok := opened(p).(Swapper)
 	if !ok {
-		return r, err
+		return nil, fmt.Errorf("%s %s: %w", c.After.Name, c.After.Type, ErrReadOnly)
 	}
-	now, rerr := Read(ctx, p, c.Zone, c.After.Name, c.After.Type)
-	if rerr != nil {
-		return r, &doubtError{fence: doubt.fence, err: errors.Join(doubt.err, rerr)}
-	}
-	if now.SameData(c.After) && !now.Equal(c.Before) {
-		r.Got = now
-		return r, nil
-	}
-	return r, doubt
+	return s, nil
 }
 
-// readBackTries bounds how often a read-back is repeated that got no answer.
-const readBackTries = 3
-
-func (r Result) readBack(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
-	var err error
-	for i := range readBackTries {
-		if i > 0 {
-			if werr := wait(ctx, time.Duration(i)*200*time.Millisecond); werr != nil {
-				break
-			}
-		}
-		r.Got, err = Read(ctx, p, c.Zone, c.After.Name, c.After.Type)
-		if err == nil {
-			break
-		}
-	}
+// readBack compares what the provider has with what it reported to have done. It
+// goes on though the caller gave up: the write was made.
+func readBack(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	got, err := Read(ctx, p, c.Zone, c.After.Name, c.After.Type)
 	switch {
 	case err != nil:
-		// It was reported as done, so it is not repeated, but looked at later.
-		return r, &doubtError{fence: time.Second, err: fmt.Errorf("read back: %w", err)}
-	case r.Got.Equal(c.After), r.Got.SameData(c.After) && !c.After.SameData(c.Before):
-		return r, nil
-	case r.Got.SameData(c.After) && r.Got.TTL != c.Before.TTL:
-		return r, nil // a clamped TTL
-	case !r.Got.Equal(c.Before):
-		return r, &DriftError{Expected: c.After, Found: r.Got}
+		return Result{}, &InDoubtError{Change: c, Err: fmt.Errorf("the write was accepted, and could not be read back: %w", err)}
+	case got.SameData(c.After):
+		return Result{Mode: Swap, Got: got, Written: true, Clamped: got.TTL != c.After.TTL}, nil
 	}
-	lie := fmt.Errorf("%w: %s %s is still %q", ErrLied, c.After.Name, c.After.Type, r.Got.String())
-	if g, ok := p.(*guarded); ok {
-		g.quarantine(lie)
-	}
-	return r, lie
+	lie := &LieError{Change: c, Got: got}
+	quarantine(p, lie)
+	return Result{}, lie
 }
 
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// look settles a write without an answer by reading, or leaves it in doubt. The
+// new members with a third TTL are After, clamped; where only the TTL was to
+// change that cannot be told from somebody else's edit.
+func look(ctx context.Context, p Provider, c rrset.Change, doubt *InDoubtError) (Result, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	got, err := Read(ctx, p, c.Zone, c.After.Name, c.After.Type)
+	switch {
+	case err != nil:
+		doubt.Err = fmt.Errorf("%w; and looking failed: %w", doubt.Err, err)
+	case got.Equal(c.After), got.SameData(c.After) && !c.Before.SameData(c.After):
+		return Result{Mode: Swap, Got: got, Written: true, Clamped: got.TTL != c.After.TTL}, nil
 	}
+	return Result{}, doubt
 }

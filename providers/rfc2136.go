@@ -2,12 +2,11 @@ package providers
 
 import (
 	"context"
-	"encoding/base64"
-	"errors"
 	"fmt"
+	"net"
 	"net/netip"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libdns/libdns"
@@ -17,37 +16,43 @@ import (
 	"mxcutover/secret"
 )
 
-const rfc2136Doc = `  DNS UPDATE (RFC 2136) signed with TSIG (RFC 8945): BIND, Knot, PowerDNS, Windows DNS.
-  server: "192.0.2.53:53"     the primary
-  key_name: mxcutover         the TSIG key's name
-  key_alg: hmac-sha256        hmac-sha224, -sha256, -sha384 or -sha512
-  key: {file: /path}          its secret in base64: {env: X}, {file: P} or {credential: N}
-  timeout: 5s                 for one exchange
-  max_records: 1000000        of a zone, when it is transferred
-  source: 192.0.2.1           the local address to ask from (optional)
-  The server must allow the key to transfer (AXFR), query and update the zones.
-`
+const rfc2136Doc = `  server       required; the primary name server that takes updates, "192.0.2.53:53"
+  key_name     required; the TSIG key's name at the server
+  key          required; the key in base64: {file: PATH}, {env: NAME} or {credential: NAME}
+  key_alg      hmac-sha256 (default), hmac-sha224, hmac-sha384 or hmac-sha512
+  timeout      for one question and its answer; a whole zone may take 60 times as long (default 5s)
+  view         the view that the key leads to, as messages shall name it (default: none)
+  source       the local address to ask from (default: the system's choice)
+  max_records  a zone with more records is refused (default 1000000)
+  The key must be allowed to query, to transfer (allow-transfer) and to update (allow-update or
+  update-policy) each zone. Every message and every answer is signed, over TCP.`
 
-// rfc2136Settings are decoded from the provider's section.
+// rfc2136Settings is the section of the configuration.
 type rfc2136Settings struct {
-	Server     string        `yaml:"server"`
-	KeyName    string        `yaml:"key_name"`
-	KeyAlg     string        `yaml:"key_alg"`
-	Key        secret.Ref    `yaml:"key"`
-	Timeout    time.Duration `yaml:"timeout"`
-	MaxRecords int           `yaml:"max_records"`
-	Source     string        `yaml:"source"`
+	Server     string        `yaml:"server,required" json:"server"`
+	KeyName    string        `yaml:"key_name,required" json:"key_name"`
+	Key        secret.Ref    `yaml:"key,required" json:"key"`
+	KeyAlg     string        `yaml:"key_alg" json:"key_alg"`
+	Timeout    time.Duration `yaml:"timeout" json:"timeout"`
+	View       string        `yaml:"view" json:"view"`
+	Source     netip.Addr    `yaml:"source" json:"source"`
+	MaxRecords int           `yaml:"max_records" json:"max_records"`
 }
 
-// rfc2136 speaks to one primary. Reads and writes are signed, over TCP.
+// An rfc2136 reads zones by queries and zone transfers, and changes them by
+// dynamic updates (RFC 2136), at one primary server.
 type rfc2136 struct {
-	server     string
-	key        key
+	server     string // "192.0.2.53:53"
+	view       string
+	key        *tsigKey
 	timeout    time.Duration
 	maxRecords int
-	conns      *connPool
-	mu         sync.Mutex
-	zones      map[string]*sync.Mutex // one write at a time in a zone: each bumps the serial
+	conns      *conns
+	now        func() time.Time
+	skew       atomic.Int64 // by how much the clocks were seen to differ at most, in seconds
+
+	mu    sync.Mutex
+	zones map[string]chan struct{} // who writes in a zone holds its place
 }
 
 func openRFC2136(decode func(into any) error) (Provider, error) {
@@ -55,91 +60,87 @@ func openRFC2136(decode func(into any) error) (Provider, error) {
 	if err := decode(&s); err != nil {
 		return nil, err
 	}
-	server, err := netip.ParseAddrPort(s.Server)
-	if err != nil {
-		return nil, fmt.Errorf("settings.server %q: expected an address and a port, as in 192.0.2.53:53", s.Server)
-	}
-	var source netip.Addr
-	if s.Source != "" {
-		if source, err = netip.ParseAddr(s.Source); err != nil {
-			return nil, fmt.Errorf("settings.source %q: expected an address", s.Source)
-		}
-	}
-	k, err := newKey(s)
-	if err != nil {
-		return nil, err
-	}
-	if s.Timeout <= 0 || s.MaxRecords <= 0 {
-		return nil, errors.New("settings.timeout and settings.max_records: expected more than zero")
-	}
-	return &rfc2136{
-		server: server.String(), key: k, timeout: s.Timeout, maxRecords: s.MaxRecords,
-		conns: newConnPool(server, source), zones: map[string]*sync.Mutex{},
-	}, nil
-}
-
-// key is a TSIG key. Its secret is in a map that nothing prints.
-type key struct {
-	name, alg string
-	secrets   map[string]string
-}
-
-func newKey(s rfc2136Settings) (key, error) {
-	algs := map[string]string{
-		"hmac-sha224": dns.HmacSHA224, "hmac-sha256": dns.HmacSHA256, "hmac-sha384": dns.HmacSHA384, "hmac-sha512": dns.HmacSHA512,
-	}
-	alg, ok := algs[strings.ToLower(s.KeyAlg)]
-	if !ok {
-		return key{}, fmt.Errorf("settings.key_alg %q: expected hmac-sha224, hmac-sha256, hmac-sha384 or hmac-sha512", s.KeyAlg)
-	}
-	name, err := rrset.CanonicalName(s.KeyName)
-	if err != nil {
-		return key{}, fmt.Errorf("settings.key_name: %w", err)
+	host, port, err := net.SplitHostPort(s.Server)
+	switch {
+	case err != nil || host == "" || port == "":
+		return nil, fmt.Errorf(`server %.80q: an address and a port were expected, as in "192.0.2.53:53"`, s.Server)
+	case s.Timeout <= 0 || s.Timeout > time.Hour:
+		return nil, fmt.Errorf("timeout %v: more than 0 and at most 1h was expected", s.Timeout)
+	case s.MaxRecords <= 0:
+		return nil, fmt.Errorf("max_records %d: more than 0 was expected", s.MaxRecords)
 	}
 	value, err := s.Key.Read()
 	if err != nil {
-		return key{}, fmt.Errorf("settings.key: %w", err)
+		return nil, fmt.Errorf("key: %w", err)
 	}
-	if _, err := base64.StdEncoding.DecodeString(value); err != nil {
-		return key{}, fmt.Errorf("settings.key: %s does not hold a key in base64", s.Key)
-	}
-	return key{name: name, alg: alg, secrets: map[string]string{name: value}}, nil
-}
-
-// GetRecords lists the zone by AXFR, for libdns.
-func (p *rfc2136) GetRecords(ctx context.Context, zone string) ([]libdns.Record, error) {
-	sets, err := p.Zone(ctx, zone)
+	key, err := newTSIGKey(s.KeyName, s.KeyAlg, value)
 	if err != nil {
 		return nil, err
 	}
-	var out []libdns.Record
-	for _, s := range sets {
-		for _, d := range s.Data {
-			rr := libdns.RR{Name: relative(s.Name, zone), TTL: time.Duration(s.TTL) * time.Second, Type: s.Type, Data: d}
-			if parsed, err := rr.Parse(); err == nil {
-				out = append(out, parsed)
-			} else {
-				out = append(out, rr)
-			}
+	var source net.Addr
+	if s.Source.IsValid() {
+		source = net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.Source, 0))
+	}
+	return &rfc2136{
+		server: s.Server, view: s.View, key: key, timeout: s.Timeout, maxRecords: s.MaxRecords,
+		conns: newConns(s.Server, source, s.Timeout), now: time.Now, zones: map[string]chan struct{}{},
+	}, nil
+}
+
+// Read reads one RRset from the server; see [Reader].
+func (r *rfc2136) Read(ctx context.Context, zone, name, typ string) (rrset.Set, error) {
+	w, err := newWanted(zone, name, typ)
+	if err != nil {
+		return rrset.Set{}, err
+	}
+	s, err := r.session(ctx, w.zone)
+	if err != nil {
+		return rrset.Set{}, err
+	}
+	defer s.end()
+	return s.read(ctx, w)
+}
+
+// Zone reads a zone by a zone transfer (RFC 5936); see [Zoner]. Records that only
+// sign others (RFC 4034) are left out.
+func (r *rfc2136) Zone(ctx context.Context, zone string) ([]rrset.Set, error) {
+	g := newGrouping(0)
+	err := r.transfer(ctx, zone, func(_, name string, rr dns.RR) error {
+		data, err := dataOf(rr)
+		if err != nil {
+			return err
 		}
+		g.add(name, dns.Type(rr.Header().Rrtype).String(), ttlOf(rr), data)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return g.sets()
+}
+
+// GetRecords reads a zone by a zone transfer, for libdns.
+func (r *rfc2136) GetRecords(ctx context.Context, zone string) ([]libdns.Record, error) {
+	var out []libdns.Record
+	err := r.transfer(ctx, zone, func(zone, name string, rr dns.RR) error {
+		rec, err := toLibdns(rr, name, zone)
+		out = append(out, rec)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
-// relative is a canonical name as libdns wants it: without the zone, "@" for it.
-func relative(name, zone string) string {
-	if name == zone {
-		return "@"
-	}
-	return strings.TrimSuffix(name, "."+zone)
-}
+// Close closes the connections that are not in use.
+func (r *rfc2136) Close() error { return r.conns.close() }
 
-// zoneLock lets one write at a time into a zone.
-func (p *rfc2136) zoneLock(zone string) *sync.Mutex {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.zones[zone] == nil {
-		p.zones[zone] = &sync.Mutex{}
+// where names the server and the zone in errors.
+func (r *rfc2136) where(zone string) string {
+	w := "server " + r.server
+	if r.view != "" {
+		w += fmt.Sprintf(" (view %.40q)", r.view)
 	}
-	return p.zones[zone]
+	return w + ", zone " + rrset.Bare(zone)
 }

@@ -2,185 +2,181 @@ package providers
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/miekg/dns"
 
 	"mxcutover/rrset"
 )
 
-// Read reads one RRset by a signed query at the primary. An answer that a
-// wildcard made up (RFC 4592) is no RRset of the name.
-func (p *rfc2136) Read(ctx context.Context, zone, name, typ string) (rrset.Set, error) {
-	set, _, err := p.ask(ctx, zone, name, typ)
-	if err != nil || set.Absent() || rrset.IsWildcard(name) || name == zone {
-		return set, err
+// wanted is an RRset to read.
+type wanted struct {
+	zone, name string // canonical
+	typ        uint16
+}
+
+func newWanted(zone, name, typ string) (wanted, error) {
+	var w wanted
+	var err error
+	if w.zone, err = rrset.CanonicalName(zone); err != nil {
+		return w, err
 	}
-	for up := rrset.Parent(name); rrset.Below(up, zone); up = rrset.Parent(up) {
-		wild, _, err := p.ask(ctx, zone, "*."+up, typ)
-		if err != nil {
-			return rrset.Set{}, err
-		}
-		if !wild.Absent() {
-			return p.unlessMadeUp(ctx, zone, set)
-		}
-		if up == zone {
-			break
-		}
+	if w.name, err = rrset.CanonicalName(name); err != nil {
+		return w, err
+	}
+	if w.typ, err = typeOf(typ); err != nil {
+		return w, err
+	}
+	if !rrset.Below(w.name, w.zone) {
+		return w, fmt.Errorf("%s is not in zone %s", w.name, w.zone)
+	}
+	return w, nil
+}
+
+func (w wanted) absent() rrset.Set {
+	return rrset.Set{Name: w.name, Type: dns.Type(w.typ).String()}
+}
+
+// read reads the RRset that exists at exactly this name in exactly this zone.
+//
+// An answer alone does not show that. It may have been synthesised from a
+// wildcard, or come from a zone below that the same server holds. Both are told
+// by asking for a random name below: if the name exists, nothing is synthesised
+// there (RFC 4592 section 3.3.1), and the NXDOMAIN carries the zone's SOA.
+func (s *session) read(ctx context.Context, w wanted) (rrset.Set, error) {
+	reply, err := s.query(ctx, w.name, w.typ)
+	if err != nil {
+		return rrset.Set{}, err
+	}
+	set, alias, err := answered(reply, w)
+	switch {
+	case err != nil:
+		return rrset.Set{}, fmt.Errorf("%s: %w", s.where(s.zone), err)
+	case set.Absent() && !alias:
+		return set, s.sameZone(reply, w.name)
+	case w.name == w.zone:
+		return set, nil
+	}
+	there, err := s.exists(ctx, w.name)
+	switch {
+	case err != nil:
+		return rrset.Set{}, err
+	case !there:
+		return w.absent(), s.noCut(ctx, w.name)
+	case alias:
+		return rrset.Set{}, aliasError(w.name)
 	}
 	return set, nil
 }
 
-// unlessMadeUp asks by an update that only has a prerequisite (RFC 2136 section
-// 2.4.1), which looks at the name itself.
-func (p *rfc2136) unlessMadeUp(ctx context.Context, zone string, set rrset.Set) (rrset.Set, error) {
-	m := new(dns.Msg)
-	m.SetUpdate(zone)
-	m.RRsetUsed([]dns.RR{&dns.ANY{Hdr: dns.RR_Header{Name: set.Name, Rrtype: dns.StringToType[set.Type]}}})
-	reply, err := p.exchange(ctx, m)
-	switch {
-	case err != nil:
-		return rrset.Set{}, transient(err)
-	case reply.Rcode == dns.RcodeSuccess:
-		return set, nil
-	case reply.Rcode == dns.RcodeNXRrset, reply.Rcode == dns.RcodeNameError:
-		return rrset.Set{Name: set.Name, Type: set.Type}, nil
-	}
-	return rrset.Set{}, p.rcodeError(reply.Rcode, zone, "ask whether "+set.Name+" has its own "+set.Type)
-}
-
-// ask gives an RRset as the primary answers it, and the message.
-func (p *rfc2136) ask(ctx context.Context, zone, name, typ string) (rrset.Set, *dns.Msg, error) {
-	qtype, ok := dns.StringToType[typ]
-	if !ok {
-		return rrset.Set{}, nil, fmt.Errorf("%w: unknown record type %q", ErrRefused, typ)
-	}
-	m := new(dns.Msg)
-	m.SetQuestion(name, qtype)
-	m.RecursionDesired = false
-	reply, err := p.exchange(ctx, m)
-	if err != nil {
-		return rrset.Set{}, nil, transient(err)
-	}
-	if reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError {
-		return rrset.Set{}, nil, p.rcodeError(reply.Rcode, zone, "query "+name+" "+typ)
-	}
-	if !reply.Authoritative {
-		return rrset.Set{}, nil, fmt.Errorf("%w: %s answers %s without authority: it is not a server of zone %s, or a zone below has its own", ErrRefused, p.server, name, zone)
-	}
-	set, err := answered(reply, name, typ)
-	if err != nil {
-		return set, nil, fmt.Errorf("%s: %w", p.server, err)
-	}
-	return set, reply, nil
-}
-
-// answered is the RRset in a reply. The owner of a CNAME has no other RRset.
-func answered(reply *dns.Msg, name, typ string) (rrset.Set, error) {
-	var data []string
-	var ttl uint32
+// answered is the RRset in an answer, and whether the name is an alias. It does
+// not know of wildcards.
+func answered(reply *dns.Msg, w wanted) (set rrset.Set, alias bool, err error) {
+	var rrs []dns.RR
 	for _, rr := range reply.Answer {
-		owner, err := rrset.CanonicalName(rr.Header().Name)
-		if err != nil {
-			return rrset.Set{}, err
+		h := rr.Header()
+		owner, err := rrset.CanonicalName(h.Name)
+		switch {
+		case err != nil:
+			return w.absent(), false, err
+		case h.Class != dns.ClassINET:
+			return w.absent(), false, fmt.Errorf("an answer of class %s", dns.Class(h.Class))
+		case h.Rrtype == dns.TypeDNAME && owner != w.name && rrset.Below(w.name, owner):
+			return w.absent(), false, fmt.Errorf("%s is redirected by the DNAME at %s (RFC 6672)", w.name, owner)
+		case owner != w.name:
+		case h.Rrtype == w.typ:
+			rrs = append(rrs, rr)
+		case h.Rrtype == dns.TypeCNAME:
+			alias = true
 		}
-		if owner != name {
+	}
+	if alias || len(rrs) == 0 {
+		return w.absent(), alias, nil
+	}
+	set, err = setOf(w.name, w.typ, rrs)
+	return set, false, err
+}
+
+// maxStars bounds how many wildcards one below the other are looked through.
+const maxStars = 3
+
+// exists tells whether a name exists in the zone, given that it was answered for.
+// A random name below it is NXDOMAIN only then. If it is not, either the name
+// does not exist and the same wildcard answered again, or there is a wildcard
+// right below the name: then that one is looked at in the same way.
+func (s *session) exists(ctx context.Context, name string) (bool, error) {
+	for range maxStars {
+		below := strings.ToLower(rand.Text()[:16]) + "." + name
+		if _, ok := dns.IsDomainName(below); !ok {
+			return false, fmt.Errorf("%s: %s is too long to tell whether it comes from a wildcard", s.where(s.zone), name)
+		}
+		reply, err := s.query(ctx, below, dns.TypeMX)
+		if err != nil {
+			return false, err
+		}
+		if reply.Rcode == dns.RcodeNameError && len(reply.Answer) == 0 {
+			return true, s.sameZone(reply, name)
+		}
+		if dnameAt(reply, name) { // its own redirection, of what lies below it
+			return true, nil
+		}
+		name = "*." + name
+	}
+	return false, nil
+}
+
+func dnameAt(reply *dns.Msg, name string) bool {
+	for _, rr := range reply.Answer {
+		if owner, err := rrset.CanonicalName(rr.Header().Name); err == nil && owner == name && rr.Header().Rrtype == dns.TypeDNAME {
+			return true
+		}
+	}
+	return false
+}
+
+// sameZone checks that a negative answer came from the zone: it carries the SOA
+// (RFC 2308 section 3).
+func (s *session) sameZone(reply *dns.Msg, name string) error {
+	for _, rr := range reply.Ns {
+		if rr.Header().Rrtype != dns.TypeSOA {
 			continue
 		}
-		if rr.Header().Rrtype == dns.TypeCNAME && typ != "CNAME" {
-			return rrset.Set{Name: name, Type: typ}, nil
+		owner, err := rrset.CanonicalName(rr.Header().Name)
+		if err != nil || owner == s.zone {
+			return err
 		}
-		if dns.TypeToString[rr.Header().Rrtype] == typ {
-			data, ttl = append(data, rdata(rr)), rr.Header().Ttl
+		return fmt.Errorf("%s: %s lies in another zone there, %s", s.where(s.zone), name, owner)
+	}
+	return fmt.Errorf("%s: a negative answer without the zone's SOA, for %s (RFC 2308 section 3)", s.where(s.zone), name)
+}
+
+// noCut checks that no zone of the same server begins between a name and the
+// zone's apex.
+func (s *session) noCut(ctx context.Context, name string) error {
+	for ; name != s.zone; name = rrset.Parent(name) {
+		reply, err := s.query(ctx, name, dns.TypeSOA)
+		if err != nil {
+			return err
+		}
+		if soa, _, err := answered(reply, wanted{s.zone, name, dns.TypeSOA}); err != nil || !soa.Absent() {
+			return fmt.Errorf("%s: another zone begins at %s there", s.where(s.zone), name)
 		}
 	}
-	return rrset.New(name, typ, ttl, data...)
+	return nil
 }
 
-// rdata is a record's data in presentation format.
-func rdata(rr dns.RR) string {
-	return strings.TrimSpace(strings.TrimPrefix(rr.String(), rr.Header().String()))
-}
-
-// transient marks a read without an answer: it may be asked again.
-func transient(err error) error {
-	if errors.Is(err, errNoAnswer) {
-		return fmt.Errorf("%w: %w", ErrTransient, err)
-	}
-	return err
-}
-
-// Zone transfers the zone (AXFR, RFC 5936), signed. It is bounded in records, and
-// in time by the context and the time-out for each message.
-func (p *rfc2136) Zone(ctx context.Context, zone string) ([]rrset.Set, error) {
-	conn, err := p.conns.dial(ctx)
+// soa reads the zone's SOA record.
+func (s *session) soa(ctx context.Context) (*dns.SOA, error) {
+	reply, err := s.query(ctx, s.zone, dns.TypeSOA)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.server, err)
+		return nil, err
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	m := new(dns.Msg)
-	m.SetAxfr(zone)
-	m.SetTsig(p.key.name, p.key.alg, fudge, time.Now().Unix())
-	t := &dns.Transfer{
-		Conn: &dns.Conn{Conn: conn}, TsigSecret: p.key.secrets, ReadTimeout: p.timeout, WriteTimeout: p.timeout,
-	}
-	envelopes, err := t.In(m, p.server)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: transfer of %s: %w", ErrTransient, p.server, zone, err)
-	}
-	g := grouping{places: map[string]int{}}
-	n := 0
-	for e := range envelopes {
-		if err == nil {
-			err = e.Error
-		}
-		if n += len(e.RR); err == nil && n > p.maxRecords {
-			err = fmt.Errorf("more than %d records; raise settings.max_records", p.maxRecords)
-			conn.Close()
-		}
-		for _, rr := range e.RR {
-			if err == nil {
-				err = g.add(rr)
-			}
+	for _, rr := range reply.Answer {
+		if v, ok := rr.(*dns.SOA); ok && dns.CanonicalName(v.Hdr.Name) == dns.CanonicalName(s.zone) {
+			return v, nil
 		}
 	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: transfer of %s with key %s: %w; the server must allow this key to transfer the zone", p.server, zone, p.key.name, err)
-	}
-	return g.sets, nil
-}
-
-// grouping puts records into RRsets, in the order of their first records.
-type grouping struct {
-	sets   []rrset.Set
-	places map[string]int
-}
-
-func (g *grouping) add(rr dns.RR) error {
-	h := rr.Header()
-	typ := dns.TypeToString[h.Rrtype]
-	if typ == "" {
-		typ = fmt.Sprintf("TYPE%d", h.Rrtype) // RFC 3597 section 5
-	}
-	one, err := rrset.New(h.Name, typ, min(h.Ttl, rrset.MaxTTL), rdata(rr))
-	if err != nil {
-		return err
-	}
-	key := one.Name + " " + one.Type
-	i, ok := g.places[key]
-	if !ok {
-		g.places[key] = len(g.sets)
-		g.sets = append(g.sets, one)
-		return nil
-	}
-	g.sets[i], err = rrset.New(one.Name, one.Type, g.sets[i].TTL, append(g.sets[i].Data, one.Data...)...)
-	return err
+	return nil, fmt.Errorf("%s: there is no zone of this name at the server", s.where(s.zone))
 }

@@ -95,7 +95,7 @@ func (e *Engine) insist(ctx context.Context, t Turn, f func() (Outcome, error)) 
 func repeatable(err error) bool {
 	var held *Held
 	return !errors.As(err, &held) && !errors.Is(err, providers.ErrDrifted) &&
-		!errors.Is(err, providers.ErrInDoubt) && !errors.Is(err, providers.ErrLied) && !errors.Is(err, providers.ErrRefused)
+		!errors.Is(err, providers.ErrInDoubt) && !errors.Is(err, providers.ErrLied) && !errors.Is(err, providers.ErrReadOnly) && !errors.Is(err, providers.ErrCNAME)
 }
 
 // outcome journals what came of a step. An interrupted step has none: it is

@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"fmt"
 	"net/netip"
 
 	"mxcutover/firewall"

@@ -127,7 +127,7 @@ func (c *codec) open(value []byte, after head) ([]Event, head, error) {
 		return nil, head{}, err
 	}
 	if s.Prev != hex.EncodeToString(after.sum[:]) {
-		return nil, head{}, fmt.Errorf("%w: it does not follow what stands before it", ErrBroken)
+		return nil, head{}, fmt.Errorf("%w: it does not follow what stands before it: one of the two was changed", ErrBroken)
 	}
 	for i, e := range s.Events {
 		if want := after.seq + 1 + uint64(i); e.Seq != want {

@@ -15,6 +15,9 @@ import (
 	"mxcutover/verify"
 )
 
+// brokenDomain is the one whose set-up at the gateway breaks in the story.
+const brokenDomain = "estates.test."
+
 // a teller tells the demo's story as it goes.
 type teller struct {
 	*streams
@@ -24,7 +27,6 @@ type teller struct {
 	cfg    *config.Config
 	site   *site
 	plan   plan.Plan
-	broken string // canonical name of the domain whose gateway set-up breaks
 	fold   *state.Status
 	closed time.Time // when the old server was confirmed closed
 }
@@ -70,7 +72,6 @@ func (t *teller) prepare(ctx context.Context) (err error) {
 	for _, l := range t.plan.Left {
 		t.line("left    %s: %s", rrset.Bare(l.Domain), report.Harmless(l.Reason))
 	}
-	t.broken = t.plan.Waves[min(1, len(t.plan.Waves)-1)].Cutovers[0].Domain
 	t.fold = state.NewStatus(t.plan)
 	return nil
 }
@@ -111,9 +112,9 @@ func (t *teller) see(ctx context.Context, ev state.Event) error {
 		t.line("%s", t.p.Line(ev))
 	}
 	switch {
-	case ev.Kind == state.Done && ev.Step == string(plan.Preflight) && ev.Domain == t.broken && t.fold.Domain(t.broken).Attempt == 1:
-		t.world.Forget(rrset.Bare(t.broken))
-		t.tell("Just now, after its preflight, somebody breaks the gateway's set-up for %s: it is refused there", rrset.Bare(t.broken))
+	case ev.Kind == state.Done && ev.Step == string(plan.Preflight) && ev.Domain == brokenDomain && t.fold.Domain(brokenDomain).Attempt == 1:
+		t.world.Forget(rrset.Bare(brokenDomain))
+		t.tell("Just now, after its preflight, somebody breaks the gateway's set-up for %s: it is refused there", rrset.Bare(brokenDomain))
 	case ev.Kind == state.WaveHeld:
 		return t.mend(ctx, ev)
 	case ev.Kind == state.WaveLive:
@@ -126,11 +127,11 @@ func (t *teller) see(ctx context.Context, ev state.Event) error {
 
 // mend is the administrator's answer to the failed domain, once it is back.
 func (t *teller) mend(ctx context.Context, ev state.Event) error {
-	t.tell("Wave %s is held: no later wave starts. %s was rolled back by itself; its neighbours go on", ev.Wave, rrset.Bare(t.broken))
-	t.world.Remember(rrset.Bare(t.broken))
+	t.tell("Wave %s is held: no later wave starts. %s was rolled back by itself; its neighbours go on", ev.Wave, rrset.Bare(brokenDomain))
+	t.world.Remember(rrset.Bare(brokenDomain))
 	t.line("The cause is mended at the gateway, and the administrator types:")
-	t.line("  mxcutover retry --domain %s", report.Quote(rrset.Bare(t.broken)))
-	return t.decide(ctx, state.Decision{Verb: state.Retry, Target: state.DomainTarget(t.broken)})
+	t.line("  mxcutover retry --domain %s", report.Quote(rrset.Bare(brokenDomain)))
+	return t.decide(ctx, state.Decision{Verb: state.Retry, Target: state.DomainTarget(brokenDomain)})
 }
 
 // onward approves what comes after a wave that is live.
@@ -202,7 +203,8 @@ func (t *teller) count(ctx context.Context) error {
 	}
 	a, spam := t.world.Accounts(), t.world.Spammer.Stats()
 	t.tell("The mail of honest senders during all this")
-	t.line("%d accepted, %d delivered, %d lost, %d doubled", a.Accepted, a.Delivered, a.Lost, a.Doubled)
+	t.line("%d accepted, %d delivered, %d lost, %d doubled; %d returned to their senders while the set-up was broken",
+		a.Accepted, a.Delivered, a.Lost, a.Doubled, a.Bounced)
 	t.line("the spammer: let in %d times before, refused %d times since the old server was closed", spam.Accepted, spam.Refused)
 	if a.Lost > 0 || a.Doubled > 0 || spam.Refused == 0 {
 		return refusef("mail was lost or doubled, or the spammer still gets in")

@@ -103,7 +103,7 @@ over, or with --until when a wave or domain has come to a state.`,
 		Example: "  mxcutover watch\n  mxcutover watch --until wave:pilot=live --timeout 2h\n  mxcutover watch --until held",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runWatch(cmd.Context(), s, until, timeout) },
 	}
-	c.Flags().StringVar(&until, "until", "", `"live", "held", "wave:NAME=STATE" or "domain:NAME=STATE"`)
+	c.Flags().StringVar(&until, "until", "", `"live", "held", "wave:NAME=STATE", "domain:NAME=STATE" or "isolation=STATE"`)
 	c.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long, with exit code 4")
 	return c
 }

@@ -9,7 +9,6 @@ import (
 	"mxcutover/plan"
 	"mxcutover/rollout"
 	"mxcutover/state"
-	"mxcutover/state/bolt"
 )
 
 // The exit codes of all commands; verify has its own two besides.
@@ -59,7 +58,7 @@ func codeOf(err error) int {
 		return codeRefused
 	case errors.Is(err, rollout.ErrPersonNeeded):
 		return codePerson
-	case errors.Is(err, bolt.ErrLocked):
+	case errors.Is(err, state.ErrLocked):
 		return codeBusy
 	case errors.Is(err, context.DeadlineExceeded):
 		return codeTimeout

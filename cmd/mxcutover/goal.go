@@ -18,9 +18,12 @@ func parseGoal(s string) (goal, error) {
 		return goal{what: s}, nil
 	}
 	target, what, ok := strings.Cut(s, "=")
+	if ok && target == "isolation" && what != "" {
+		return goal{what: what, target: state.Isolate}, nil
+	}
 	kind, name, named := strings.Cut(target, ":")
 	if !ok || !named || what == "" || (kind != "wave" && kind != "domain") {
-		return goal{}, usagef(`--until %s: expected "live", "held", "wave:NAME=STATE" or "domain:NAME=STATE"`, s)
+		return goal{}, usagef(`--until %s: expected "live", "held", "wave:NAME=STATE", "domain:NAME=STATE" or "isolation=STATE"`, s)
 	}
 	if kind == "domain" {
 		c, err := rrset.CanonicalName(name)
@@ -54,6 +57,9 @@ func (g goal) reached(s *state.Status) bool {
 }
 
 func (g goal) at(s *state.Status) bool {
+	if g.target == state.Isolate {
+		return string(s.Isolation.State) == g.what
+	}
 	kind, name, _ := strings.Cut(g.target, ":")
 	if kind == "wave" {
 		w := s.Wave(name)

@@ -51,14 +51,14 @@ func openJournal(ctx context.Context, cfg *config.Config) (*journal, error) {
 	if _, err := os.Stat(cfg.State.Path); errors.Is(err, os.ErrNotExist) {
 		return nil, errNoMigration
 	}
-	return withStore(cfg, bolt.Options{Wait: time.Second}, func(s *bolt.Store) (*state.Journal, error) {
+	return withStore(cfg, bolt.Options{Wait: time.Second, Holder: whoami()}, func(s *bolt.Store) (*state.Journal, error) {
 		return state.Open(ctx, s, journalOptions(cfg))
 	})
 }
 
 // createJournal begins a migration.
 func createJournal(ctx context.Context, cfg *config.Config, p plan.Plan) (*journal, error) {
-	return withStore(cfg, bolt.Options{Wait: time.Second}, func(s *bolt.Store) (*state.Journal, error) {
+	return withStore(cfg, bolt.Options{Wait: time.Second, Holder: whoami()}, func(s *bolt.Store) (*state.Journal, error) {
 		return state.Create(ctx, s, p, journalOptions(cfg))
 	})
 }

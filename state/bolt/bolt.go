@@ -175,6 +175,10 @@ func (s *Store) Scan(ctx context.Context, prefix string) iter.Seq2[state.KV, err
 				return
 			}
 			for _, kv := range page {
+				if kv.Key <= last {
+					yield(state.KV{}, s.die(fmt.Errorf("read the journal %s: %w: its keys are out of order", s.path, ErrDamaged)))
+					return
+				}
 				if !yield(kv, nil) {
 					return
 				}

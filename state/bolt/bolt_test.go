@@ -287,7 +287,7 @@ func filled(t *testing.T) (path string, content []byte) {
 	t.Helper()
 	path = newPath(t)
 	s := open(t, path, bolt.Options{})
-	for i := range 60 {
+	for i := range 12 {
 		commit(t, s, fmt.Sprintf("event/%04d", i), strings.Repeat(fmt.Sprint(i), 2000))
 	}
 	commit(t, s, "big", strings.Repeat("x", 50000))

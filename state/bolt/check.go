@@ -63,7 +63,7 @@ func checkFile(f *os.File, readOnly bool) error {
 		return fmt.Errorf("%w: it was cut off: %d bytes, and %d pages of %d were expected", ErrDamaged, have, m.pages, m.size)
 	}
 	c := &checker{file: f, size: m.size, pages: m.pages, owners: map[uint64]bool{0: true, 1: true}}
-	if err := c.tree(m.root, 0); err != nil {
+	if err := c.tree(m.root, 0, &order{}); err != nil {
 		return err
 	}
 	if m.freelist == noFreelist {
@@ -152,8 +152,22 @@ func (c *checker) page(id uint64) (flags, count uint16, body []byte, err error) 
 	return e.Uint16(head[8:]), e.Uint16(head[10:]), body, nil
 }
 
+// An order is what the next key of a bucket must not fall below. A branch's key
+// may come again, as the first one of its child.
+type order struct {
+	last  string
+	begun bool
+	again bool
+}
+
+func (o *order) next(key []byte, branch bool) bool {
+	ok := !o.begun || string(key) > o.last || o.again && string(key) == o.last
+	o.last, o.begun, o.again = string(key), true, branch
+	return ok
+}
+
 // tree checks a page of keys and all below it.
-func (c *checker) tree(id uint64, depth int) error {
+func (c *checker) tree(id uint64, depth int, o *order) error {
 	flags, count, body, err := c.page(id)
 	if err != nil {
 		return err
@@ -163,7 +177,7 @@ func (c *checker) tree(id uint64, depth int) error {
 	case depth > maxDepth:
 		return fmt.Errorf("%w: %s lies too deep", ErrDamaged, where)
 	case flags == leafPage:
-		return c.leaf(body, int(count), depth, where)
+		return c.leaf(body, int(count), depth, where, o)
 	case flags != branchPage || count == 0:
 		return fmt.Errorf("%w: %s holds no keys", ErrDamaged, where)
 	}
@@ -173,7 +187,11 @@ func (c *checker) tree(id uint64, depth int) error {
 		if at+elementSize > len(body) || !inside(body, at, e.Uint32(body[at:]), e.Uint32(body[at+4:]), 0) {
 			return fmt.Errorf("%w: key %d of %s lies outside", ErrDamaged, i, where)
 		}
-		if err := c.tree(e.Uint64(body[at+8:]), depth+1); err != nil {
+		start := at + int(e.Uint32(body[at:]))
+		if !o.next(body[start:start+int(e.Uint32(body[at+4:]))], true) {
+			return fmt.Errorf("%w: key %d of %s is out of order", ErrDamaged, i, where)
+		}
+		if err := c.tree(e.Uint64(body[at+8:]), depth+1, o); err != nil {
 			return err
 		}
 	}
@@ -181,7 +199,7 @@ func (c *checker) tree(id uint64, depth int) error {
 }
 
 // leaf checks keys and values, and the buckets among them.
-func (c *checker) leaf(body []byte, count, depth int, where string) error {
+func (c *checker) leaf(body []byte, count, depth int, where string, o *order) error {
 	e := binary.NativeEndian
 	for i := range count {
 		at := pageHeader + i*elementSize
@@ -192,10 +210,13 @@ func (c *checker) leaf(body []byte, count, depth int, where string) error {
 		if !inside(body, at, pos, ksize, vsize) {
 			return fmt.Errorf("%w: value %d of %s lies outside", ErrDamaged, i, where)
 		}
+		start := at + int(pos) + int(ksize)
+		if !o.next(body[start-int(ksize):start], false) {
+			return fmt.Errorf("%w: key %d of %s is out of order", ErrDamaged, i, where)
+		}
 		if e.Uint32(body[at:])&bucketEntry == 0 {
 			continue
 		}
-		start := at + int(pos) + int(ksize)
 		if err := c.bucket(body[start:start+int(vsize)], depth, where); err != nil {
 			return err
 		}
@@ -211,13 +232,13 @@ func (c *checker) bucket(v []byte, depth int, where string) error {
 	}
 	e := binary.NativeEndian
 	if root := e.Uint64(v); root != 0 {
-		return c.tree(root, depth+1)
+		return c.tree(root, depth+1, &order{})
 	}
 	in := v[elementSize:]
 	if len(in) < pageHeader || e.Uint16(in[8:]) != leafPage || depth > maxDepth {
 		return fmt.Errorf("%w: a bucket of %s is cut off", ErrDamaged, where)
 	}
-	return c.leaf(in, int(e.Uint16(in[10:])), depth+1, where)
+	return c.leaf(in, int(e.Uint16(in[10:])), depth+1, where, &order{})
 }
 
 // inside tells whether a key and its value lie within the page. Positions count

@@ -18,7 +18,8 @@ import (
 type Memory struct {
 	mu      sync.Mutex
 	data    map[string][]byte
-	lock    context.CancelCauseFunc // of who holds the lock
+	held    context.Context // of who took the lock last
+	cancel  context.CancelCauseFunc
 	holder  string
 	lost    bool
 	closed  bool
@@ -47,8 +48,8 @@ func (m *Memory) Lose() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lost = true
-	if m.lock != nil {
-		m.lock(state.ErrLost)
+	if m.cancel != nil {
+		m.cancel(state.ErrLost)
 	}
 }
 
@@ -135,19 +136,14 @@ func (m *Memory) Lock(ctx context.Context, holder string) (context.Context, erro
 	switch {
 	case m.closed:
 		return nil, fmt.Errorf("memory: %w", state.ErrClosed)
-	case m.lock != nil:
+	case m.held != nil && m.held.Err() == nil:
 		return nil, fmt.Errorf("%w: %s", state.ErrLocked, m.holder)
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
-	held, cancel := context.WithCancelCause(ctx)
-	m.lock, m.holder, m.lost = cancel, holder, false
-	context.AfterFunc(held, func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.lock = nil
-	})
-	return held, nil
+	m.held, m.cancel = context.WithCancelCause(ctx)
+	m.holder, m.lost = holder, false
+	return m.held, nil
 }
 
 // Close is that of a Store.
@@ -155,8 +151,8 @@ func (m *Memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
-	if m.lock != nil {
-		m.lock(state.ErrClosed)
+	if m.cancel != nil {
+		m.cancel(state.ErrClosed)
 	}
 	return nil
 }

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mxcutover/lab"
+)
+
+var update = flag.Bool("update", false, "write the expected texts of the scripts anew")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"mxcutover": func() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}})
+}
+
+// TestScript runs the stories in testdata/script. Each has a world of its own
+// on loopback, whose configuration is $CONFIG.
+func TestScript(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", UpdateScripts: *update, RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			w, err := lab.Start(context.Background(), lab.Options{Dir: e.Getenv("TMPDIR"), SenderRate: -1, SpamRate: 2})
+			if err != nil {
+				return err
+			}
+			e.Defer(func() {
+				if err := w.Close(); err != nil {
+					e.T().Fatal(err)
+				}
+			})
+			e.Values["world"] = w
+			path, err := w.WriteConfig(e.WorkDir)
+			if err != nil {
+				return err
+			}
+			e.Setenv("MXCUTOVER_CONFIG", path)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"world": worldCmd, "code": codeCmd, "edit": editCmd,
+		},
+	})
+}
+
+// worldCmd changes the world: world forget DOMAIN, world remember DOMAIN,
+// world mx ZONE NAME TTL DATA...
+func worldCmd(ts *testscript.TestScript, _ bool, args []string) {
+	w := ts.Value("world").(*lab.World)
+	switch args[0] {
+	case "forget":
+		w.Forget(args[1])
+	case "remember":
+		w.Remember(args[1])
+	case "mx":
+		var ttl uint32
+		_, err := fmt.Sscan(args[3], &ttl)
+		ts.Check(err)
+		ts.Check(w.Edit(args[1], args[2], "MX", ttl, args[4:]...))
+	default:
+		ts.Fatalf("world %s: unknown", args[0])
+	}
+}
+
+// codeCmd runs mxcutover and wants an exit code: code 6 run.
+func codeCmd(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec("mxcutover", args[1:]...)
+	got := "0"
+	if err != nil {
+		got = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("mxcutover %s: exit code %s, want %s", strings.Join(args[1:], " "), got, args[0])
+	}
+}
+
+// editCmd replaces a text in a file, once: edit FILE OLD NEW.
+func editCmd(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s does not hold %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o600))
+}

@@ -1,0 +1,178 @@
+package firewall
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var sample = Rules{
+	Ports: []uint16{465, 25}, Action: Reject,
+	Trust: []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.20/32"),
+		netip.MustParsePrefix("2001:db8::20/128"), netip.MustParsePrefix("::ffff:198.51.100.7/128"),
+	},
+}
+
+func TestRenderedText(t *testing.T) {
+	t.Parallel()
+	armed, err := Render(sample, 10*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drop := sample
+	drop.Action = Drop
+	for name, text := range map[string]string{
+		"armed": armed, "replaced": replace(drop, time.Minute, 7), "renewed": renew(sample, time.Minute, 7),
+		"confirmed": confirm(sample, 8), "boot": bootText(sample), "lifted": lift(),
+	} {
+		file := filepath.Join("testdata", name+".nft")
+		if *update {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil || text != string(want) {
+			t.Errorf("%s differs from %s (%v):\n%s", name, file, err, text)
+		}
+	}
+}
+
+// TestOrderOfRules holds what keeps people in: the machine itself first, then
+// trust, then refusal; and that SSH is never named.
+func TestOrderOfRules(t *testing.T) {
+	t.Parallel()
+	text, err := Render(sample, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := -1
+	for _, rule := range []string{"iif lo accept", "fib daddr type != local accept", "ip saddr @trust4 accept", "ip6 saddr @trust6 accept", "tcp dport @armed"} {
+		at := strings.LastIndex(text, rule)
+		if at <= last {
+			t.Errorf("%q is not where it belongs", rule)
+		}
+		last = at
+	}
+	if strings.Contains(text, "flush ruleset") {
+		t.Error("other tables would be flushed")
+	}
+}
+
+func TestRulesThatLockOutAreRefused(t *testing.T) {
+	t.Parallel()
+	trust := sample.Trust
+	for name, r := range map[string]Rules{
+		"ssh":          {Ports: []uint16{25, 22}, Trust: trust},
+		"port 0":       {Ports: []uint16{0}, Trust: trust},
+		"no trust":     {Ports: []uint16{25}},
+		"bad trust":    {Ports: []uint16{25}, Trust: []netip.Prefix{{}}},
+		"other action": {Ports: []uint16{25}, Trust: trust, Action: "explode"},
+	} {
+		if _, err := Render(r, time.Minute); !errors.Is(err, ErrRules) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := (Rules{}).Check(); err != nil {
+		t.Errorf("lifting: %v", err)
+	}
+}
+
+func TestParseTable(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	l, err := parseTable([]byte(`{"nftables":[{"metainfo":{}},
+ {"chain":{"name":"epoch_12"}},{"rule":{"chain":"refuse","expr":[{"drop":null}]}},
+ {"set":{"name":"trust4","elem":["198.51.100.7",{"prefix":{"addr":"192.0.2.0","len":24}}]}},
+ {"set":{"name":"armed","elem":[{"elem":{"val":25,"timeout":600,"expires":590}},{"elem":{"val":465,"timeout":600,"expires":580}}]}}]}`), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(l.rules.Ports, []uint16{25, 465}) || len(l.rules.Trust) != 2 || l.epoch != 12 || l.rules.Action != Drop {
+		t.Errorf("parsed %+v", l)
+	}
+	if want := now.Add(580 * time.Second); !l.until.Equal(want) {
+		t.Errorf("until %v, want the earliest, %v", l.until, want)
+	}
+	for _, bad := range []string{"", "[]", `{"nftables":[{"set":{"name":"armed","elem":["x"]}}]}`, `{"nftables":[{"chain":{"name":"epoch_x"}}]}`} {
+		if l, err := parseTable([]byte(bad), now); err == nil {
+			t.Errorf("%q was read as %+v", bad, l)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"nftables":[{"set":{"name":"armed","elem":[{"elem":{"val":25,"expires":5}}]}}]}`))
+	f.Add([]byte(`{"nftables":[{"set":{"name":"blocked4","elem":[{"elem":{"val":{"concat":["192.0.2.1",25]},"counter":{"packets":3}}}]}}]}`))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		_, _ = parseTable(b, time.Unix(0, 0))
+		_ = parseSeen(b, map[netip.AddrPort]uint64{})
+	})
+}
+
+// TestLabDriver speaks to a server of its own that answers as the embedded
+// world's firewall does.
+func TestLabDriver(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "fw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var have ruling
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /rules", func(w http.ResponseWriter, r *http.Request) {
+		if json.NewDecoder(r.Body).Decode(&have) != nil {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})
+	mux.HandleFunc("GET /rules", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(have) })
+	mux.HandleFunc("GET /seen", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`[{"addr":"192.0.2.9:25","count":4}]`))
+	})
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { s.Close() })
+	d, err := Open("lab", Settings{Socket: filepath.Join(dir, "s")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until := time.Unix(2e9, 0).UTC()
+	if err := d.Apply(t.Context(), sample, until); err != nil {
+		t.Fatal(err)
+	}
+	r, u, err := d.Loaded(t.Context())
+	if err != nil || !u.Equal(until) || !slices.Equal(r.Ports, sample.Ports) {
+		t.Errorf("loaded %v %v %v", r, u, err)
+	}
+	seen, err := d.Seen(t.Context())
+	if err != nil || seen[netip.MustParseAddrPort("192.0.2.9:25")] != 4 {
+		t.Errorf("seen %v %v", seen, err)
+	}
+	if err := d.Apply(t.Context(), Rules{Ports: []uint16{22}, Trust: sample.Trust}, until); !errors.Is(err, ErrRules) {
+		t.Errorf("closing SSH: %v", err)
+	}
+}
+
+func TestUnknownDriver(t *testing.T) {
+	t.Parallel()
+	if _, err := Open("iptables", Settings{}); err == nil || !strings.Contains(err.Error(), "lab, local") {
+		t.Errorf("an unknown driver: %v", err)
+	}
+}

@@ -1,0 +1,318 @@
+//go:build integration
+
+package firewall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// hosts are network namespaces: an outsider and a gateway, each wired to the old
+// server, in both families.
+type hosts struct {
+	old, outside, gateway string
+	driver                Driver
+	boot                  string
+}
+
+func ip(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+}
+
+func newHosts(t *testing.T) *hosts {
+	t.Helper()
+	id := fmt.Sprintf("mx%05x", rand.Uint32()&0xfffff)
+	h := &hosts{old: id + "o", outside: id + "x", gateway: id + "g", boot: filepath.Join(t.TempDir(), "boot.nft")}
+	for _, ns := range []string{h.old, h.outside, h.gateway} {
+		ip(t, "netns", "add", ns)
+		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
+		ip(t, "-n", ns, "link", "set", "lo", "up")
+	}
+	for i, ns := range []string{h.outside, h.gateway} {
+		a, b := fmt.Sprintf("%sv%d", id, i), fmt.Sprintf("%sw%d", id, i)
+		ip(t, "link", "add", a, "netns", h.old, "type", "veth", "peer", "name", b, "netns", ns)
+		for _, end := range []struct {
+			ns, dev string
+			last    int
+		}{{h.old, a, 1}, {ns, b, 2}} {
+			ip(t, "-n", end.ns, "addr", "add", fmt.Sprintf("192.0.2.%d/24", i*10+end.last), "dev", end.dev)
+			ip(t, "-n", end.ns, "addr", "add", fmt.Sprintf("2001:db8:%d::%d/64", i, end.last), "dev", end.dev, "nodad")
+			ip(t, "-n", end.ns, "link", "set", end.dev, "up")
+		}
+	}
+	// Both wires are in one network: say which host is behind which.
+	for i := range 2 {
+		ip(t, "-n", h.old, "route", "add", fmt.Sprintf("192.0.2.%d/32", i*10+2), "dev", fmt.Sprintf("%sv%d", id, i))
+	}
+	d, err := Open("local", Settings{Command: []string{"ip", "netns", "exec", h.old}, BootFile: h.boot})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.driver = d
+	for _, port := range []string{"25", "22", "587"} {
+		h.listen(t, h.old, port)
+	}
+	h.listen(t, h.outside, "25")
+	return h
+}
+
+// in runs f on a thread that lives in a namespace; sockets made there stay there.
+func in(t *testing.T, ns string, f func()) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		// The thread is not unlocked, so it ends with the goroutine.
+		runtime.LockOSThread()
+		fd, err := os.Open("/run/netns/" + ns)
+		if err == nil {
+			err = unix.Setns(int(fd.Fd()), unix.CLONE_NEWNET)
+			fd.Close()
+		}
+		if err == nil {
+			f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatalf("enter %s: %v", ns, err)
+	}
+}
+
+// listen accepts connections, greets, and echoes lines.
+func (h *hosts) listen(t *testing.T, ns, port string) {
+	t.Helper()
+	var l net.Listener
+	var err error
+	in(t, ns, func() { l, err = net.Listen("tcp", "[::]:"+port) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				b := make([]byte, 64)
+				for {
+					if _, err := c.Write([]byte("220 here\r\n")); err != nil {
+						return
+					}
+					if _, err := c.Read(b); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+}
+
+// greet connects and reads the greeting.
+func greet(t *testing.T, ns, addr string) (c net.Conn, err error) {
+	t.Helper()
+	in(t, ns, func() {
+		c, err = net.DialTimeout("tcp", addr, 3*time.Second)
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { c.Close() })
+	return c, line(c)
+}
+
+func line(c net.Conn) error {
+	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+	_, err := c.Read(make([]byte, 64))
+	return err
+}
+
+func (h *hosts) open(t *testing.T, ns, addr string) net.Conn {
+	t.Helper()
+	c, err := greet(t, ns, addr)
+	for range 3 { // the first packet on a new veth may be lost
+		if err == nil {
+			break
+		}
+		c, err = greet(t, ns, addr)
+	}
+	if err != nil {
+		t.Errorf("%s -> %s: %v, want a greeting", ns, addr, err)
+	}
+	return c
+}
+
+func (h *hosts) closed(t *testing.T, ns, addr string) {
+	t.Helper()
+	begun := time.Now()
+	_, err := greet(t, ns, addr)
+	if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%s -> %s: %v, want a reset", ns, addr, err)
+	}
+	if d := time.Since(begun); d > 2*time.Second {
+		t.Errorf("%s -> %s was refused after %v, not at once", ns, addr, d)
+	}
+}
+
+func rulesFor() Rules {
+	return Rules{Ports: []uint16{25}, Trust: []netip.Prefix{netip.MustParsePrefix("192.0.2.12/32"), netip.MustParsePrefix("2001:db8:1::2/128")}}
+}
+
+func until(d time.Duration) time.Time { return time.Now().Add(d) }
+
+// TestIntegrationIsolation walks arm, renew, confirm and lift on real packets.
+func TestIntegrationIsolation(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t)
+	ctx := t.Context()
+	before := ruleset(t, h.old, "table inet others { chain c { type filter hook input priority 0; tcp dport 9 counter; }; }")
+	outside := h.open(t, h.outside, "192.0.2.1:25")
+	h.open(t, h.outside, "[2001:db8:0::1]:25")
+	if err := h.driver.Apply(ctx, rulesFor(), until(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("closed to the world, both families", func(t *testing.T) {
+		h.closed(t, h.outside, "192.0.2.1:25")
+		h.closed(t, h.outside, "[2001:db8:0::1]:25")
+	})
+	t.Run("open to the gateway, to itself, and for SSH", func(t *testing.T) {
+		h.open(t, h.gateway, "192.0.2.11:25")
+		h.open(t, h.gateway, "[2001:db8:1::1]:25")
+		h.open(t, h.old, "127.0.0.1:25")
+		h.open(t, h.old, "192.0.2.1:25")
+		h.open(t, h.outside, "192.0.2.1:22")
+		h.open(t, h.outside, "192.0.2.1:587")
+	})
+	t.Run("outbound mail is untouched", func(t *testing.T) { h.open(t, h.old, "192.0.2.2:25") })
+	t.Run("established goes on while armed", func(t *testing.T) { talk(t, outside, true) })
+	t.Run("a repeated command does nothing", func(t *testing.T) { repeated(t, h) })
+	if err := h.driver.Apply(ctx, rulesFor(), until(2*time.Minute)); err != nil {
+		t.Errorf("renew: %v", err)
+	}
+	if err := h.driver.Apply(ctx, rulesFor(), time.Time{}); err != nil {
+		t.Fatalf("confirm: %v", err)
+	}
+	t.Run("established is cut at confirm", func(t *testing.T) { talk(t, outside, false) })
+	h.closed(t, h.outside, "192.0.2.1:25")
+	h.open(t, h.gateway, "192.0.2.11:25")
+	t.Run("who called is counted", func(t *testing.T) {
+		seen, err := h.driver.Seen(ctx)
+		if err != nil || seen[netip.MustParseAddrPort("192.0.2.2:25")] == 0 {
+			t.Errorf("seen %v, %v", seen, err)
+		}
+	})
+	t.Run("the boot file loads", func(t *testing.T) {
+		if out, err := exec.Command("ip", "netns", "exec", h.outside, "nft", "-c", "-f", h.boot).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+	for range 2 { // lifting is idempotent
+		if err := h.driver.Apply(ctx, Rules{}, time.Time{}); err != nil {
+			t.Fatalf("lift: %v", err)
+		}
+	}
+	h.open(t, h.outside, "192.0.2.1:25")
+	if _, err := os.Stat(h.boot); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the boot file is still there: %v", err)
+	}
+	if after := list(t, h.old); after != before {
+		t.Errorf("other tables changed:\n%s\nwas:\n%s", after, before)
+	}
+}
+
+// TestIntegrationKernelOpensByItself shows the dead man's switch: nothing of
+// ours is alive when the port opens again, and it cannot be renewed or confirmed.
+func TestIntegrationKernelOpensByItself(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t)
+	h.open(t, h.outside, "192.0.2.1:25")
+	if err := h.driver.Apply(t.Context(), rulesFor(), until(3*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	h.closed(t, h.outside, "192.0.2.1:25")
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	for {
+		if _, err := greet(t, h.outside, "192.0.2.1:25"); err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("the kernel did not open the port again")
+		}
+	}
+	if err := h.driver.Apply(t.Context(), rulesFor(), time.Time{}); err == nil {
+		t.Error("a lapsed port was confirmed")
+	}
+	r, _, err := h.driver.Loaded(t.Context())
+	if err != nil || len(r.Ports) != 0 {
+		t.Errorf("loaded %v, %v", r, err)
+	}
+}
+
+// repeated sends the text of a renewal twice: its epoch is over.
+func repeated(t *testing.T, h *hosts) {
+	l := h.driver.(*Local)
+	have, err := l.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := renew(rulesFor(), time.Minute, have.epoch)
+	if err := l.load(t.Context(), text); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.load(t.Context(), text); err == nil {
+		t.Error("a late duplicate was loaded")
+	}
+}
+
+// talk sends a line over an established connection.
+func talk(t *testing.T, c net.Conn, want bool) {
+	t.Helper()
+	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+	_, err := c.Write([]byte("NOOP\r\n"))
+	if err == nil {
+		err = line(c)
+	}
+	if (err == nil) != want {
+		t.Errorf("established connection: %v, want alive %v", err, want)
+	}
+}
+
+// ruleset loads another tool's table and lists all.
+func ruleset(t *testing.T, ns, text string) string {
+	t.Helper()
+	c := exec.Command("ip", "netns", "exec", ns, "nft", "-f", "-")
+	c.Stdin = strings.NewReader(text)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return list(t, ns)
+}
+
+func list(t *testing.T, ns string) string {
+	t.Helper()
+	out, err := exec.Command("ip", "netns", "exec", ns, "nft", "-s", "list", "ruleset").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return string(out)
+}

@@ -1,0 +1,116 @@
+package providers
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"mxcutover/rrset"
+)
+
+var (
+	// ErrDrifted means that neither Before nor After is there. See [DriftError].
+	ErrDrifted = errors.New("somebody else changed it")
+	// ErrInDoubt means that a write may or may not have been carried out, or may
+	// yet be. See [InDoubtError].
+	ErrInDoubt = errors.New("it is not known whether the write was carried out")
+	// ErrLied means that a provider reported success and did something else. See
+	// [LieError].
+	ErrLied = errors.New("the provider reported success and did something else")
+	// ErrTransient means that nothing was written, and that trying again may help.
+	ErrTransient = errors.New("trying again may help")
+	// ErrCNAME means that a name is an alias, so that it can have no other RRset
+	// (RFC 1034 section 3.6.2).
+	ErrCNAME = errors.New("the name is an alias (CNAME) and can have no other records")
+	// ErrReadOnly means that a provider cannot write.
+	ErrReadOnly = errors.New("the provider cannot write")
+)
+
+func aliasError(name string) error { return fmt.Errorf("%s: %w", name, ErrCNAME) }
+
+// A DriftError says what was expected and what is there instead. It is an
+// [ErrDrifted].
+type DriftError struct {
+	Expected, Found rrset.Set
+}
+
+// Error names both RRsets.
+func (e *DriftError) Error() string {
+	return fmt.Sprintf("%s %s: %v: expected %s, found %s", e.Expected.Name, e.Expected.Type, ErrDrifted, inLine(e.Expected), inLine(e.Found))
+}
+
+// Is tells that this is an [ErrDrifted].
+func (e *DriftError) Is(target error) bool { return target == ErrDrifted }
+
+// A LieError says what a provider did instead of what it reported. It is an
+// [ErrLied].
+type LieError struct {
+	Change rrset.Change
+	Got    rrset.Set // as read back
+}
+
+// Error names what was asked for and what was read back.
+func (e *LieError) Error() string {
+	done := "has " + inLine(e.Got)
+	if e.Got.Equal(e.Change.Before) {
+		done = "still has " + inLine(e.Got)
+	}
+	return fmt.Sprintf("%s %s: %v: asked for %s, it %s", e.Change.After.Name, e.Change.After.Type, ErrLied, inLine(e.Change.After), done)
+}
+
+// Is tells that this is an [ErrLied].
+func (e *LieError) Is(target error) bool { return target == ErrLied }
+
+// An InDoubtError is a write whose outcome is not known. It is an [ErrInDoubt].
+type InDoubtError struct {
+	Change rrset.Change
+	Fence  time.Duration // from now, for which the write may yet be carried out
+	Err    error         // why it is not known
+}
+
+// Error says why it is not known, and for how long nothing will be.
+func (e *InDoubtError) Error() string {
+	return fmt.Sprintf("%s %s: %v, and may yet be for %v: %v", e.Change.After.Name, e.Change.After.Type, ErrInDoubt, e.Fence, e.Err)
+}
+
+// Is tells that this is an [ErrInDoubt].
+func (e *InDoubtError) Is(target error) bool { return target == ErrInDoubt }
+
+// Unwrap is why it is not known.
+func (e *InDoubtError) Unwrap() error { return e.Err }
+
+// Fence is for how long a write in doubt may yet be carried out; 0 for another
+// error.
+func Fence(err error) time.Duration {
+	var e *InDoubtError
+	if errors.As(err, &e) {
+		return e.Fence
+	}
+	return 0
+}
+
+// unanswered is what a provider's Swap returns when the write was sent and no
+// answer that can be believed came back.
+type unanswered struct {
+	fence time.Duration
+	err   error
+}
+
+func (e *unanswered) Error() string { return "no answer to a write: " + e.err.Error() }
+func (e *unanswered) Unwrap() error { return e.err }
+
+// transient wraps an error after which nothing was written.
+type transient struct{ err error }
+
+func (e *transient) Error() string        { return e.err.Error() }
+func (e *transient) Unwrap() error        { return e.err }
+func (e *transient) Is(target error) bool { return target == ErrTransient }
+
+// inLine is an RRset's data in one line, as in "10 gw1.example. (TTL 300)".
+func inLine(s rrset.Set) string {
+	if s.Absent() {
+		return "no " + s.Type
+	}
+	return fmt.Sprintf("%.400s (TTL %d)", strings.Join(s.Data, ", "), s.TTL)
+}

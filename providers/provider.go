@@ -1,0 +1,178 @@
+// Package providers reads and writes DNS where it is kept. The inventory reads
+// whole zones with [Zone]; the steps lower-ttl, publish and settle, and their
+// undoing, change one RRset with [Replace], which is the only writer of DNS.
+//
+// A provider is opened from its section of the configuration by [Open]. It is a
+// [libdns.RecordGetter] that may do more: [Reader], [Zoner], [Swapper].
+//
+// A write goes so:
+//
+//  1. Read. After there: done. Anything but Before there: [DriftError].
+//  2. Write, as a compare-and-swap at the provider.
+//  3. Read back. The provider's word alone is no success: [LieError].
+//  4. Without an answer: look. Still not there: [InDoubtError], which says for
+//     how long the write may yet be carried out.
+package providers
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/libdns/libdns"
+
+	"mxcutover/rrset"
+)
+
+// A Provider holds zones. All its methods may be called at the same time.
+type Provider interface {
+	libdns.RecordGetter
+}
+
+// A Reader reads one RRset, with its TTL. An RRset that does not exist at
+// exactly that name is absent, whatever a wildcard would make of it; a name that
+// is an alias gives [ErrCNAME].
+type Reader interface {
+	Read(ctx context.Context, zone, name, typ string) (rrset.Set, error)
+}
+
+// A Zoner reads every RRset of a zone, as the zone holds them: wildcards and
+// what lies below zone cuts included, signatures left out.
+type Zoner interface {
+	Zone(ctx context.Context, zone string) ([]rrset.Set, error)
+}
+
+// A Swapper changes an RRset from Before to After, TTL included, at once or not
+// at all. It returns an error that is [ErrDrifted] if something else is there,
+// and one that is [ErrTransient] if nothing was written and a repeat may help.
+type Swapper interface {
+	Swap(ctx context.Context, c rrset.Change) error
+}
+
+// A Mode says how a provider changes an RRset.
+type Mode string
+
+// The modes, safest first.
+const (
+	Swap Mode = "swap" // an atomic compare-and-swap
+	Set  Mode = "set"  // an atomic replacement of the RRset, after a compare
+	Edit Mode = "edit" // additions, then deletions: never a moment without MX
+)
+
+// Read reads one RRset from the provider.
+func Read(ctx context.Context, p Provider, zone, name, typ string) (rrset.Set, error) {
+	if r, ok := opened(p).(Reader); ok {
+		return r.Read(ctx, zone, name, typ)
+	}
+	want, err := rrset.New(name, typ, 0)
+	if err != nil {
+		return rrset.Set{}, err
+	}
+	sets, err := Zone(ctx, p, zone)
+	if err != nil {
+		return rrset.Set{}, err
+	}
+	for _, s := range sets {
+		switch {
+		case s.Name != want.Name:
+		case s.Type == want.Type:
+			return s, nil
+		case s.Type == "CNAME":
+			return rrset.Set{}, aliasError(s.Name)
+		}
+	}
+	return want, nil
+}
+
+// Zone reads every RRset of a zone from the provider, by name and type.
+func Zone(ctx context.Context, p Provider, zone string) ([]rrset.Set, error) {
+	p = opened(p)
+	if z, ok := p.(Zoner); ok {
+		return z.Zone(ctx, zone)
+	}
+	zone, err := rrset.CanonicalName(zone)
+	if err != nil {
+		return nil, err
+	}
+	records, err := p.GetRecords(ctx, zone)
+	if err != nil {
+		return nil, fmt.Errorf("zone %s: %w", zone, err)
+	}
+	g := newGrouping(len(records))
+	for _, r := range records {
+		if err := g.addLibdns(r.RR(), zone); err != nil {
+			return nil, fmt.Errorf("zone %s: %w", zone, err)
+		}
+	}
+	return g.sets()
+}
+
+// guarded is a provider from [Open]. It remembers for the run that its provider
+// lied.
+type guarded struct {
+	Provider
+	mu  sync.Mutex
+	lie *LieError
+}
+
+// Close closes the provider's connections. It can still be used: it then opens
+// new ones.
+func (g *guarded) Close() error {
+	if c, ok := g.Provider.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+func opened(p Provider) Provider {
+	if g, ok := p.(*guarded); ok {
+		return g.Provider
+	}
+	return p
+}
+
+// quarantine remembers the first lie.
+func quarantine(p Provider, lie *LieError) {
+	if g, ok := p.(*guarded); ok {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.lie == nil {
+			g.lie = lie
+		}
+	}
+}
+
+func quarantined(p Provider) error {
+	if g, ok := p.(*guarded); ok {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.lie != nil {
+			return fmt.Errorf("nothing more is written through this provider in this run: %w", g.lie)
+		}
+	}
+	return nil
+}
+
+// bySetName orders RRsets by name, then by type.
+func bySetName(a, b rrset.Set) int {
+	if c := strings.Compare(a.Name, b.Name); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Type, b.Type)
+}
+
+// canonical says whether an RRset is spelled as reading would spell it. One that
+// is not would look like a lie when it is read back.
+func canonical(s rrset.Set) error {
+	c, err := rrset.New(s.Name, s.Type, s.TTL, s.Data...)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(c.Data, s.Data) || c.Name != s.Name || c.Type != s.Type || c.TTL != s.TTL {
+		return fmt.Errorf("%s %s is not canonical", s.Name, s.Type)
+	}
+	return nil
+}

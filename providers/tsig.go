@@ -1,0 +1,88 @@
+package providers
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"mxcutover/rrset"
+)
+
+// A tsigKey signs DNS messages and verifies their answers (RFC 8945). Unlike the
+// library's own it insists on its name and algorithm in the answer.
+type tsigKey struct {
+	name      string // canonical
+	algorithm string // as a domain name, "hmac-sha256."
+	hash      func() hash.Hash
+	secret    []byte
+}
+
+// newTSIGKey makes a key from its settings. Errors do not show the secret.
+func newTSIGKey(name, algorithm, secret string) (*tsigKey, error) {
+	canon, err := rrset.CanonicalName(name)
+	if err != nil {
+		return nil, fmt.Errorf("key_name: %w", err)
+	}
+	k := &tsigKey{name: canon, algorithm: dns.CanonicalName(algorithm)}
+	switch k.algorithm {
+	case dns.HmacSHA224:
+		k.hash = sha256.New224
+	case dns.HmacSHA256:
+		k.hash = sha256.New
+	case dns.HmacSHA384:
+		k.hash = sha512.New384
+	case dns.HmacSHA512:
+		k.hash = sha512.New
+	default:
+		weak := ""
+		if strings.Contains(k.algorithm, "md5") || strings.Contains(k.algorithm, "sha1") {
+			weak = "is too weak; "
+		}
+		return nil, fmt.Errorf("key_alg %.40q: %shmac-sha224, hmac-sha256, hmac-sha384 or hmac-sha512 was expected", algorithm, weak)
+	}
+	k.secret, err = base64.StdEncoding.DecodeString(secret)
+	if err != nil || len(k.secret) == 0 {
+		return nil, errors.New("key: what the reference leads to is not base64, as tsig-keygen writes it")
+	}
+	return k, nil
+}
+
+// String leaves out the secret.
+func (k *tsigKey) String() string { return rrset.Bare(k.name) }
+
+// GoString leaves out the secret.
+func (k *tsigKey) GoString() string { return k.String() }
+
+// Generate is the MAC of a message.
+func (k *tsigKey) Generate(msg []byte, _ *dns.TSIG) ([]byte, error) {
+	h := hmac.New(k.hash, k.secret)
+	h.Write(msg)
+	return h.Sum(nil), nil
+}
+
+// Verify compares an answer's MAC.
+func (k *tsigKey) Verify(msg []byte, t *dns.TSIG) error {
+	if dns.CanonicalName(t.Hdr.Name) != dns.CanonicalName(k.name) {
+		return dns.ErrSecret
+	}
+	if dns.CanonicalName(t.Algorithm) != k.algorithm {
+		return dns.ErrKeyAlg
+	}
+	want, err := k.Generate(msg, t)
+	if err != nil {
+		return err
+	}
+	got, err := hex.DecodeString(t.MAC)
+	if err != nil || !hmac.Equal(want, got) {
+		return dns.ErrSig
+	}
+	return nil
+}
