@@ -19,6 +19,7 @@ var (
 	// [LieError].
 	ErrLied = errors.New("the provider reported success and did something else")
 	// ErrTransient means that nothing was written, and that trying again may help.
+	// An [InDoubtError] is never transient.
 	ErrTransient = errors.New("trying again may help")
 	// ErrCNAME means that a name is an alias, so that it can have no other RRset
 	// (RFC 1034 section 3.6.2).
@@ -62,7 +63,8 @@ func (e *LieError) Error() string {
 // Is tells that this is an [ErrLied].
 func (e *LieError) Is(target error) bool { return target == ErrLied }
 
-// An InDoubtError is a write whose outcome is not known. It is an [ErrInDoubt].
+// An InDoubtError is a write whose outcome is not known. It is an [ErrInDoubt]. It
+// does not unwrap: what was transient about its cause is not so about it.
 type InDoubtError struct {
 	Change rrset.Change
 	Fence  time.Duration // from now, for which the write may yet be carried out
@@ -76,9 +78,6 @@ func (e *InDoubtError) Error() string {
 
 // Is tells that this is an [ErrInDoubt].
 func (e *InDoubtError) Is(target error) bool { return target == ErrInDoubt }
-
-// Unwrap is why it is not known.
-func (e *InDoubtError) Unwrap() error { return e.Err }
 
 // Fence is for how long a write in doubt may yet be carried out; 0 for another
 // error.

@@ -45,6 +45,13 @@ func address(ip []byte) (string, error) {
 	return a.String(), nil
 }
 
+// sameName compares a name from the library, which keeps case and has escapes of
+// its own, with a canonical one.
+func sameName(name, canonical string) bool {
+	c, err := rrset.CanonicalName(name)
+	return err == nil && c == canonical
+}
+
 // ttlOf is a record's TTL; one with the high bit set counts as 0 (RFC 2181
 // section 8).
 func ttlOf(rr dns.RR) uint32 {

@@ -129,7 +129,7 @@ func (s *session) exists(ctx context.Context, name string) (bool, error) {
 
 func dnameAt(reply *dns.Msg, name string) bool {
 	for _, rr := range reply.Answer {
-		if owner, err := rrset.CanonicalName(rr.Header().Name); err == nil && owner == name && rr.Header().Rrtype == dns.TypeDNAME {
+		if rr.Header().Rrtype == dns.TypeDNAME && sameName(rr.Header().Name, name) {
 			return true
 		}
 	}
@@ -174,7 +174,7 @@ func (s *session) soa(ctx context.Context) (*dns.SOA, error) {
 		return nil, err
 	}
 	for _, rr := range reply.Answer {
-		if v, ok := rr.(*dns.SOA); ok && dns.CanonicalName(v.Hdr.Name) == dns.CanonicalName(s.zone) {
+		if v, ok := rr.(*dns.SOA); ok && sameName(v.Hdr.Name, s.zone) {
 			return v, nil
 		}
 	}

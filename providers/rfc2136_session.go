@@ -55,8 +55,10 @@ func (s *session) ready(ctx context.Context) error {
 func (s *session) end() { s.conns.put(s.conn) }
 
 func (s *session) drop() {
-	s.conn.Close()
-	s.conn = nil
+	if s.conn != nil {
+		s.conn.Close()
+		s.conn = nil
+	}
 }
 
 // query asks one question. The answer is signed, with authority, and NOERROR or
@@ -75,7 +77,7 @@ func (s *session) query(ctx context.Context, name string, typ uint16) (*dns.Msg,
 	}
 	q := reply.Question
 	switch {
-	case len(q) != 1 || dns.CanonicalName(q[0].Name) != dns.CanonicalName(name) || q[0].Qtype != typ || q[0].Qclass != dns.ClassINET:
+	case len(q) != 1 || !sameName(q[0].Name, name) || q[0].Qtype != typ || q[0].Qclass != dns.ClassINET:
 		return nil, fmt.Errorf("%s: the answer is to another question than %s %s", s.where(s.zone), name, dns.Type(typ))
 	case reply.Truncated:
 		return nil, fmt.Errorf("%s: a truncated answer over TCP", s.where(s.zone))

@@ -48,9 +48,7 @@ func (r *rfc2136) transfer(ctx context.Context, zone string, each func(zone, nam
 	f := &framing{zone: zone, maxRecords: r.maxRecords, each: each}
 	for first := true; !f.ended; first = false {
 		if mac, err = s.envelope(ctx, m, mac, first, f); err != nil {
-			if s.conn != nil {
-				s.drop() // more of the zone may be on its way
-			}
+			s.drop() // more of the zone may be on its way
 			return err
 		}
 	}

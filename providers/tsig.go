@@ -70,7 +70,7 @@ func (k *tsigKey) Generate(msg []byte, _ *dns.TSIG) ([]byte, error) {
 
 // Verify compares an answer's MAC.
 func (k *tsigKey) Verify(msg []byte, t *dns.TSIG) error {
-	if dns.CanonicalName(t.Hdr.Name) != dns.CanonicalName(k.name) {
+	if !sameName(t.Hdr.Name, k.name) {
 		return dns.ErrSecret
 	}
 	if dns.CanonicalName(t.Algorithm) != k.algorithm {

@@ -24,7 +24,6 @@ type Options struct {
 	Policy  Policy
 	Now     func() time.Time
 	Name    string              // who runs, for the journal
-	Notify  func(state.Event)   // called after each event is durable; must not block
 	Warn    func(string, error) // what could not be journaled
 }
 
@@ -193,11 +192,6 @@ func (e *Engine) emit(ctx context.Context, events ...state.Event) error {
 		}
 		e.mu.Unlock()
 		return fmt.Errorf("journal: %w", err)
-	}
-	if e.Notify != nil {
-		for _, ev := range events {
-			e.Notify(ev)
-		}
 	}
 	return nil
 }

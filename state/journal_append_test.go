@@ -97,6 +97,21 @@ func TestLostLock(t *testing.T) {
 	}
 }
 
+// TestAnotherWriter has somebody write in spite of the lock.
+func TestAnotherWriter(t *testing.T) {
+	t.Parallel()
+	s := storetest.NewMemory()
+	j := create(t, s, samplePlan(t, 2))
+	put(t, s, "meta/head", []byte("another's"))
+	err := j.Append(t.Context(), state.Event{Kind: state.Started})
+	if !errors.Is(err, state.ErrDead) || !errors.Is(err, state.ErrConflict) {
+		t.Errorf("append: %v", err)
+	}
+	if got := j.Status(); got.Seq != 1 || got.Engine != "stopped" {
+		t.Errorf("the status shows event %d", got.Seq)
+	}
+}
+
 func TestSecondJournalIsRefused(t *testing.T) {
 	t.Parallel()
 	s := storetest.NewMemory()

@@ -111,12 +111,12 @@ func newCodec() (*codec, error) {
 // seal gives the value of a batch, and its events as whoever reads that value
 // will see them.
 func (c *codec) seal(b *batch) ([]byte, []Event, error) {
-	text := append(b.text, `]}`...)
+	b.text = append(b.text, `]}`...)
 	var s sealed
-	if err := json.Unmarshal(text, &s); err != nil {
+	if err := json.Unmarshal(b.text, &s); err != nil {
 		return nil, nil, fmt.Errorf("event %d could not be read back: %w", b.after.seq+1, err)
 	}
-	return c.enc.EncodeAll(text, []byte{Version}), s.Events, nil
+	return c.enc.EncodeAll(b.text, []byte{Version}), s.Events, nil
 }
 
 // open reads a value that should follow the chain's head, and gives its events

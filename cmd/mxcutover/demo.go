@@ -42,7 +42,7 @@ func startWorld(ctx context.Context) (w *lab.World, cfg string, stop func() erro
 	if err != nil {
 		return nil, "", nil, fmt.Errorf("demo: %w", err)
 	}
-	w, err = lab.Start(ctx, lab.Options{Dir: dir})
+	w, err = lab.Start(ctx, lab.Options{Dir: dir, TTL: 3 * time.Second, Lag: time.Second})
 	if err != nil {
 		return nil, "", nil, errors.Join(fmt.Errorf("demo: %w", err), os.RemoveAll(dir))
 	}

@@ -84,6 +84,8 @@ func (t *teller) migrate(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
 	t.tell("The engine starts; TTLs of all waves are lowered, then wave %s moves (mxcutover run)", t.plan.Waves[0].Name)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	events := make(chan state.Event, 4096)
 	pol := policy(t.cfg)
 	ended := make(chan error, 1)
@@ -94,8 +96,13 @@ func (t *teller) migrate(ctx context.Context) (err error) {
 	for ev := range events {
 		t.fold.Apply(ev)
 		if err := t.see(ctx, ev); err != nil {
-			t.say("demo: %v", err)
-			return errors.Join(err, j.Decide(ctx, state.Decision{Verb: state.Quit, Target: state.All, By: "demo"}), <-ended)
+			cancel()
+			go func() {
+				for range events { //nolint:revive // what is still told is of no interest
+				}
+			}()
+			<-ended
+			return err
 		}
 	}
 	if err := <-ended; err != nil {
@@ -116,7 +123,9 @@ func (t *teller) see(ctx context.Context, ev state.Event) error {
 		t.world.Forget(rrset.Bare(brokenDomain))
 		t.tell("Just now, after its preflight, somebody breaks the gateway's set-up for %s: it is refused there", rrset.Bare(brokenDomain))
 	case ev.Kind == state.WaveHeld:
-		return t.mend(ctx, ev)
+		t.tell("Wave %s is held: no later wave starts. %s goes back by itself; its neighbours go on", ev.Wave, rrset.Bare(brokenDomain))
+	case ev.Kind == state.RolledBack && ev.Domain == brokenDomain:
+		return t.mend(ctx)
 	case ev.Kind == state.WaveLive:
 		return t.onward(ctx, ev)
 	case ev.Domain == "" && ev.Kind == state.Done:
@@ -126,8 +135,8 @@ func (t *teller) see(ctx context.Context, ev state.Event) error {
 }
 
 // mend is the administrator's answer to the failed domain, once it is back.
-func (t *teller) mend(ctx context.Context, ev state.Event) error {
-	t.tell("Wave %s is held: no later wave starts. %s was rolled back by itself; its neighbours go on", ev.Wave, rrset.Bare(brokenDomain))
+func (t *teller) mend(ctx context.Context) error {
+	t.tell("%s has its old MX again, with its old TTL. No other domain was touched", rrset.Bare(brokenDomain))
 	t.world.Remember(rrset.Bare(brokenDomain))
 	t.line("The cause is mended at the gateway, and the administrator types:")
 	t.line("  mxcutover retry --domain %s", report.Quote(rrset.Bare(brokenDomain)))

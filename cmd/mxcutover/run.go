@@ -138,14 +138,15 @@ func runEngine(ctx context.Context, s *streams, site *site, j *journal, pol roll
 	engine := rollout.New(rollout.Options{
 		Journal: j.Journal, Actions: w.Actions(), Watch: w.Watch, Lift: w.Lift, Policy: pol, Now: time.Now,
 		Name: fmt.Sprintf("mxcutover %s, %s, pid %d", version, whoami(), os.Getpid()),
-		Notify: func(ev state.Event) {
-			progress(ev)
-			hook.Send(ev)
-		},
 		Warn: func(what string, err error) {
 			s.say("%s: %s", report.Harmless(rrset.Bare(what)), report.Harmless(err.Error()))
 		},
 	})
+	tell := func(ev state.Event) {
+		progress(ev)
+		hook.Send(ev)
+	}
+	told := follow(ctx, j, tell)
 	served := make(chan error, 2)
 	go func() {
 		err := control.Serve(ctx, control.Options{
@@ -159,12 +160,40 @@ func runEngine(ctx context.Context, s *streams, site *site, j *journal, pol roll
 	go func() { served <- hook.Run(ctx) }()
 	err := engine.Run(ctx)
 	cancel()
+	err = errors.Join(err, told())
 	for range 2 {
 		if serr := <-served; serr != nil && !errors.Is(serr, context.Canceled) {
 			err = errors.Join(serr, err)
 		}
 	}
 	return err
+}
+
+// follow tells each event from now on. The function that it returns waits, once
+// the engine has ended and the context with it, until all were told.
+func follow(ctx context.Context, j *journal, tell func(state.Event)) (finish func() error) {
+	since := j.Status().Seq
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ev, err := range j.Follow(ctx, since) {
+			if err != nil {
+				return
+			}
+			tell(ev)
+			since = ev.Seq
+		}
+	}()
+	return func() error {
+		<-ended
+		for ev, err := range j.Events(context.WithoutCancel(ctx), since) {
+			if err != nil {
+				return err
+			}
+			tell(ev)
+		}
+		return nil
+	}
 }
 
 // progress is what is told of each event while the engine runs.

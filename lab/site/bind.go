@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"text/template"
@@ -24,8 +25,8 @@ import (
 
 // BINDOptions say what a name server serves.
 type BINDOptions struct {
-	Dir     string            // an empty folder of its own
-	Addr    netip.AddrPort    // where it listens, UDP and TCP
+	Dir     string            // an empty folder of its own; "" = a temporary one, until Stop
+	Addr    netip.AddrPort    // where it listens, UDP and TCP; see [StartBIND]
 	Zones   map[string]string // zone -> master file; for a secondary the texts are not used
 	Primary netip.AddrPort    // set for a secondary
 	Key     Key               // may transfer and update; zero = a new one
@@ -36,11 +37,15 @@ type BINDOptions struct {
 // A Key is a TSIG key, hmac-sha256.
 type Key struct{ Name, Secret string }
 
+// String leaves out the secret.
+func (k Key) String() string { return k.Name }
+
 // BIND is a running named.
 type BIND struct {
 	BINDOptions
-	cmd    *exec.Cmd
-	exited chan struct{}
+	cmd     *exec.Cmd
+	exited  chan struct{}
+	cleanup []func() error // newest last
 }
 
 const namedConf = `key "{{.Key.Name}}" { algorithm hmac-sha256; secret "{{.Key.Secret}}"; };
@@ -92,57 +97,110 @@ func NewKey(name string) Key {
 	return Key{Name: name, Secret: base64.StdEncoding.EncodeToString(b)}
 }
 
-// StartBIND starts named and waits until it answers for every zone.
+// StartBIND checks the configuration and the zones, starts named, and waits until
+// it answers for every zone. Errors hold what named said.
+//
+// BIND listens on addresses of an interface only. 127.0.0.1 is always one; another
+// of 127.0.0.0/8 is given to the loopback interface until Stop, which needs root.
 func StartBIND(ctx context.Context, o BINDOptions) (*BIND, error) {
-	named, err := exec.LookPath("named")
-	if err != nil {
-		if named = "/usr/sbin/named"; !exists(named) {
-			return nil, errors.New("bind: no named here; install bind9")
-		}
-	}
 	if o.Key == (Key{}) {
 		o.Key = NewKey("mxcutover")
 	}
 	b := &BIND{BINDOptions: o, exited: make(chan struct{})}
-	if err := b.write(); err != nil {
-		return nil, err
-	}
-	b.cmd = exec.Command(named, "-f", "-c", filepath.Join(o.Dir, "named.conf")) //nolint:noctx // ended by Stop
-	var words bytes.Buffer
-	b.cmd.Stderr = &words
-	if err := b.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("bind: %w", err)
-	}
-	go func() {
-		defer close(b.exited)
-		_ = b.cmd.Wait() // how it ended is seen in its log
-	}()
-	if err := b.ready(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("bind: %w\n%s%s", err, words.String(), b.log()), b.Stop())
+	if err := b.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("bind: %w%s", err, b.log()), b.Stop())
 	}
 	return b, nil
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+func (b *BIND) start(ctx context.Context) error {
+	if b.Dir == "" {
+		dir, err := os.MkdirTemp("", "bind-")
+		if err != nil {
+			return err
+		}
+		b.Dir = dir
+		b.cleanup = append(b.cleanup, func() error { return os.RemoveAll(dir) })
+	}
+	if err := b.address(ctx); err != nil {
+		return err
+	}
+	if err := b.write(); err != nil {
+		return err
+	}
+	conf := filepath.Join(b.Dir, "named.conf")
+	if out, err := exec.CommandContext(ctx, program("named-checkconf"), "-z", conf).CombinedOutput(); err != nil {
+		return fmt.Errorf("named-checkconf: %w\n%s", err, out)
+	}
+	words, err := os.Create(filepath.Join(b.Dir, "named.out"))
+	if err != nil {
+		return err
+	}
+	defer words.Close()
+	cmd := exec.Command(program("named"), "-f", "-c", conf) //nolint:noctx // ended by Stop
+	cmd.Stdout, cmd.Stderr = words, words
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%w; install bind9", err)
+	}
+	b.cmd = cmd
+	go func() {
+		defer close(b.exited)
+		_ = cmd.Wait() // how it ended is seen in its log
+	}()
+	return b.ready(ctx)
+}
+
+// program finds a program that an unprivileged user's PATH may lack.
+func program(name string) string {
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	return name
+}
+
+// address makes the address one of an interface.
+func (b *BIND) address(ctx context.Context) error {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return err
+	}
+	addr := b.Addr.Addr()
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr() == addr {
+			return nil
+		}
+	}
+	prefix := netip.PrefixFrom(addr, addr.BitLen()).String()
+	if out, err := exec.CommandContext(ctx, program("ip"), "address", "add", prefix, "dev", "lo").CombinedOutput(); err != nil {
+		return fmt.Errorf("%s is no interface's address, and BIND listens on those only; as root: ip address add %s dev lo: %w: %s", addr, prefix, err, bytes.TrimSpace(out))
+	}
+	b.cleanup = append(b.cleanup, func() error {
+		out, err := exec.Command(program("ip"), "address", "del", prefix, "dev", "lo").CombinedOutput() //nolint:noctx // must be done
+		if err != nil {
+			return fmt.Errorf("bind: take %s away again: %w: %s", prefix, err, bytes.TrimSpace(out))
+		}
+		return nil
+	})
+	return nil
 }
 
 func (b *BIND) write() error {
 	var conf bytes.Buffer
 	t := template.Must(template.New("").Funcs(template.FuncMap{"file": file}).Parse(namedConf))
 	if err := t.Execute(&conf, b.BINDOptions); err != nil {
-		return fmt.Errorf("bind: %w", err)
+		return err
 	}
 	if err := os.WriteFile(filepath.Join(b.Dir, "named.conf"), conf.Bytes(), 0o600); err != nil {
-		return fmt.Errorf("bind: %w", err)
+		return err
 	}
 	if b.Primary.IsValid() {
 		return nil
 	}
 	for zone, text := range b.Zones {
 		if err := os.WriteFile(filepath.Join(b.Dir, file(zone)), []byte(text), 0o600); err != nil {
-			return fmt.Errorf("bind: %w", err)
+			return err
 		}
 	}
 	return nil
@@ -152,18 +210,20 @@ func (b *BIND) write() error {
 func (b *BIND) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for zone := range b.Zones {
 		for {
-			if _, err := b.Serial(ctx, zone); err == nil {
+			_, err := b.Serial(ctx, zone)
+			if err == nil {
 				break
-			} else if ctx.Err() != nil {
-				return fmt.Errorf("zone %s: %w", zone, err)
 			}
 			select {
+			case <-tick.C:
 			case <-b.exited:
 				return errors.New("named ended at once")
-			case <-time.After(20 * time.Millisecond):
 			case <-ctx.Done():
+				return fmt.Errorf("zone %s is not answered: %w", zone, err)
 			}
 		}
 	}
@@ -202,57 +262,32 @@ func (b *BIND) Refresh(ctx context.Context, zone string) error {
 	return nil
 }
 
-// Stop ends named, by pid, and waits.
+// Stop ends named, by pid, waits, and takes away what was made for it.
 func (b *BIND) Stop() error {
-	if b.cmd.Process != nil {
+	if b.cmd != nil {
 		_ = b.cmd.Process.Signal(syscall.SIGTERM) // gone already is as well
+		select {
+		case <-b.exited:
+		case <-time.After(10 * time.Second):
+			_ = b.cmd.Process.Kill() // gone already is as well
+			<-b.exited
+		}
 	}
-	select {
-	case <-b.exited:
-	case <-time.After(10 * time.Second):
-		_ = b.cmd.Process.Kill() // gone already is as well
-		<-b.exited
+	var err error
+	for _, undo := range slices.Backward(b.cleanup) {
+		err = errors.Join(err, undo())
 	}
-	return nil
+	b.cleanup = nil
+	return err
 }
 
-// log is the tail of named's log.
+// log is the tail of what named said.
 func (b *BIND) log() string {
-	text, err := os.ReadFile(filepath.Join(b.Dir, "named.log"))
-	if err != nil {
-		return ""
-	}
-	return string(text[max(0, len(text)-4000):])
-}
-
-// FreeBlock finds a 127.X.Y.0/24 on which a port is free, for UDP and TCP, at
-// all of the given last octets.
-func FreeBlock(octets ...byte) (prefix [3]byte, port uint16, err error) {
-	for range 50 {
-		var r [4]byte
-		_, _ = rand.Read(r[:]) // never fails (crypto/rand)
-		prefix = [3]byte{127, 1 + r[0]%253, r[1]}
-		port = 20000 + uint16(r[2])<<6 + uint16(r[3]&63)
-		if free(prefix, port, octets) {
-			return prefix, port, nil
+	var tail string
+	for _, name := range []string{"named.out", "named.log"} {
+		if text, err := os.ReadFile(filepath.Join(b.Dir, name)); err == nil {
+			tail += "\n" + string(text[max(0, len(text)-4000):])
 		}
 	}
-	return prefix, 0, errors.New("no free loopback block was found")
-}
-
-func free(prefix [3]byte, port uint16, octets []byte) bool {
-	for _, o := range octets {
-		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{prefix[0], prefix[1], prefix[2], o}), port).String()
-		l, err := net.Listen("tcp", addr) //nolint:noctx // closed at once
-		if err != nil {
-			return false
-		}
-		l.Close()
-		p, err := net.ListenPacket("udp", addr) //nolint:noctx // closed at once
-		if err != nil {
-			return false
-		}
-		p.Close()
-	}
-	return true
+	return tail
 }

@@ -3,7 +3,6 @@ package bolt_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +33,9 @@ func TestMain(m *testing.M) {
 
 // hold opens the journal, says so, and keeps it until its input ends or it is killed.
 func hold(path string) int {
+	if p, ok := strings.CutPrefix(path, "append:"); ok {
+		return appendForEver(p)
+	}
 	ro := strings.HasPrefix(path, "ro:")
 	s, err := bolt.Open(strings.TrimPrefix(path, "ro:"), bolt.Options{ReadOnly: ro, Holder: "the other engine"})
 	if err != nil {
@@ -50,8 +52,9 @@ func hold(path string) int {
 	return 0
 }
 
-// other starts that process, and returns how to end it: by a kill, or in order.
-func other(t *testing.T, path string) (kill, quit func()) {
+// other starts that process, and returns what it says and how to end it: by a
+// kill, or in order.
+func other(t *testing.T, path string) (said *bufio.Reader, kill, quit func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), asHolder+"="+path)
@@ -83,10 +86,11 @@ func other(t *testing.T, path string) (kill, quit func()) {
 	}
 	kill, quit = end(cmd.Process.Kill, true), end(in.Close, false)
 	t.Cleanup(kill)
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "open\n" {
+	said = bufio.NewReader(out)
+	if line, err := said.ReadString('\n'); err != nil || line != "open\n" {
 		t.Fatalf("the other process says %q, %v", line, err)
 	}
-	return kill, quit
+	return said, kill, quit
 }
 
 func open(t *testing.T, path string, opt bolt.Options) *bolt.Store {
@@ -160,7 +164,7 @@ func TestReopenFindsWhatWasCommitted(t *testing.T) {
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	if _, err := bolt.Open(path, bolt.Options{ReadOnly: true}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := bolt.Open(path, bolt.Options{ReadOnly: true}); !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, state.ErrNone) {
 		t.Errorf("no file: %v", err)
 	}
 	s := open(t, path, bolt.Options{})
@@ -189,7 +193,7 @@ func TestReadOnly(t *testing.T) {
 func TestSecondProcessIsToldWhoHolds(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	kill, _ := other(t, path)
+	_, kill, _ := other(t, path)
 	began := time.Now()
 	for _, ro := range []bool{false, true} {
 		_, err := bolt.Open(path, bolt.Options{ReadOnly: ro})
@@ -220,9 +224,9 @@ func TestSecondProcessIsToldWhoHolds(t *testing.T) {
 func TestStaleHolderIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	kill, _ := other(t, path)
+	_, kill, _ := other(t, path)
 	kill() // leaves its sidecar
-	_, quit := other(t, "ro:"+path)
+	_, _, quit := other(t, "ro:"+path)
 	_, err := bolt.Open(path, bolt.Options{Wait: 30 * time.Millisecond})
 	if !errors.Is(err, state.ErrLocked) || strings.Contains(err.Error(), "the other engine") {
 		t.Errorf("while a reader has it: %v", err)
@@ -279,142 +283,6 @@ func TestPermissions(t *testing.T) {
 				t.Errorf("open: %v, want %q", err, c.want)
 			}
 		})
-	}
-}
-
-// filled makes a journal of some hundred pages, with free ones among them.
-func filled(t *testing.T) (path string, content []byte) {
-	t.Helper()
-	path = newPath(t)
-	s := open(t, path, bolt.Options{})
-	for i := range 12 {
-		commit(t, s, fmt.Sprintf("event/%04d", i), strings.Repeat(fmt.Sprint(i), 2000))
-	}
-	commit(t, s, "big", strings.Repeat("x", 50000))
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path, content
-}
-
-// use opens a file and reads and writes it; it is content with errors, not with
-// a panic or a fault.
-func use(path string) error {
-	s, err := bolt.Open(path, bolt.Options{Wait: time.Second})
-	if err != nil {
-		return err
-	}
-	for _, e := range s.Scan(context.Background(), "") {
-		err = errors.Join(err, e)
-	}
-	err = errors.Join(err, s.Commit(context.Background(), state.Txn{Put: []state.KV{{Key: "new", Value: []byte("v")}}}))
-	return errors.Join(err, s.Close())
-}
-
-func TestDamagedFiles(t *testing.T) {
-	t.Parallel()
-	_, good := filled(t)
-	page := os.Getpagesize()
-	cases := map[string][]byte{
-		"text":             []byte("this is no journal\n"),
-		"much text":        bytes.Repeat([]byte("no journal\n"), 10000),
-		"zeros":            make([]byte, 64<<10),
-		"cut to a byte":    good[:1],
-		"cut to a page":    good[:page],
-		"cut to two pages": good[:2*page],
-		"cut in half":      good[:len(good)/2/page*page],
-		"both heads gone":  append(make([]byte, 2*page), good[2*page:]...),
-		"body zeroed":      append(bytes.Clone(good[:2*page]), make([]byte, len(good)-2*page)...),
-		"body of ones":     append(bytes.Clone(good[:2*page]), bytes.Repeat([]byte{0xff}, len(good)-2*page)...),
-	}
-	for name, content := range cases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			path := newPath(t)
-			if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, content, 0o600)); err != nil {
-				t.Fatal(err)
-			}
-			if err := use(path); !errors.Is(err, bolt.ErrDamaged) {
-				t.Errorf("open: %v, want that it is damaged", err)
-			}
-			if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, content) {
-				t.Errorf("the damaged file was changed (%v)", err)
-			}
-		})
-	}
-}
-
-func TestOneHeadGoneIsNoDamage(t *testing.T) {
-	t.Parallel()
-	path, good := filled(t)
-	for i := range 2 { // a commit that was torn leaves the other head
-		content := bytes.Clone(good)
-		clear(content[i*os.Getpagesize():][:128])
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s := open(t, path, bolt.Options{})
-		if got := value(t, s, "event/0000"); len(got) != 2000 {
-			t.Errorf("head %d gone: %d bytes", i, len(got))
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// TestFlippedBits flips bits in the pages' structure: whatever comes of it, the
-// process goes on.
-func TestFlippedBits(t *testing.T) {
-	t.Parallel()
-	path, good := filled(t)
-	page, found := os.Getpagesize(), 0
-	for at := 0; at < len(good); at += page {
-		for _, off := range []int{0, 8, 9, 10, 11, 12, 15, 16, 20, 24, 28, 31, 40, 48, 60} {
-			if at+off >= len(good) {
-				continue
-			}
-			content := bytes.Clone(good)
-			content[at+off] ^= 0x41
-			if err := os.WriteFile(path, content, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if use(path) != nil {
-				found++
-			}
-		}
-	}
-	if found == 0 {
-		t.Error("no flipped bit was found")
-	}
-}
-
-func TestCutOffWhileOpen(t *testing.T) {
-	t.Parallel()
-	path, _ := filled(t)
-	s := open(t, path, bolt.Options{})
-	if err := os.Truncate(path, int64(2*os.Getpagesize())); err != nil {
-		t.Fatal(err)
-	}
-	var got error
-	for _, err := range s.Scan(t.Context(), "") {
-		got = errors.Join(got, err)
-	}
-	if !errors.Is(got, bolt.ErrDamaged) {
-		t.Errorf("scan: %v, want that it is damaged", got)
-	}
-	if err := s.Commit(t.Context(), state.Txn{Put: []state.KV{{Key: "k"}}}); !errors.Is(err, bolt.ErrDamaged) {
-		t.Errorf("commit: %v, want that it is damaged", err)
-	}
-	if err := s.Close(); err != nil {
-		t.Errorf("close: %v", err)
-	}
-	if _, err := bolt.Open(path, bolt.Options{Wait: time.Millisecond}); !errors.Is(err, bolt.ErrDamaged) {
-		t.Errorf("the lock was kept, or the damage not seen: %v", err)
 	}
 }
 

@@ -23,14 +23,14 @@ func openFile(path string, readOnly bool) (*os.File, error) {
 	}
 	dir, err := os.Stat(filepath.Dir(path))
 	if err != nil {
-		return nil, err
+		return nil, missing(err)
 	}
 	if err := checkOwner(filepath.Dir(path), dir, 0o022, "go-w"); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, missing(err)
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -43,6 +43,14 @@ func openFile(path string, readOnly bool) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// missing tells of a file that is not there as of a migration that is not.
+func missing(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: %w", state.ErrNone, err)
+	}
+	return err
 }
 
 // checkOwner refuses what belongs to a user other than root and ourselves, and

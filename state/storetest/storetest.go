@@ -227,7 +227,10 @@ func valuesAreCopies(t *testing.T, s state.Store) {
 	v := []byte("value")
 	commit(t, s, state.Txn{Put: []state.KV{{Key: "k", Value: v}}})
 	v[0] = 'X'
-	for kv := range s.Scan(t.Context(), "k") {
+	for kv, err := range s.Scan(t.Context(), "k") {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if !bytes.Equal(kv.Value, []byte("value")) {
 			t.Errorf("the store kept the caller's bytes: %q", kv.Value)
 		}

@@ -1,0 +1,73 @@
+package providers
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcutover/secret"
+)
+
+func TestSettings(t *testing.T) {
+	t.Setenv("MXCUTOVER_TEST_KEY", testSecret)
+	t.Setenv("MXCUTOVER_TEST_BAD", "hunter2-not-base64")
+	good := rfc2136Settings{
+		Server: "192.0.2.53:53", KeyName: "k", KeyAlg: "hmac-sha512", Key: secret.Ref{Env: "MXCUTOVER_TEST_KEY"},
+		Timeout: time.Second, MaxRecords: 1,
+	}
+	for name, c := range map[string]struct {
+		change func(*rfc2136Settings)
+		says   string
+	}{
+		"good":      {func(*rfc2136Settings) {}, ""},
+		"no port":   {func(s *rfc2136Settings) { s.Server = "192.0.2.53" }, "address and a port"},
+		"md5":       {func(s *rfc2136Settings) { s.KeyAlg = "hmac-md5" }, "too weak"},
+		"algorithm": {func(s *rfc2136Settings) { s.KeyAlg = "x" }, "hmac-sha256"},
+		"key name":  {func(s *rfc2136Settings) { s.KeyName = "a..b" }, "key_name"},
+		"unset":     {func(s *rfc2136Settings) { s.Key.Env = "MXCUTOVER_TEST_NONE" }, "not set"},
+		"base64":    {func(s *rfc2136Settings) { s.Key.Env = "MXCUTOVER_TEST_BAD" }, "base64"},
+		"timeout":   {func(s *rfc2136Settings) { s.Timeout = -1 }, "timeout"},
+		"records":   {func(s *rfc2136Settings) { s.MaxRecords = 0 }, "max_records"},
+	} {
+		_, err := Open("rfc2136", func(into any) error {
+			s := good
+			c.change(&s)
+			*into.(*rfc2136Settings) = s
+			return nil
+		})
+		if (err == nil) != (c.says == "") || err != nil && (!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "hunter2")) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+	}
+	wrong := errors.New("wrong")
+	if _, err := Open("rfc2136", func(any) error { return wrong }); !errors.Is(err, wrong) {
+		t.Errorf("a failed decoding: %v", err)
+	}
+	if _, err := Open("carrier-pigeon", nil); err == nil || !strings.Contains(err.Error(), "rfc2136") {
+		t.Errorf("an unknown kind: %v", err)
+	}
+}
+
+// The settings' text for people names every key, and no secret is in a key's text.
+func TestKindsAreDocumented(t *testing.T) {
+	t.Parallel()
+	typ := reflect.TypeFor[rfc2136Settings]()
+	for i := range typ.NumField() {
+		key, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
+		if !strings.Contains(rfc2136Doc, "  "+key+" ") {
+			t.Errorf("%s is not documented", key)
+		}
+	}
+	if k := Kinds(); len(k) != 1 || k[0].Kind != "rfc2136" || k[0].Mode != Swap || k[0].Settings == "" {
+		t.Errorf("kinds %+v", k)
+	}
+	key := must(newTSIGKey("k.example", "hmac-sha256", testSecret))
+	for _, text := range []string{fmt.Sprint(key), fmt.Sprintf("%#v", key), fmt.Sprintf("%+v", key)} {
+		if text != "k.example" {
+			t.Errorf("a key shows as %q", text)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"mxcutover/plan"
+)
+
+func inParallel(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
+
+// OldClosed connects to a port of the old server, from each vantage to each of
+// its addresses, and wants to be refused.
+func (c *Checker) OldClosed(ctx context.Context, port uint16) []plan.Finding {
+	var found []plan.Finding
+	for _, v := range c.Vantages {
+		for _, a := range c.OldAddresses {
+			f := c.closed(ctx, v, a, port)
+			f.Vantage = v.Name
+			found = append(found, f)
+		}
+	}
+	return c.stamp(found, "old.closed", "", "")
+}
+
+func (c *Checker) closed(ctx context.Context, v Vantage, a netip.Addr, port uint16) plan.Finding {
+	target := netip.AddrPortFrom(a, port).String()
+	conn, err := c.dial(ctx, v, a, port)
+	if err == nil {
+		// Some firewalls reset only after the handshake: what counts is whether
+		// anybody speaks.
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(c.Connect)) // a connection without deadline ends with ctx
+		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		defer stop()
+		_, err = conn.Read(make([]byte, 1))
+	}
+	switch {
+	case err == nil:
+		return fail(target, "the old server still answers")
+	case ctx.Err() != nil, unreachable(err):
+		return unknown(target, "%v", err)
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+		return pass(target, "refused at once")
+	case errors.Is(err, os.ErrDeadlineExceeded), isTimeout(err):
+		return pass(target, "no answer in %s", c.Connect)
+	}
+	return unknown(target, "%v", err)
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// OldOpen wants the old server's SMTP greeting at each of its addresses: no MX
+// is pointed back to it before.
+func (c *Checker) OldOpen(ctx context.Context) []plan.Finding {
+	found := make([]plan.Finding, len(c.OldAddresses))
+	inParallel(len(found), func(i int) {
+		a := c.OldAddresses[i]
+		t, err := c.greet(ctx, c.here(), a)
+		if err != nil {
+			found[i] = refusal(a.String(), err)
+		} else {
+			t.Close()
+			found[i] = pass(a.String(), "it answers with SMTP")
+		}
+		found[i].Vantage = c.here().Name
+	})
+	return c.stamp(found, "old.open", "RFC 5321 section 3.1", "")
+}

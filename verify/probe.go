@@ -1,0 +1,182 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+)
+
+// probeArrival sends messages: before the cutover straight to every planned MX
+// host at each address, afterwards by the public way.
+func probeArrival(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]plan.Finding, error) {
+	if when == Before {
+		return c.direct(ctx, cut)
+	}
+	return c.routed(ctx, cut)
+}
+
+// Routed sends one message as any sender would, and waits until it arrives.
+func (c *Checker) Routed(ctx context.Context, cut plan.Cutover) []plan.Finding {
+	return c.one(ctx, Check{ID: "probe.arrival", RFC: "RFC 5321 section 4.4", Run: func(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
+		return c.routed(ctx, cut)
+	}}, During, cut)
+}
+
+func (c *Checker) direct(ctx context.Context, cut plan.Cutover) ([]plan.Finding, error) {
+	ends, err := c.endpoints(ctx, cut)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]plan.Finding, len(ends))
+	inParallel(len(ends), func(i int) { found[i] = c.deliver(ctx, cut, ends[i:i+1], ends[i].String(), ends) })
+	if rrset.IsWildcard(cut.Domain) {
+		deep := cut
+		deep.Domain = "*." + randomLabel() + cut.Domain[1:]
+		found = append(found, c.deliver(ctx, deep, ends[:1], "two labels below "+rrset.Bare(cut.Domain), ends))
+	}
+	return found, ctx.Err()
+}
+
+// routed resolves the MX as senders do, and goes through its hosts in their
+// order (RFC 5321 section 5.1).
+func (c *Checker) routed(ctx context.Context, cut plan.Cutover) ([]plan.Finding, error) {
+	planned, err := c.endpoints(ctx, cut)
+	if err != nil {
+		return nil, err
+	}
+	a, err := c.dns.Recurse(ctx, asked(cut.Domain), "MX")
+	if err != nil {
+		return nil, err
+	}
+	got := a.Set
+	got.Name = cut.Domain
+	if want := cut.After(); !got.SameData(want) {
+		wait := a.Set.TTL
+		if a.Set.Absent() {
+			wait = a.Negative
+		}
+		return []plan.Finding{unknown(cut.Domain, "our resolver still answers %s, for %d more seconds", inLine(got), wait)}, nil
+	}
+	var ends []endpoint
+	for _, m := range got.MX() {
+		addrs, err := c.Addresses(ctx, m.Host)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range addrs {
+			ends = append(ends, endpoint{m.Host, x})
+		}
+	}
+	return []plan.Finding{c.deliver(ctx, cut, ends, cut.Domain, planned)}, ctx.Err()
+}
+
+// deliver sends one message to the first of the endpoints that takes it, and
+// waits for it in the mailbox.
+func (c *Checker) deliver(ctx context.Context, cut plan.Cutover, ends []endpoint, target string, planned []endpoint) plan.Finding {
+	rcpt, err := c.recipient(cut.Domain)
+	if err != nil {
+		return unknown(target, "%v", err)
+	}
+	p := probe{token: newToken(), from: c.From, to: rcpt, domain: rrset.Bare(cut.Domain), at: c.Now()}
+	begun := time.Now()
+	var via endpoint
+	for _, e := range ends {
+		err = c.patiently(ctx, func() error { return c.send(ctx, c.here(), e.addr, rcpt, p.message()) })
+		via = e
+		if code, _ := reply(err); err == nil || code >= 500 {
+			break
+		}
+	}
+	if err != nil {
+		f := refusal(target, err)
+		f.Detail = fmt.Sprintf("via %s: %s", via, f.Detail)
+		f.Vantage = c.here().Name
+		return f
+	}
+	accepted := time.Since(begun)
+	f := c.await(ctx, p, via, target, planned, accepted, begun)
+	f.Vantage = c.here().Name
+	return f
+}
+
+// await waits for a probe, and judges the way that it took.
+func (c *Checker) await(ctx context.Context, p probe, via endpoint, target string, planned []endpoint, accepted time.Duration, begun time.Time) plan.Finding {
+	header, err := c.mailbox.find(ctx, p.token, c.Arrival)
+	switch {
+	case errors.Is(err, errNotArrived):
+		return fail(target, "accepted by %s, and not in the mailbox after %s", via, c.Arrival)
+	case err != nil:
+		return unknown(target, "accepted by %s; the mailbox could not be asked: %v", via, err)
+	}
+	arrived := time.Since(begun)
+	hops := parseReceived(header)
+	if why := c.chain(hops, planned); why != "" {
+		f := fail(target, "it arrived, but %s", why)
+		f.Evidence = strings.Join(words(hops), " <- ")
+		return f
+	}
+	f := pass(target, "arrived via %s in %s", via, arrived.Round(10*time.Millisecond))
+	f.Evidence = fmt.Sprintf("accepted %dms, arrived %dms", accepted.Milliseconds(), arrived.Milliseconds())
+	return f
+}
+
+// chain says what is wrong with the way of a message: it must have come to the
+// gateway, and from there, by its address, to the old server.
+func (c *Checker) chain(hops []hop, planned []endpoint) string {
+	isGateway := func(h hop) bool {
+		return slices.ContainsFunc(planned, func(e endpoint) bool { return strings.EqualFold(h.by, rrset.Bare(e.host)) })
+	}
+	fromGateway := func(h hop) bool {
+		return slices.ContainsFunc(planned, func(e endpoint) bool { return h.from == e.addr.Unmap() })
+	}
+	through := slices.IndexFunc(hops, isGateway)
+	if through < 0 {
+		// A gateway may give another name for itself: its address tells, too.
+		if !slices.ContainsFunc(hops, fromGateway) {
+			return "past the gateway: no Received line tells of it"
+		}
+		return ""
+	}
+	if !slices.ContainsFunc(hops[:through], fromGateway) {
+		return "not from the gateway's address to the old server"
+	}
+	return ""
+}
+
+// A probe is one synthetic message.
+type probe struct {
+	token, from, to, domain string
+	at                      time.Time
+}
+
+// tokenHeader carries a probe's token.
+const tokenHeader = "X-Mxcutover-Probe"
+
+// message is the text of a probe. It says what it is, and that no machine should
+// answer (RFC 3834).
+func (p probe) message() string {
+	_, sender, _ := strings.Cut(p.from, "@")
+	return strings.Join([]string{
+		"From: <" + p.from + ">",
+		"To: <" + p.to + ">",
+		"Subject: mxcutover probe " + p.token,
+		"Date: " + p.at.Format(time.RFC1123Z),
+		"Message-ID: <" + p.token + "@" + sender + ">",
+		"Auto-Submitted: auto-generated",
+		"X-Auto-Response-Suppress: All",
+		"Precedence: bulk",
+		tokenHeader + ": " + p.token,
+		"MIME-Version: 1.0",
+		"Content-Type: text/plain; charset=utf-8",
+		"",
+		"This is a synthetic message. mxcutover sent it to see that mail for",
+		p.domain + " passes the new gateway. It is deleted once it is found.",
+		"",
+	}, "\r\n")
+}

@@ -1,0 +1,225 @@
+package verify
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+// Bounds of one SMTP conversation: RFC 5321 section 4.5.3.2 lets a greeting take
+// minutes; a gateway that delays it on purpose does so for less than a minute.
+const (
+	replyTime = time.Minute
+	maxReply  = 1 << 20 // bytes that a server may say in one conversation
+)
+
+// slots limits the conversations with one address.
+type slots struct {
+	limit int
+	mu    sync.Mutex
+	held  map[netip.Addr]chan struct{}
+}
+
+func (s *slots) take(ctx context.Context, a netip.Addr) (free func(), err error) {
+	s.mu.Lock()
+	if s.held == nil {
+		s.held = map[netip.Addr]chan struct{}{}
+	}
+	c := s.held[a]
+	if c == nil {
+		c = make(chan struct{}, s.limit)
+		s.held[a] = c
+	}
+	s.mu.Unlock()
+	select {
+	case c <- struct{}{}:
+		return func() { <-c }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// talk is one SMTP conversation.
+type talk struct {
+	*smtp.Client
+	end func()
+}
+
+// Close ends the conversation, politely if that is still possible.
+func (t *talk) Close() {
+	_ = t.Quit() // it may be over already
+	_ = t.Client.Close()
+	t.end()
+}
+
+// connectError means that no SMTP conversation came about.
+type connectError struct{ err error }
+
+func (e *connectError) Error() string { return e.err.Error() }
+func (e *connectError) Unwrap() error { return e.err }
+
+// greet connects from a vantage, and says EHLO; TLS is used if it is offered,
+// whatever its certificate (RFC 7435).
+func (c *Checker) greet(ctx context.Context, from Vantage, addr netip.Addr) (*talk, error) {
+	free, err := c.slots.take(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	t, err := c.hello(ctx, from, addr, false)
+	if err == nil {
+		if offered, _ := t.Extension("STARTTLS"); offered {
+			t.Close()
+			if t, err = c.hello(ctx, from, addr, true); err != nil {
+				t, err = c.hello(ctx, from, addr, false)
+			}
+		}
+	}
+	if err != nil {
+		free()
+		return nil, err
+	}
+	end := t.end
+	t.end = func() { end(); free() }
+	return t, nil
+}
+
+func (c *Checker) hello(ctx context.Context, from Vantage, addr netip.Addr, secure bool) (*talk, error) {
+	conn, err := c.dial(ctx, from, addr, c.SMTPPort)
+	if err != nil {
+		return nil, &connectError{err}
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	bounded := &boundedConn{Conn: conn, left: maxReply}
+	var client *smtp.Client
+	if secure {
+		client, err = smtp.NewClientStartTLS(bounded, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // opportunistic (RFC 7435)
+		if err != nil {
+			stop()
+			conn.Close()
+			return nil, err
+		}
+	} else {
+		client = smtp.NewClient(bounded)
+	}
+	client.CommandTimeout, client.SubmissionTimeout = replyTime, 2*replyTime
+	t := &talk{Client: client, end: func() { stop() }}
+	if err := client.Hello(c.Hello); err != nil {
+		_ = client.Close() // the error counts
+		stop()
+		return nil, fmt.Errorf("greeting: %w", err)
+	}
+	return t, nil
+}
+
+// dial connects from a vantage's address.
+func (c *Checker) dial(ctx context.Context, from Vantage, addr netip.Addr, port uint16) (net.Conn, error) {
+	d := net.Dialer{Timeout: c.Connect}
+	if from.Source.IsValid() {
+		d.LocalAddr = &net.TCPAddr{IP: from.Source.AsSlice()}
+	}
+	return d.DialContext(ctx, "tcp", netip.AddrPortFrom(addr, port).String())
+}
+
+// boundedConn ends a conversation in which a server says too much.
+type boundedConn struct {
+	net.Conn
+	left int
+}
+
+// Read reads what is still allowed.
+func (b *boundedConn) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errors.New("the server says too much")
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// reply is the code of an SMTP error, and its text; 0 if it is none.
+func reply(err error) (int, string) {
+	var e *smtp.SMTPError
+	if !errors.As(err, &e) {
+		return 0, ""
+	}
+	text := e.Message
+	if ec := e.EnhancedCode; ec != smtp.NoEnhancedCode && ec != smtp.EnhancedCodeNotSet {
+		text = fmt.Sprintf("%d.%d.%d %s", ec[0], ec[1], ec[2], text)
+	}
+	return e.Code, fmt.Sprintf("%d %s", e.Code, strings.ReplaceAll(text, "\n", " "))
+}
+
+// ask asks RCPT for one recipient and takes it back: nothing is delivered.
+func (c *Checker) ask(ctx context.Context, from Vantage, addr netip.Addr, rcpt string) error {
+	t, err := c.greet(ctx, from, addr)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if err := t.Mail(c.From, nil); err != nil {
+		return fmt.Errorf("MAIL FROM: %w", err)
+	}
+	if err := t.Rcpt(rcpt, nil); err != nil {
+		return fmt.Errorf("RCPT TO: %w", err)
+	}
+	return t.Reset()
+}
+
+// askPatiently is ask, repeated with the same sender and recipient while the
+// answer is "later": greylisting wants just that.
+func (c *Checker) askPatiently(ctx context.Context, from Vantage, addr netip.Addr, rcpt string) error {
+	return c.patiently(ctx, func() error { return c.ask(ctx, from, addr, rcpt) })
+}
+
+func (c *Checker) patiently(ctx context.Context, f func() error) error {
+	deadline := time.Now().Add(c.Arrival)
+	for {
+		err := f()
+		code, _ := reply(err)
+		if code < 400 || code >= 500 || code == 421 || time.Now().Add(c.GreylistRetry).After(deadline) {
+			return err
+		}
+		t := time.NewTimer(c.GreylistRetry)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+// send sends one message to one recipient.
+func (c *Checker) send(ctx context.Context, from Vantage, addr netip.Addr, rcpt, message string) error {
+	t, err := c.greet(ctx, from, addr)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if err := t.Mail(c.From, nil); err != nil {
+		return fmt.Errorf("MAIL FROM: %w", err)
+	}
+	if err := t.Rcpt(rcpt, nil); err != nil {
+		return fmt.Errorf("RCPT TO: %w", err)
+	}
+	w, err := t.Data()
+	if err != nil {
+		return fmt.Errorf("DATA: %w", err)
+	}
+	if _, err := io.WriteString(w, message); err != nil {
+		return fmt.Errorf("DATA: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("end of DATA: %w", err)
+	}
+	return nil
+}

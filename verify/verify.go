@@ -1,0 +1,212 @@
+// Package verify asks and probes: DNS servers and caches, the gateway at every
+// address, the old server, and the mailbox where a probe must arrive. Every
+// answer is a [plan.Finding].
+//
+// It is used before a domain moves ([Before]), while it moves, and afterwards
+// for as long as anybody likes ([After]): [Checker.Run] runs all checks of a
+// time, [Checker.Only] some of them. What could not be asked is unknown, never
+// passed and never failed; [Checker.Run] alone makes unknown from an error.
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+	"mxcutover/verify/resolve"
+)
+
+// A When is a time at which checks run.
+type When string
+
+// The times.
+const (
+	Before When = "before" // anything is changed
+	During When = "during" // the cutover
+	After  When = "after"  // the new MX is published
+)
+
+// A Resolver is a recursive server, in one view of the DNS.
+type Resolver struct {
+	View string
+	Addr netip.AddrPort
+}
+
+// A Vantage is a place to probe from: a local source address, or none for the
+// system's choice.
+type Vantage struct {
+	Name   string
+	Source netip.Addr
+}
+
+// Recipients say whom a probe is addressed to, the first that applies.
+type Recipients struct {
+	File       map[string]string // bare domain -> address
+	Postmaster bool              // postmaster at the domain
+	Rewrite    string            // a local part that a rule at the old server rewrites
+}
+
+// IMAP is the mailbox where probes arrive.
+type IMAP struct {
+	Address  string // host:port
+	User     string
+	Password func() (string, error)
+	TLS      string // "implicit" (default), "starttls" or "none"
+	CAFile   string // PEM; "" = the system's
+}
+
+// Settings of a Checker.
+type Settings struct {
+	OldHosts      []string // canonical
+	OldAddresses  []netip.Addr
+	Planned       []rrset.MX
+	DNSPort       uint16 // default 53
+	SMTPPort      uint16 // default 25
+	Resolvers     []Resolver
+	Vantages      []Vantage // none = here
+	Hello         string    // the EHLO name
+	From          string    // the probes' sender
+	Recipients    Recipients
+	IMAP          IMAP
+	Arrival       time.Duration // how long a probe may take; default 5m
+	Connect       time.Duration // for a connection; default 30s
+	GreylistRetry time.Duration // between tries after a 4xx; default 60s
+	CatchAll      bool          // the gateway accepts any recipient, and that is known
+	Concurrency   int           // SMTP connections to one address at once; default 4
+	Now           func() time.Time
+}
+
+// A Checker asks. It may be used by many goroutines at once.
+type Checker struct {
+	Settings
+	dns     *resolve.Client
+	mailbox *mailbox
+	slots   slots
+}
+
+// New makes a Checker. It asks nothing yet.
+func New(s Settings) (*Checker, error) {
+	if len(s.Resolvers) == 0 {
+		return nil, errors.New("verify: no resolver to ask")
+	}
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&s.Arrival, 5*time.Minute)
+	def(&s.Connect, 30*time.Second)
+	def(&s.GreylistRetry, time.Minute)
+	if s.DNSPort == 0 {
+		s.DNSPort = 53
+	}
+	if s.SMTPPort == 0 {
+		s.SMTPPort = 25
+	}
+	if s.Concurrency == 0 {
+		s.Concurrency = 4
+	}
+	if s.Hello == "" {
+		s.Hello = "localhost"
+	}
+	if s.Now == nil {
+		s.Now = time.Now
+	}
+	if len(s.Vantages) == 0 {
+		s.Vantages = []Vantage{{}}
+	}
+	var recursive []netip.AddrPort
+	for _, r := range s.Resolvers {
+		recursive = append(recursive, r.Addr)
+	}
+	return &Checker{
+		Settings: s, dns: resolve.New(resolve.Settings{Port: s.DNSPort, Resolvers: recursive}),
+		mailbox: newMailbox(s.IMAP), slots: slots{limit: s.Concurrency},
+	}, nil
+}
+
+// Run runs all checks of a time at one domain.
+func (c *Checker) Run(ctx context.Context, when When, cut plan.Cutover) []plan.Finding {
+	var out []plan.Finding
+	for _, check := range Checks() {
+		if slices.Contains(check.When, when) {
+			out = append(out, c.one(ctx, check, when, cut)...)
+		}
+	}
+	return out
+}
+
+// Only runs some checks as they are after publishing.
+func (c *Checker) Only(ctx context.Context, cut plan.Cutover, ids ...string) []plan.Finding {
+	var out []plan.Finding
+	for _, check := range Checks() {
+		if slices.Contains(ids, check.ID) {
+			out = append(out, c.one(ctx, check, After, cut)...)
+		}
+	}
+	return out
+}
+
+// one runs a check. Here, and nowhere else, an error becomes unknown; so does a
+// check that found nothing.
+func (c *Checker) one(ctx context.Context, check Check, when When, cut plan.Cutover) []plan.Finding {
+	found, err := check.Run(ctx, c, when, cut)
+	if err != nil {
+		found = append(found, plan.Finding{Severity: plan.Unknown, Detail: "could not check: " + err.Error()})
+	}
+	if len(found) == 0 {
+		found = []plan.Finding{{Severity: plan.Unknown, Detail: "could not check: nothing was found"}}
+	}
+	return c.stamp(found, check.ID, check.RFC, cut.Domain)
+}
+
+func (c *Checker) stamp(found []plan.Finding, id, rfc, target string) []plan.Finding {
+	now := c.Now()
+	for i := range found {
+		f := &found[i]
+		f.At = now
+		if f.Check == "" {
+			f.Check = id
+		}
+		if f.RFC == "" {
+			f.RFC = rfc
+		}
+		if f.Target == "" {
+			f.Target = target
+		}
+		f.Detail, f.Evidence = short(f.Detail), short(f.Evidence)
+	}
+	return found
+}
+
+// maxWords bounds a finding's texts, in bytes; what they quote is foreign.
+const maxWords = 1000
+
+func short(s string) string {
+	if len(s) <= maxWords {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxWords], "") + "..."
+}
+
+func pass(target, format string, args ...any) plan.Finding {
+	return plan.Finding{Target: target, Severity: plan.Pass, Detail: fmt.Sprintf(format, args...)}
+}
+
+func warn(target, format string, args ...any) plan.Finding {
+	return plan.Finding{Target: target, Severity: plan.Warn, Detail: fmt.Sprintf(format, args...)}
+}
+
+func fail(target, format string, args ...any) plan.Finding {
+	return plan.Finding{Target: target, Severity: plan.Fail, Detail: fmt.Sprintf(format, args...)}
+}
+
+func unknown(target, format string, args ...any) plan.Finding {
+	return plan.Finding{Target: target, Severity: plan.Unknown, Detail: fmt.Sprintf(format, args...)}
+}
