@@ -18,7 +18,7 @@ func nextIsolation(p *plan.Plan, s *state.Status, pol Policy) (plan.Step, moveKi
 	if !i.Held && (i.Lift || i.Closed && wantsBack(s)) {
 		return plan.Step{}, moveLift
 	}
-	if i.Held || pol.BackOnly || i.State == state.IsolationLifted || i.State == state.IsolationConfirmed {
+	if i.Held || i.Paused || pol.BackOnly || i.State == state.IsolationLifted || i.State == state.IsolationConfirmed {
 		return plan.Step{}, moveNone
 	}
 	for _, w := range s.Waves {

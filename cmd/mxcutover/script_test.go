@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -50,7 +51,7 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"world": worldCmd, "code": codeCmd, "edit": editCmd,
+			"world": worldCmd, "code": codeCmd, "edit": editCmd, "eventually": eventuallyCmd,
 		},
 	})
 }
@@ -93,4 +94,34 @@ func editCmd(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s does not hold %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o600))
+}
+
+// eventuallyCmd runs mxcutover until it succeeds: eventually status.
+func eventuallyCmd(ts *testscript.TestScript, _ bool, args []string) {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := ts.Exec("mxcutover", args...)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("mxcutover %s: %v", strings.Join(args, " "), err)
+		}
+	}
+}
+
+// setGateAuto lets a lab's migration go through without a person.
+func setGateAuto(t *testing.T, cfg string) {
+	t.Helper()
+	text, err := os.ReadFile(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := strings.Replace(string(text), "approve: manual", "approve: auto", 1)
+	if out == string(text) {
+		t.Fatal("the lab's configuration has no manual gate")
+	}
+	if err := os.WriteFile(cfg, []byte(out), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcutover/lab"
+	"mxcutover/state"
+)
+
+// TestKillInEachStep ends the engine with SIGKILL as each step of a domain
+// begins, then starts it again: the end is the same (P5). The oracle is the
+// journal of writes that the name server keeps: each record changed once.
+func TestKillInEachStep(t *testing.T) {
+	t.Parallel()
+	w, err := lab.Start(t.Context(), lab.Options{
+		Domains: []lab.Domain{{Name: "choir.test"}}, SenderRate: -1, SpamRate: -1, Lag: 500 * time.Millisecond, TTL: 2 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	dir := t.TempDir()
+	cfg, err := w.WriteConfig(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	setGateAuto(t, cfg)
+	bin := buildBinary(t)
+	if out, err := exec.Command(bin, "-c", cfg, "plan", "--out", filepath.Join(dir, "plan.jsonl")).CombinedOutput(); err != nil {
+		t.Fatalf("plan: %v: %s", err, out)
+	}
+	seen := map[string]bool{}
+	for range 40 {
+		step, err := runUntilNewStep(t, bin, cfg, filepath.Join(dir, "plan.jsonl"), seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if step == "" {
+			break
+		}
+		t.Log("killed as it began", step)
+	}
+	for _, step := range []string{"preflight", "lower-ttl", "await-ttl", "publish", "propagate", "probe", "soak", "settle", "observe", "arm", "prove", "confirm"} {
+		if !seen[step] {
+			t.Errorf("the engine was not killed in %s", step)
+		}
+	}
+	out, err := exec.Command(bin, "-c", cfg, "status", "-o", "json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s struct {
+		Over    bool
+		Domains []struct{ State string }
+	}
+	if err := json.Unmarshal(out, &s); err != nil || !s.Over || s.Domains[0].State != "settled" {
+		t.Errorf("the end is %s, %v", out, err)
+	}
+	out, err = exec.Command(bin, "-c", cfg, "inventory").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "choir.test  new       2    ") {
+		t.Errorf("the record is not as planned, with its original TTL: %v\n%s", err, out)
+	}
+}
+
+func buildBinary(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "mxcutover")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v: %s", err, out)
+	}
+	return bin
+}
+
+// runUntilNewStep runs the engine and kills it when a step begins that it was
+// not killed in yet. No step: the engine came to its end.
+func runUntilNewStep(t *testing.T, bin, cfg, plan string, seen map[string]bool) (string, error) {
+	t.Helper()
+	c := exec.Command(bin, "-c", cfg, "run", "--plan", plan, "--progress", "json", "--resume-waves")
+	pipe, err := c.StderrPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := c.Start(); err != nil {
+		return "", err
+	}
+	defer func() {
+		if c.ProcessState == nil {
+			_ = c.Process.Kill()
+			_ = c.Wait()
+		}
+	}()
+	late := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
+	defer late.Stop()
+	var words bytes.Buffer
+	lines := bufio.NewScanner(pipe)
+	for lines.Scan() {
+		var ev state.Event
+		if json.Unmarshal(lines.Bytes(), &ev) != nil {
+			words.Write(append(lines.Bytes(), '\n'))
+			continue
+		}
+		if ev.Kind == state.Intended && !seen[ev.Step] {
+			seen[ev.Step] = true
+			err := c.Process.Kill()
+			_ = c.Wait() // killed
+			return ev.Step, err
+		}
+		if ev.Kind == state.Held || ev.Kind == state.Drifted || ev.Kind == state.Failed {
+			return "", errors.New("it is held: " + ev.Reason)
+		}
+	}
+	if err := c.Wait(); err != nil {
+		return "", errors.New(words.String() + err.Error())
+	}
+	return "", nil
+}
