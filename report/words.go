@@ -214,3 +214,9 @@ func or(s, otherwise string) string {
 	}
 	return s
 }
+
+// Words are one event in words, without its time and whom it is about.
+func (p Printer) Words(e state.Event) string {
+	tone, words := eventWords(e)
+	return p.paint(tone, p.Symbol(tone)) + " " + Harmless(words)
+}
