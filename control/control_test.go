@@ -97,7 +97,7 @@ func thePlan() plan.Plan {
 // serve starts a server in a directory with a short path, for sockets.
 func serve(t *testing.T) (*fake, string) {
 	t.Helper()
-	base, err := os.MkdirTemp("", "mxc")
+	base, err := os.MkdirTemp("", "mxc") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestHostileBodies(t *testing.T) {
 
 func TestNoEngine(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "mxc")
+	dir, err := os.MkdirTemp("", "mxc") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte(`{"v":2}`))
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		c := &Client{http: &http.Client{Transport: canned(b)}}
-		for range c.Follow(context.Background(), 0) { //nolint:revive // it ends, and does not panic
+		for range c.Follow(context.Background(), 0) { // it ends, and does not panic
 		}
 	})
 }

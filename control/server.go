@@ -74,13 +74,8 @@ func Serve(ctx context.Context, o Options) error {
 		cancel()
 	}
 	wg.Wait()
-	return errors.Join(err, removeDir(o.Dir))
-}
-
-// removeDir removes an empty directory; one that holds something stays.
-func removeDir(dir string) error {
-	_ = os.Remove(dir) // not empty, or not ours: it does no harm
-	return nil
+	_ = os.Remove(o.Dir) // not empty, or not ours: it does no harm
+	return err
 }
 
 func listen(path string) (net.Listener, error) {

@@ -126,7 +126,7 @@ func FuzzParse(f *testing.F) {
 // world's firewall does.
 func TestLabDriver(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "fw")
+	dir, err := os.MkdirTemp("", "fw") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,7 @@ var stepUndone = map[plan.Kind]string{
 // Line is one event in words, with its time.
 func (p Printer) Line(e state.Event) string {
 	tone, words := eventWords(e)
-	who := e.Wave
+	who := "engine"
 	switch {
 	case e.Domain != "":
 		who = rrset.Bare(e.Domain)
@@ -105,8 +105,6 @@ func (p Printer) Line(e state.Event) string {
 		who = "wave " + e.Wave
 	case e.Step != "" || e.Kind == state.Lifted:
 		who = "old server"
-	default:
-		who = "engine"
 	}
 	return fmt.Sprintf("%s %s %s %s", Clock(e.At), Pad(Harmless(who), 24), p.paint(tone, p.Symbol(tone)), Harmless(words))
 }

@@ -40,7 +40,7 @@ func (c confirm) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error
 		case !now.Before(i.Until):
 			return Outcome{}, hold(nil, "nobody confirmed in time; it is left to expire, and the old server opens again at %s", until.UTC().Format(time.TimeOnly))
 		case until.Sub(now) < c.Policy.ConfirmWithin/2:
-			if until, err = c.renew(ctx, t); err != nil {
+			if err := c.renew(ctx, t); err != nil {
 				return Outcome{}, err
 			}
 		}
@@ -54,19 +54,19 @@ func (c confirm) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error
 }
 
 // renew extends the kernel's deadline, on fresh proof only.
-func (c confirm) renew(ctx context.Context, t Turn) (time.Time, error) {
+func (c confirm) renew(ctx context.Context, t Turn) error {
 	found, err := c.proof(ctx, t)
 	if err != nil {
-		return time.Time{}, err
+		return err
 	}
 	if plan.Judge(found) != plan.Pass {
-		return time.Time{}, hold(found, "what is armed is no longer proven, and is left to expire: %s", worst(found))
+		return hold(found, "what is armed is no longer proven, and is left to expire: %s", worst(found))
 	}
 	until := t.Now().Add(c.Policy.ConfirmWithin)
 	if err := c.Firewall.Apply(ctx, c.rules(t.Step.Ports), until); err != nil {
-		return time.Time{}, fmt.Errorf("renew: %w", err)
+		return fmt.Errorf("renew: %w", err)
 	}
-	return until, t.Observe(ctx, until, found...)
+	return t.Observe(ctx, until, found...)
 }
 
 // keep makes the rules permanent, on fresh proof only.

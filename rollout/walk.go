@@ -49,7 +49,7 @@ func (e *Engine) forward(ctx context.Context, t Turn) error {
 	if err != nil {
 		return e.outcome(ctx, t, Outcome{}, err)
 	}
-	out, err := e.insist(ctx, t, func() (Outcome, error) { return action.Do(ctx, t, intent) })
+	out, err := e.insist(ctx, func() (Outcome, error) { return action.Do(ctx, t, intent) })
 	return e.outcome(ctx, t, out, err)
 }
 
@@ -60,7 +60,7 @@ func (e *Engine) intend(ctx context.Context, t Turn, a Action) (state.Intent, er
 		return r.Intent, nil
 	}
 	var intent state.Intent
-	_, err := e.insist(ctx, t, func() (out Outcome, err error) {
+	_, err := e.insist(ctx, func() (out Outcome, err error) {
 		intent, err = a.Prepare(ctx, t)
 		return out, err
 	})
@@ -76,7 +76,7 @@ func (e *Engine) intend(ctx context.Context, t Turn, a Action) (state.Intent, er
 
 // insist repeats what could not be carried out, a few times and with growing
 // pauses, unless the error says that a repeat is of no use.
-func (e *Engine) insist(ctx context.Context, t Turn, f func() (Outcome, error)) (out Outcome, err error) {
+func (e *Engine) insist(ctx context.Context, f func() (Outcome, error)) (out Outcome, err error) {
 	pause := e.Policy.PollEvery
 	for i := range tries {
 		if i > 0 {
@@ -184,7 +184,7 @@ func (e *Engine) back(ctx context.Context, t Turn) error {
 	if err := e.emit(ctx, e.event(t, state.Event{Kind: state.Undoing, Step: t.Step.ID})); err != nil {
 		return err
 	}
-	out, err := e.insist(ctx, t, func() (Outcome, error) { return action.Undo(ctx, t, intent) })
+	out, err := e.insist(ctx, func() (Outcome, error) { return action.Undo(ctx, t, intent) })
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()

@@ -6,10 +6,8 @@ import (
 	"strings"
 )
 
-var (
-	// ErrName means that a text is not a domain name.
-	ErrName = errors.New("not a domain name")
-)
+// ErrName means that a text is not a domain name.
+var ErrName = errors.New("not a domain name")
 
 // Limits of RFC 1035 section 2.3.4, in octets; the name's with its length
 // octets and the root's.

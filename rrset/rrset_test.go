@@ -91,8 +91,14 @@ func TestSetsCompareCanonically(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ typ, data string }{
-		{"MX", "mail.example."}, {"MX", "70000 mail.example."}, {"MX", "-1 mail.example."}, {"MX", "10 mail.example. x"},
-		{"MX", "10 a..b."}, {"NS", "a b"}, {"TXT", " "}, {"", "x"},
+		{"MX", "mail.example."},
+		{"MX", "70000 mail.example."},
+		{"MX", "-1 mail.example."},
+		{"MX", "10 mail.example. x"},
+		{"MX", "10 a..b."},
+		{"NS", "a b"},
+		{"TXT", " "},
+		{"", "x"},
 	} {
 		if s, err := New("x.example.", c.typ, 1, c.data); err == nil {
 			t.Errorf("New(%s %q) = %v, want an error", c.typ, c.data, s)

@@ -92,7 +92,7 @@ func readFile(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("secret: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	if err := checkOwner(f); err != nil {
 		return "", err
 	}

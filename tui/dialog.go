@@ -110,7 +110,7 @@ func (m model) dialogView() []string {
 	if d.err != "" {
 		body = append(body, "", m.painted(report.Bad, report.Harmless(d.err)))
 	}
-	lines := []string{m.head(""), m.rule("")}
+	lines := []string{m.head(), m.rule("")}
 	for _, l := range fill(body, max(m.height-5, 1)) {
 		lines = append(lines, "   "+l)
 	}

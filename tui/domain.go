@@ -16,7 +16,7 @@ import (
 func (m model) domainView() []string {
 	d := m.selected()
 	if d == nil {
-		return []string{m.head(""), " no domain"}
+		return []string{m.head(), " no domain"}
 	}
 	c, _ := m.status.Cutover(d.Domain)
 	t := report.ToneOf(d.State)
@@ -27,26 +27,26 @@ func (m model) domainView() []string {
 	}
 	body = append(body, m.rule("Timeline"))
 	body = append(body, m.timeline(d.Domain)...)
-	body = append(body, m.rule("DNS by name server, when it was last written"))
-	body = append(body, m.servers(d)...)
-	body = append(body, m.rule("Checks and probes"))
-	body = append(body, m.findings(d.Findings)...)
 	body = append(body, m.rule("Before and after (a rollback restores the first)"))
 	body = append(body, m.diff(c)...)
 	body = append(body, m.rule("Why, and what can be done"))
 	body = append(body, m.p.Explain(*d, c)...)
+	body = append(body, m.rule("DNS by name server, when it was last written"))
+	body = append(body, m.servers(d)...)
+	body = append(body, m.rule("Checks and probes"))
+	body = append(body, m.findings(d.Findings)...)
 	room := m.height - 2
 	top := max(min(m.scroll, len(body)-room), 0)
-	lines := append([]string{m.head("")}, body[top:min(top+room, len(body))]...)
-	keys := " j/k scroll  [ ] previous/next  R roll back  H hold  U resume  T retry  esc back  ? help"
+	lines := append([]string{m.head()}, body[top:min(top+room, len(body))]...)
+	keys := " j/k scroll [ ] next R roll back H hold U resume T retry esc back"
 	if len(body) > room {
-		keys = fmt.Sprintf(" %d-%d of %d lines ", top+1, min(top+room, len(body)), len(body)) + keys
+		keys = fmt.Sprintf(" %d-%d of %d ", top+1, min(top+room, len(body)), len(body)) + keys
 	}
 	return append(fill(lines, m.height-1), m.foot(keys))
 }
 
 // timelineMost bounds the timeline's lines.
-const timelineMost = 14
+const timelineMost = 8
 
 func (m model) timeline(name string) []string {
 	var out []string

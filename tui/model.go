@@ -148,7 +148,7 @@ func (m model) lines() []string {
 		lines = lines[:max(m.height, 0)]
 	}
 	for i := range lines {
-		lines[i] = report.Cut(lines[i], m.width)
+		lines[i] = strings.TrimRight(report.Cut(lines[i], m.width), " ")
 	}
 	return lines
 }

@@ -2,7 +2,6 @@ package tui
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"mxcutover/report"
@@ -11,7 +10,7 @@ import (
 )
 
 // head is the first line of every screen.
-func (m model) head(what string) string {
+func (m model) head() string {
 	engine := m.painted(report.Good, "engine running")
 	switch {
 	case m.lost != nil:
@@ -25,8 +24,8 @@ func (m model) head(what string) string {
 	for _, w := range m.status.Waves {
 		live += w.Live
 	}
-	return fmt.Sprintf(" %s %s  %s  %d/%d live  %sZ  %s", m.style.title.Render("mxcutover"), report.Harmless(m.status.Migration),
-		engine, live, len(m.status.Domains), report.Clock(m.now()), what)
+	return fmt.Sprintf(" %s %s  %s  %d/%d live  %sZ", m.style.title.Render("mxcutover"), report.Harmless(m.status.Migration),
+		engine, live, len(m.status.Domains), report.Clock(m.now()))
 }
 
 func (m model) brief() string {
@@ -47,7 +46,7 @@ func (m model) tableRows() int {
 }
 
 func (m model) overviewView() []string {
-	lines := []string{m.head("")}
+	lines := []string{m.head()}
 	lines = append(lines, m.rule("Waves"))
 	lines = append(lines, m.waves()...)
 	title := fmt.Sprintf("Domains %d", len(m.rows))
@@ -63,7 +62,7 @@ func (m model) overviewView() []string {
 	lines = fill(lines, m.height-m.eventRows()-2)
 	lines = append(lines, m.rule("Events"))
 	lines = append(lines, m.lastEvents()...)
-	return append(fill(lines, m.height-1), m.foot(" enter open  A approve  R roll back  H hold  U resume  T retry  W wave back  / filter  ? help  q detach"))
+	return append(fill(lines, m.height-1), m.foot(" enter open A approve R,W back H hold U resume T retry / filter ? help q detach"))
 }
 
 // foot is the last line: the keys, or what was just decided.
@@ -151,20 +150,4 @@ func (m model) ago(t time.Time) string {
 		return "-"
 	}
 	return report.Span(m.now().Sub(t)) + " ago"
-}
-
-// columns puts two blocks of lines side by side.
-func columns(left, right []string, width int) []string {
-	var out []string
-	for i := range max(len(left), len(right)) {
-		l, r := "", ""
-		if i < len(left) {
-			l = left[i]
-		}
-		if i < len(right) {
-			r = right[i]
-		}
-		out = append(out, strings.TrimRight(report.Pad(l, width)+" "+r, " "))
-	}
-	return out
 }

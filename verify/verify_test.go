@@ -31,8 +31,11 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	w, err := lab.Start(t.Context(), lab.Options{
 		Domains: []lab.Domain{
-			{Name: "choir.test"}, {Name: "*.wild.test", Kind: lab.Wildcard, Zone: "wild.test"}, {Name: "grey.test", Kind: lab.Greylisted},
-			{Name: "bare.test", Kind: lab.Implicit}, {Name: "other.test", Kind: lab.Other},
+			{Name: "choir.test"},
+			{Name: "*.wild.test", Kind: lab.Wildcard, Zone: "wild.test"},
+			{Name: "grey.test", Kind: lab.Greylisted},
+			{Name: "bare.test", Kind: lab.Implicit},
+			{Name: "other.test", Kind: lab.Other},
 		},
 		SenderRate: -1, SpamRate: -1, Lag: -1,
 	})

@@ -57,11 +57,16 @@ func awkwardZones(old, gw1, gw2 string) map[string]string {
 // moving are the domains of the lab's mail servers.
 func moving() []lab.Domain {
 	return []lab.Domain{
-		{Name: "bakery.test", Messages: 10}, {Name: "mixed.test", Messages: 20}, {Name: "escaped.test", Messages: 30},
-		{Name: "xn--bcher-kva.test", Messages: 40}, {Name: "wild.test", Messages: 50},
+		{Name: "bakery.test", Messages: 10},
+		{Name: "mixed.test", Messages: 20},
+		{Name: "escaped.test", Messages: 30},
+		{Name: "xn--bcher-kva.test", Messages: 40},
+		{Name: "wild.test", Messages: 50},
 		{Name: "*.people.wild.test", Messages: 60, Kind: lab.Wildcard, Zone: "wild.test"},
-		{Name: "lists.host.test", Messages: 70, Kind: lab.Below}, {Name: "implicit.test", Messages: 80, Kind: lab.Implicit},
-		{Name: "parent.test", Messages: 90}, {Name: "sub.parent.test", Messages: 100, Zone: "sub.parent.test"},
+		{Name: "lists.host.test", Messages: 70, Kind: lab.Below},
+		{Name: "implicit.test", Messages: 80, Kind: lab.Implicit},
+		{Name: "parent.test", Messages: 90},
+		{Name: "sub.parent.test", Messages: 100, Zone: "sub.parent.test"},
 		{Name: "multi.test", Messages: 110, Kind: lab.TwoMX},
 	}
 }

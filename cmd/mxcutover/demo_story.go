@@ -98,11 +98,10 @@ func (t *teller) migrate(ctx context.Context) (err error) {
 		if err := t.see(ctx, ev); err != nil {
 			cancel()
 			go func() {
-				for range events { //nolint:revive // what is still told is of no interest
+				for range events { // what is still told is of no interest
 				}
 			}()
-			<-ended
-			return err
+			return errors.Join(err, notCanceled(<-ended))
 		}
 	}
 	if err := <-ended; err != nil {
@@ -222,4 +221,12 @@ func (t *teller) count(ctx context.Context) error {
 	t.line("mxcutover demo --keep     the same world, left up, and every command by hand")
 	t.line("mxcutover --help          all commands, with examples")
 	return nil
+}
+
+// notCanceled drops the error of having been told to stop.
+func notCanceled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
