@@ -16,7 +16,7 @@ import (
 
 // DefaultBootFile is where confirmed rules are kept for the next boot. The
 // machine's nftables.conf must include it.
-const DefaultBootFile = "/etc/nftables.d/mxcutover.nft"
+const DefaultBootFile = "/etc/mxcutover/isolate.nft"
 
 // nftTime bounds one call of nft.
 const nftTime = 15 * time.Second

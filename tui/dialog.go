@@ -38,7 +38,7 @@ func (m *model) open(v state.Verb, target string) {
 func (m model) dialogKey(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 	d := *m.dialog
 	switch k.String() {
-	case "esc":
+	case "esc", "alt+esc":
 		m.dialog = nil
 		return m, nil
 	case "enter":

@@ -23,7 +23,7 @@ func (m model) key(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 	switch k.String() {
 	case "q":
 		return m, tea.Quit
-	case "esc":
+	case "esc", "alt+esc":
 		m.back()
 	case "?":
 		m.screen = help
@@ -72,7 +72,7 @@ func (m *model) filterKey(k tea.KeyPressMsg) {
 	switch k.String() {
 	case "enter":
 		m.filtering = false
-	case "esc":
+	case "esc", "alt+esc":
 		m.filtering, m.filter = false, ""
 	case "backspace":
 		if r := []rune(m.filter); len(r) > 0 {

@@ -121,7 +121,7 @@ func (c *Checker) await(ctx context.Context, p probe, via endpoint, target strin
 		f.Evidence = strings.Join(words(hops), " <- ")
 		return f
 	}
-	f := pass(target, "arrived via %s in %s", via, arrived.Round(10*time.Millisecond))
+	f := pass(target, "arrived via %s in %s", via, arrived.Round(time.Millisecond))
 	f.Evidence = fmt.Sprintf("accepted %dms, arrived %dms", accepted.Milliseconds(), arrived.Milliseconds())
 	return f
 }

@@ -232,7 +232,7 @@ func TestIntegrationBINDWholeWay(t *testing.T) {
 		found := 0
 		for _, lines := range after {
 			for _, l := range lines {
-				if strings.HasPrefix(l, d.Name+". ") && strings.Contains(l, " mx ") {
+				if strings.HasPrefix(l, d.Name+". ") && strings.Contains(l, " in mx ") {
 					found++
 					if !strings.Contains(l, "gw1.gw.test.") && !strings.Contains(l, "gw2.gw.test.") {
 						t.Errorf("%s still leads to the old server: %s", d.Name, l)

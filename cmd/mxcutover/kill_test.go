@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -125,4 +126,39 @@ func runUntilNewStep(t *testing.T, bin, cfg, plan string, seen map[string]bool) 
 		return "", errors.New(words.String() + err.Error())
 	}
 	return "", nil
+}
+
+// TestInterruptedDemoLeavesNothing ends a demo by Ctrl-C in the middle.
+func TestInterruptedDemoLeavesNothing(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	c := exec.Command(buildBinary(t), "demo")
+	c.Env = append(os.Environ(), "TMPDIR="+tmp)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
+	defer late.Stop()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "TTL lowered") {
+			if err := c.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	for lines.Scan() { // until it has ended
+	}
+	if err := c.Wait(); err == nil || c.ProcessState.ExitCode() != codeInterrupted {
+		t.Errorf("it ended with %v, want exit code %d", err, codeInterrupted)
+	}
+	left, err := os.ReadDir(tmp)
+	if err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 }
