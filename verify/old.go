@@ -37,7 +37,8 @@ func (c *Checker) OldClosed(ctx context.Context, port uint16) []plan.Finding {
 func (c *Checker) closed(ctx context.Context, v Vantage, a netip.Addr, port uint16) plan.Finding {
 	target := netip.AddrPortFrom(a, port).String()
 	conn, err := c.dial(ctx, v, a, port)
-	if err == nil {
+	connected := err == nil
+	if connected {
 		// Some firewalls reset only after the handshake: what counts is whether
 		// anybody speaks.
 		defer conn.Close()
@@ -53,6 +54,8 @@ func (c *Checker) closed(ctx context.Context, v Vantage, a netip.Addr, port uint
 		return unknown(target, "%v", err)
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
 		return pass(target, "refused at once")
+	case connected:
+		return unknown(target, "it takes connections and says nothing: %v", err)
 	case errors.Is(err, os.ErrDeadlineExceeded), isTimeout(err):
 		return pass(target, "no answer in %s", c.Connect)
 	}

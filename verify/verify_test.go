@@ -278,6 +278,12 @@ func TestOldServer(t *testing.T) {
 	judge(t, "not open", elsewhere.OldOpen(ctx), plan.Fail, "")
 	lost := b.checker(t, func(s *verify.Settings) { s.Vantages = []verify.Vantage{{Source: netip.MustParseAddr("192.0.2.1")}} })
 	judge(t, "no way to ask", lost.OldClosed(ctx, b.facts.SMTPPort), plan.Unknown, "")
+	mute, err := net.Listen("tcp", net.JoinHostPort(host(b.facts, 10), "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mute.Close() })
+	judge(t, "a server that says nothing is not closed", c.OldClosed(ctx, netip.MustParseAddrPort(mute.Addr().String()).Port()), plan.Unknown, "says nothing")
 	for name, want := range map[string]bool{"choir.test.": true, "bare.test.": true, "other.test.": false, "*.wild.test.": true} {
 		leads, why, err := c.LeadsToOld(ctx, strings.TrimPrefix(name, "*."), name)
 		if err != nil || leads != want {
