@@ -133,7 +133,10 @@ func TestNoWayBackToAClosedServer(t *testing.T) {
 	t.Parallel()
 	w, world, c := realWorld(t)
 	turn := turnOf(t, c, plan.Publish)
-	turn.Step.Change.Before.TTL = 5
+	// The server clamped the low TTL to 5: not what the plan expects is restored,
+	// but what was there.
+	clamped := turn.Step.Change.Before.WithTTL(5)
+	turn.Domain.Steps["lower-ttl"] = state.StepRecord{Done: true, Got: &clamped}
 	a := world.Actions()[plan.Publish]
 	i, err := a.Prepare(t.Context(), turn)
 	if err != nil {

@@ -373,3 +373,34 @@ func endAfter(t *testing.T, n int) (over bool) {
 	}
 	return over
 }
+
+// TestDeadlineSurvivesRestart ends the engine in the middle of a wait: the next
+// one goes on with the journaled deadline, and not with a new one.
+func TestDeadlineSurvivesRestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, w := newStage(t, nil)
+		store := &memory{data: map[string][]byte{}}
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute) // of the hour that TTLs take
+		defer cancel()
+		e, j := w.engine(t, store, p, nil)
+		if err := e.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("run: %v", err)
+		}
+		j.Close()
+		e, j = w.engine(t, store, p, nil)
+		defer j.Close()
+		if err := e.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for ev, err := range j.Events(t.Context(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := ev.At.Sub(begun); ev.Kind == state.Done && ev.Step == "await-ttl" && took != time.Hour {
+				t.Errorf("%s waited %v, want an hour in all", ev.Domain, took)
+			}
+		}
+	})
+}
