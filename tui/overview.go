@@ -13,10 +13,10 @@ import (
 func (m model) head() string {
 	engine := m.painted(report.Good, "engine running")
 	switch {
-	case m.lost != nil:
-		engine = m.painted(report.Bad, fmt.Sprintf("%s ENGINE LOST, last seen %s ago", m.p.Symbol(report.Bad), report.Span(m.now().Sub(m.seen))))
 	case m.status.Over:
 		engine = m.painted(report.Good, m.p.Symbol(report.Good)+" DONE")
+	case m.lost != nil:
+		engine = m.painted(report.Bad, fmt.Sprintf("%s ENGINE LOST, last seen %s ago", m.p.Symbol(report.Bad), report.Span(m.now().Sub(m.seen))))
 	case m.status.Engine != "running":
 		engine = m.painted(report.Wary, "engine stopped")
 	}
@@ -73,7 +73,7 @@ func (m model) foot(keys string) string {
 	return m.style.dim.Render(keys)
 }
 
-func (m model) nameWidth() int { return max(min(m.width-44, 40), 16) }
+func (m model) nameWidth() int { return max(min(m.width-54, 40), 16) }
 
 // waves are the waves that fit, those that are not live first to be seen.
 func (m model) waves() []string {
@@ -89,7 +89,7 @@ func (m model) waves() []string {
 			first = min(i, max(len(m.status.Waves)+1-m.waveRows(), 0))
 		}
 		all = append(all, fmt.Sprintf(" %s %s %s %d/%d live  %d held  %d back  %s", m.mark(t), report.Pad(report.Harmless(w.Name), 10),
-			m.painted(t, report.Pad(string(w.State), 8)), w.Live, w.Total, w.Held, w.Failed, what))
+			m.painted(t, report.Pad(string(w.State), 9)), w.Live, w.Total, w.Held, w.Failed, what))
 	}
 	i := m.status.Isolation
 	t := report.ToneOf(i.State)
@@ -97,7 +97,7 @@ func (m model) waves() []string {
 	if !i.Until.IsZero() && i.State != state.IsolationConfirmed {
 		what = fmt.Sprintf("opens by itself in %s  %s", report.Span(i.Until.Sub(m.now())), what)
 	}
-	all = append(all, fmt.Sprintf(" %s %s %s %s", m.mark(t), report.Pad("isolate", 10), m.painted(t, report.Pad(string(i.State), 8)), what))
+	all = append(all, fmt.Sprintf(" %s %s %s %s", m.mark(t), report.Pad("isolate", 10), m.painted(t, report.Pad(string(i.State), 9)), what))
 	first = min(first, max(len(all)-m.waveRows(), 0))
 	return all[first:min(first+m.waveRows(), len(all))]
 }

@@ -403,3 +403,12 @@ func FuzzKeysAndSizes(f *testing.F) {
 		}
 	})
 }
+
+func TestTheEndIsNoLoss(t *testing.T) {
+	t.Parallel()
+	m, _ := started(t, 80, 24, false)
+	m = send(send(m, batchMsg{{Seq: 100, Kind: state.Closed}}), lostMsg{errors.New("gone")})
+	if s := screenOf(m); !strings.Contains(s, "DONE") || strings.Contains(s, "LOST") {
+		t.Errorf("the end of the migration looks like a loss:\n%s", s)
+	}
+}
