@@ -28,11 +28,11 @@ $(LINT):
 fuzz: ## each fuzz target for FUZZTIME (default 20s)
 	./scripts/fuzz $(or $(FUZZTIME),20s)
 
-bench:
+bench: ## durable steps: the group commit beside one Update a step
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 golden: ## write the golden files anew; look at the diff
-	$(GO) test ./report ./tui ./config ./firewall ./cmd/mxcutover -update
+	$(GO) test ./report ./tui ./config ./firewall -update
 
 integration: build ## real BIND and nftables; needs root; installs what is missing
 	./scripts/integration
