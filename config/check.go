@@ -225,6 +225,16 @@ func (k *checker) gate() {
 	oneOf(k, "gate.approve", k.c.Gate.Approve, plan.Manual, plan.Auto)
 	k.atLeast("gate.failures", k.c.Gate.Failures, 1)
 	k.atLeast("gate.shared", k.c.Gate.Shared, 2)
+	k.atLeast("gate.consecutive", k.c.Gate.Consecutive, 0)
+	k.atLeast("gate.concurrency", k.c.Gate.Concurrency, 1)
+	if p := k.c.Gate.Persons; k.good("gate.persons") && p != 1 && p != 2 {
+		k.fault("gate.persons", fmt.Sprintf("is %d; 1 or 2 was expected", p), "write 2 where a second person must approve each wave")
+	}
+	if z := k.c.Gate.Zone; k.good("gate.zone") {
+		if _, err := time.LoadLocation(z); err != nil || z == "Local" {
+			k.fault("gate.zone", fmt.Sprintf("%.80q is no time zone that this machine knows", z), "write one as in: Europe/Berlin")
+		}
+	}
 }
 
 const day = 24 * time.Hour

@@ -96,10 +96,28 @@ type Waves struct {
 
 // A Gate says what lets the next wave start.
 type Gate struct {
-	Approve  plan.Approval `yaml:"approve"`  // manual or auto; default manual
-	Soak     time.Duration `yaml:"soak"`     // how long each domain is watched before it is live; default 30m
-	Failures int           `yaml:"failures"` // so many failed domains stop all later waves; default 1
-	Shared   int           `yaml:"shared"`   // so many domains that fail alike mean a fault of the gateway, from 2; default 3
+	Approve     plan.Approval `yaml:"approve"`     // manual or auto; default manual
+	Persons     int           `yaml:"persons"`     // how many must approve, 1 or 2; default 1
+	Soak        time.Duration `yaml:"soak"`        // how long each domain is watched before it is live; default 30m
+	Failures    int           `yaml:"failures"`    // so many failed domains stop all later waves; default 1
+	Consecutive int           `yaml:"consecutive"` // so many that fail one after the other stop the wave itself; default 0 = never
+	Shared      int           `yaml:"shared"`      // so many domains that fail alike mean a fault of the gateway, from 2; default 3
+	Concurrency int           `yaml:"concurrency"` // domains of a wave that are worked on at once, waits apart; default 50
+	Windows     []plan.Window `yaml:"windows"`     // when domains may be published; default always
+	Zone        string        `yaml:"zone"`        // time zone of windows and peak hours; default UTC
+	AvoidPeak   bool          `yaml:"avoid_peak"`  // publish no domain in its own peak hour; default false
+}
+
+// Plan is the gate as a plan has it.
+func (g Gate) Plan() plan.Gate {
+	p := plan.Gate{
+		Approve: g.Approve, Soak: plan.Duration(g.Soak), Failures: g.Failures, Consecutive: g.Consecutive,
+		Shared: g.Shared, Windows: g.Windows, Zone: g.Zone, AvoidPeak: g.AvoidPeak,
+	}
+	if g.Persons > 1 {
+		p.Persons = g.Persons
+	}
+	return p
 }
 
 // TTL is about caches.

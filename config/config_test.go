@@ -86,7 +86,7 @@ providers:
 domains: {include: ["*.example.org", example.org], exclude: ["Lists.*", bücher.example.], own_name: [mail.example.org]}
 traffic: {table: ../t.txt}
 waves: {first: 1, growth: 1.5, max: 9, pin: {pilot: [a.example.org], wave-2: [b.example.org], last: [example.org]}}
-gate: {approve: auto, soak: 1d12h, failures: 2, shared: 5}
+gate: {approve: auto, persons: 2, soak: 1d12h, failures: 2, consecutive: 4, shared: 5, concurrency: 7, windows: ["fri,sun  22:00-04:30"], zone: Europe/Berlin, avoid_peak: true}
 ttl: {low: 2m, prepare: wave, assume: 0s, settle_after: 1h}
 preflight: {lifetime: 90s}
 resolvers: {zz: ["192.0.2.53:5353", "[2001:db8::53]:53"], aa: [192.0.2.54, "2001:db8::54"]}
@@ -130,7 +130,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 		Waves: Waves{First: 1, Growth: 1.5, Max: 9, Pin: map[string][]string{
 			"pilot": {"a.example.org."}, "wave-2": {"b.example.org."}, "last": {"example.org."},
 		}},
-		Gate:      Gate{Approve: plan.Auto, Soak: 36 * time.Hour, Failures: 2, Shared: 5},
+		Gate: Gate{
+			Approve: plan.Auto, Persons: 2, Soak: 36 * time.Hour, Failures: 2, Consecutive: 4, Shared: 5, Concurrency: 7,
+			Windows: []plan.Window{window(t, "fri,sun 22:00-04:30")}, Zone: "Europe/Berlin", AvoidPeak: true,
+		},
 		TTL:       TTL{Low: 120, Prepare: "wave", SettleAfter: time.Hour},
 		Preflight: Preflight{Lifetime: 90 * time.Second},
 		Resolvers: []Resolver{
@@ -210,6 +213,10 @@ func TestExample(t *testing.T) {
 		t.Errorf("traffic.table %q is not beside the file", got)
 	}
 	d := Default()
+	if len(c.Gate.Windows) != 2 {
+		t.Errorf("gate.windows: %v", c.Gate.Windows)
+	}
+	c.Gate.Windows, c.Gate.Zone = nil, ""
 	if !reflect.DeepEqual(c.Gate, d.Gate) || c.TTL != d.TTL || c.Preflight != d.Preflight || c.Ports != d.Ports {
 		t.Error("the example does not show the defaults")
 	}
@@ -229,4 +236,13 @@ func TestLoadErrors(t *testing.T) {
 			t.Errorf("Load(%s): %v, want %q", path, err, want)
 		}
 	}
+}
+
+func window(t *testing.T, s string) plan.Window {
+	t.Helper()
+	w, err := plan.ParseWindow(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
 }

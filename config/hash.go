@@ -62,7 +62,7 @@ func (c *Config) Hash() string {
 		Providers: map[string]shapedProvider{},
 		Include:   sorted(c.Domains.Include), Exclude: sorted(c.Domains.Exclude), OwnName: sorted(c.Domains.OwnName),
 		First: c.Waves.First, Growth: c.Waves.Growth, Max: c.Waves.Max, Pin: map[string][]string{},
-		Gate: plan.Gate{Approve: c.Gate.Approve, Soak: plan.Duration(c.Gate.Soak), Failures: c.Gate.Failures, Shared: c.Gate.Shared},
+		Gate: c.Gate.Plan(),
 		TTL:  shapedTTL{c.TTL.Low, c.TTL.Prepare, plan.Duration(c.TTL.Assume), plan.Duration(c.TTL.SettleAfter)},
 	}
 	for d, list := range c.MX.Templates {

@@ -21,7 +21,7 @@ func Default() Config {
 	return Config{
 		Domains:   Domains{Include: []string{"*"}},
 		Waves:     Waves{First: 3, Growth: 4, Max: 500},
-		Gate:      Gate{Approve: plan.Manual, Soak: 30 * time.Minute, Failures: 1, Shared: 3},
+		Gate:      Gate{Approve: plan.Manual, Persons: 1, Soak: 30 * time.Minute, Failures: 1, Shared: 3, Concurrency: 50},
 		TTL:       TTL{Low: 300, Prepare: "all", Assume: 24 * time.Hour, SettleAfter: week},
 		Preflight: Preflight{Lifetime: time.Hour},
 		Probe: Probe{

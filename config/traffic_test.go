@@ -4,14 +4,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+
+	"mxcutover/plan"
 )
 
 func TestReadTraffic(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "traffic.txt")
-	text := "\ufeff# a comment\n\nExample.ORG 12\r\n  bücher.example\t3 # more\nexample.org. 30\n*.example.net 0\n#x\nbig.example 18446744073709551615"
+	text := "\ufeff# a comment\n\nExample.ORG 12\r\n  bücher.example\t3 # more\nexample.org. 30 14\n*.example.net 0\n#x\nbig.example 18446744073709551615"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -19,8 +22,11 @@ func TestReadTraffic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]uint64{"example.org.": 42, "xn--bcher-kva.example.": 3, "*.example.net.": 0, "big.example.": 18446744073709551615}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
+	hour := 14
+	want := map[string]plan.Traffic{
+		"example.org.": {Messages: 42, Peak: &hour}, "xn--bcher-kva.example.": {Messages: 3}, "*.example.net.": {}, "big.example.": {Messages: 18446744073709551615},
+	}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if _, err := ReadTraffic(path + ".none"); err == nil || !strings.Contains(err.Error(), "no such file") {
@@ -34,7 +40,9 @@ func TestTrafficFaults(t *testing.T) {
 		"good.example 1", "§one", "a §-1", "  §a@b §x # y", "a b §c", "ü.example §1.5", "big.example 18446744073709551615", "big.example §1",
 		"§" + strings.Repeat("x", maxTableLine+1), "§\x1b[2J. 1", "§192.0.2.1 5", "§\xff 1",
 	}, "\n")
-	text = strings.Replace(text, "a b §c", "§a b c", 1)
+	text = strings.Replace(text, "a b §c", "a §b c", 1)
+	text = strings.Replace(text, "§one", "§one\na 1 2 3", 1)
+	text = strings.Replace(text, "\na 1 2 3", "\n§a 1 2 3\na 5 §24", 1)
 	clean, want := marked(text)
 	_, err := parseTraffic("t.txt", []byte(clean))
 	var got []string

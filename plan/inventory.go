@@ -33,8 +33,8 @@ type Domain struct {
 	PointsTo PointsTo  `json:"points_to"`
 	Third    []string  `json:"third,omitempty"` // MX hosts of a third party beside the old server's
 	Why      string    `json:"why"`             // by which host and address it was judged
-	Messages uint64    `json:"messages"`
-	Blocked  string    `json:"blocked,omitempty"` // why nothing may be written at this name
+	Traffic
+	Blocked string `json:"blocked,omitempty"` // why nothing may be written at this name
 }
 
 // A Zone is one DNS zone as its provider shows it: every RRset.

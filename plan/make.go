@@ -88,7 +88,7 @@ func cutover(d Domain, set Settings) (Cutover, *Left) {
 	if odd != "" {
 		return leave(true, "its MX RRset also has "+odd+"; name it in mx.keep to keep it, or take it out first")
 	}
-	c := Cutover{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, PointsTo: d.PointsTo, Messages: d.Messages}
+	c := Cutover{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, PointsTo: d.PointsTo, Traffic: d.Traffic}
 	c.Steps = steps(d, after, set.LowTTL)
 	return c, nil
 }

@@ -31,23 +31,6 @@ type Wave struct {
 	Cutovers []Cutover `json:"-"`
 }
 
-// A Gate says what must hold before a wave starts (Approve) and while it runs.
-type Gate struct {
-	Approve  Approval `json:"approve"`
-	Soak     Duration `json:"soak"`     // how long each domain is watched before it is live
-	Failures int      `json:"failures"` // how many domains may fail before later waves stop
-	Shared   int      `json:"shared"`   // how many domains failing alike mean a fault of the gateway
-}
-
-// An Approval says who lets a wave start.
-type Approval string
-
-// The ways to approve. The first wave is approved by beginning the run.
-const (
-	Manual Approval = "manual" // a person, by a decision
-	Auto   Approval = "auto"   // the engine, once the wave before is live
-)
-
 // A Cutover is one domain's ordered steps.
 type Cutover struct {
 	Domain   string   `json:"domain"` // canonical
@@ -55,8 +38,14 @@ type Cutover struct {
 	Zone     string   `json:"zone"`
 	Provider string   `json:"provider"`
 	PointsTo PointsTo `json:"points_to"` // before the cutover
-	Messages uint64   `json:"messages"`  // of traffic, over the time that was counted
-	Steps    []Step   `json:"steps"`
+	Traffic
+	Steps []Step `json:"steps"`
+}
+
+// Traffic is a domain's mail, over the time that was counted.
+type Traffic struct {
+	Messages uint64 `json:"messages"`
+	Peak     *int   `json:"peak,omitempty"` // the hour with most messages, from 0 to 23 in the gate's zone; nil = unknown
 }
 
 // A Step is one reversible unit: data only. What it does and undoes is an

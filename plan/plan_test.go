@@ -160,7 +160,7 @@ func domains(t *testing.T, n int) Inventory {
 	for i := range n {
 		name := string(rune('a'+i)) + ".example."
 		inv.Domains = append(inv.Domains, Domain{
-			Name: name, Zone: name, MX: mustSet(t, name, "MX", 60, "10 mail.old.test."), PointsTo: ToOld, Messages: uint64(n - i),
+			Name: name, Zone: name, MX: mustSet(t, name, "MX", 60, "10 mail.old.test."), PointsTo: ToOld, Traffic: Traffic{Messages: uint64(n - i)},
 		})
 	}
 	return inv

@@ -15,7 +15,7 @@ type Site struct {
 	OldAddresses []netip.Addr // of the old server
 	Planned      []rrset.MX   // of the gateway, templates' records included
 	OwnName      []string     // canonical names that may get an MX though mail is relayed to them by name
-	Messages     map[string]uint64
+	Traffic      map[string]Traffic
 }
 
 // Hosts lists every name whose addresses [Survey] wants to know: the targets of
@@ -146,7 +146,7 @@ func (s *survey) zone(z Zone) []Domain {
 	var out []Domain
 	for name, m := range mx {
 		d := s.judge(m)
-		d.Zone, d.Provider, d.Messages = z.Name, z.Provider, s.site.Messages[name]
+		d.Zone, d.Provider, d.Traffic = z.Name, z.Provider, s.site.Traffic[name]
 		if cname[name] {
 			d.Blocked = "the name is the owner of a CNAME, which allows no MX beside it (RFC 2181 section 10.1)"
 		}
@@ -157,7 +157,7 @@ func (s *survey) zone(z Zone) []Domain {
 			continue
 		}
 		if d, ok := s.implicit(name); ok {
-			d.Zone, d.Provider, d.Messages = z.Name, z.Provider, s.site.Messages[name]
+			d.Zone, d.Provider, d.Traffic = z.Name, z.Provider, s.site.Traffic[name]
 			out = append(out, s.block(d, addr))
 		}
 	}
@@ -276,7 +276,7 @@ func (s *survey) aliases(zones []Zone, inv *Inventory) {
 			}
 			inv.Domains = append(inv.Domains, Domain{
 				Name: r.Name, Zone: z.Name, Provider: z.Provider, MX: rrset.Set{Name: r.Name, Type: "MX"},
-				PointsTo: t.PointsTo, Why: "a CNAME for " + t.Name, Messages: s.site.Messages[r.Name],
+				PointsTo: t.PointsTo, Why: "a CNAME for " + t.Name, Traffic: s.site.Traffic[r.Name],
 				Blocked: "it is a CNAME for " + t.Name + ": its mail moves when that name's does",
 			})
 		}

@@ -60,6 +60,10 @@ func (e *LieError) Error() string {
 	return fmt.Sprintf("%s %s: %v: asked for %s, it %s", e.Change.After.Name, e.Change.After.Type, ErrLied, inLine(e.Change.After), done)
 }
 
+// Stale tells whether what was there before was read back: the provider did
+// nothing, or its answers lag behind.
+func (e *LieError) Stale() bool { return e.Got.Equal(e.Change.Before) }
+
 // Is tells that this is an [ErrLied].
 func (e *LieError) Is(target error) bool { return target == ErrLied }
 
@@ -88,6 +92,14 @@ func Fence(err error) time.Duration {
 	}
 	return 0
 }
+
+// Unanswered is the error of a Swap whose write was sent, and may yet be carried
+// out for so long: no answer that can be believed came back.
+func Unanswered(fence time.Duration, err error) error { return &unanswered{fence: fence, err: err} }
+
+// Transient is the error of a Swap after which nothing was written, and a repeat
+// may help.
+func Transient(err error) error { return &transient{err} }
 
 // unanswered is what a provider's Swap returns when the write was sent and no
 // answer that can be believed came back.

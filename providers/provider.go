@@ -16,11 +16,13 @@ package providers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/libdns/libdns"
 
@@ -134,9 +136,29 @@ func opened(p Provider) Provider {
 	return p
 }
 
-// quarantine remembers the first lie.
-func quarantine(p Provider, lie *LieError) {
-	if g, ok := p.(*guarded); ok {
+// A Fencer knows for how long from now a write that got no answer may yet be
+// carried out.
+type Fencer interface {
+	Fence() time.Duration
+}
+
+// quiet is that time where nobody knows.
+const quiet = 5 * time.Minute
+
+// Quiet is for how long from now a write through the provider may be carried out
+// that was sent just now, and whose outcome is not known.
+func Quiet(p Provider) time.Duration {
+	if f, ok := opened(p).(Fencer); ok {
+		return f.Fence()
+	}
+	return quiet
+}
+
+// Quarantine lets every further Replace through the provider fail with the lie,
+// if it is one. The first counts.
+func Quarantine(p Provider, err error) {
+	var lie *LieError
+	if g, ok := p.(*guarded); ok && errors.As(err, &lie) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.lie == nil {

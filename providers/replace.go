@@ -25,8 +25,18 @@ const lookTime = 15 * time.Second
 // done if After is there already. Errors that callers may tell apart:
 // [DriftError], [LieError], [InDoubtError]; [ErrTransient], [ErrCNAME],
 // [ErrReadOnly]. After a lie every further Replace through the same opened
-// provider fails with it.
+// provider fails with it; one that may only be late (LieError.Stale) is left to
+// the caller, see [Quarantine].
 func Replace(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
+	if err := quarantined(p); err != nil {
+		return Result{}, err
+	}
+	return Restore(ctx, p, c)
+}
+
+// Restore is Replace for taking back what was written: a provider that lied
+// before is asked all the same, since the way back must stay open.
+func Restore(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 	swapper, err := writable(p, c)
 	if err != nil {
 		return Result{}, err
@@ -56,9 +66,6 @@ func writable(p Provider, c rrset.Change) (Swapper, error) {
 	if err := errors.Join(c.Check(), canonical(c.Before), canonical(c.After)); err != nil {
 		return nil, err
 	}
-	if err := quarantined(p); err != nil {
-		return nil, err
-	}
 	s, ok := opened(p).(Swapper)
 	if !ok {
 		return nil, fmt.Errorf("%s %s: %w", c.After.Name, c.After.Type, ErrReadOnly)
@@ -79,7 +86,9 @@ func readBack(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 		return Result{Mode: Swap, Got: got, Written: true, Clamped: got.TTL != c.After.TTL}, nil
 	}
 	lie := &LieError{Change: c, Got: got}
-	quarantine(p, lie)
+	if !lie.Stale() {
+		Quarantine(p, lie)
+	}
 	return Result{}, lie
 }
 

@@ -44,8 +44,9 @@ func (r *rfc2136) sawSkew(seconds int64) {
 	}
 }
 
-// fence is for how long from now a message that was just signed may be taken.
-func (r *rfc2136) fence() time.Duration {
+// Fence is for how long from now a message that was just signed may be taken: the
+// fudge (RFC 8945 section 5.2.3), and what the server's clock is behind.
+func (r *rfc2136) Fence() time.Duration {
 	return time.Duration(fudge+r.skew.Load()+1) * time.Second
 }
 

@@ -121,7 +121,7 @@ func (s *session) update(ctx context.Context, m *dns.Msg) error {
 	var gone *lost
 	switch {
 	case errors.As(err, &gone):
-		return &unanswered{fence: s.fence(), err: gone.err}
+		return &unanswered{fence: s.Fence(), err: gone.err}
 	case err != nil:
 		return err
 	}
@@ -132,7 +132,7 @@ func (s *session) update(ctx context.Context, m *dns.Msg) error {
 		return errPrerequisite
 	case dns.RcodeServerFailure:
 		// A server that passes updates on says so when it heard nothing (RFC 2136 section 6).
-		return &unanswered{fence: s.fence(), err: s.refused(reply.Rcode, duringUpdate)}
+		return &unanswered{fence: s.Fence(), err: s.refused(reply.Rcode, duringUpdate)}
 	}
 	return s.refused(reply.Rcode, duringUpdate)
 }

@@ -240,11 +240,18 @@ func TestLieIsQuarantined(t *testing.T) {
 		t.Fatalf("Replace: %v, want a lie", err)
 	}
 	other := rrset.Change{Zone: siteZone, Before: mx("gone", 300, oldMX), After: mx("gone", 300, gwMX)}
+	if _, again := Replace(t.Context(), p, someChange); !lie.Stale() || !errors.As(again, &lie) {
+		t.Errorf("what may only be late is left to the caller: %v", again)
+	}
+	Quarantine(p, err)
 	if _, err := Replace(t.Context(), p, other); !errors.Is(err, ErrLied) || !strings.Contains(err.Error(), "ttl.example.test.") {
 		t.Errorf("another Replace: %v, want the reason of the quarantine", err)
 	}
 	if _, err := Read(t.Context(), p, siteZone, siteZone, "MX"); err != nil {
 		t.Errorf("reading: %v", err)
+	}
+	if _, err := Restore(t.Context(), p, someChange.Inverse()); !errors.Is(err, ErrDrifted) && err != nil {
+		t.Errorf("the way back is shut, too: %v", err)
 	}
 }
 

@@ -33,9 +33,9 @@ func (p Printer) Explain(d state.DomainStatus, c plan.Cutover) []string {
 	for _, s := range c.Steps {
 		mark, when := p.Symbol(Quiet), ""
 		if r, ok := d.Steps[s.ID]; ok {
-			mark, when = p.Symbol(Busy), Clock(r.Begun)
+			mark, when = p.Symbol(Busy), Clock(r.Begun.At)
 			if r.Done {
-				mark, when = p.Symbol(Good), Clock(r.DoneAt)
+				mark, when = p.Symbol(Good), Clock(r.DoneAt.At)
 			}
 		}
 		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %s %-10s %s", mark, s.ID, when), " "))

@@ -122,8 +122,8 @@ func sample(t *testing.T) (plan.Inventory, plan.Plan) {
 		return s
 	}
 	inv := plan.Inventory{Domains: []plan.Domain{
-		{Name: "choir.example.", Zone: "choir.example.", Provider: "campus", MX: mx("choir.example.", "10 mail.old.example."), PointsTo: plan.ToOld, Why: "mail.old.example.", Messages: 3},
-		{Name: "host.example.", Zone: "example.", Provider: "campus", MX: mx("host.example."), PointsTo: plan.ToImplicit, Why: "its own address", Messages: 1},
+		{Name: "choir.example.", Zone: "choir.example.", Provider: "campus", MX: mx("choir.example.", "10 mail.old.example."), PointsTo: plan.ToOld, Why: "mail.old.example.", Traffic: plan.Traffic{Messages: 3}},
+		{Name: "host.example.", Zone: "example.", Provider: "campus", MX: mx("host.example."), PointsTo: plan.ToImplicit, Why: "its own address", Traffic: plan.Traffic{Messages: 1}},
 		{Name: "both.example.", Zone: "both.example.", Provider: "campus", MX: mx("both.example.", "10 gw1.example.", "20 mail.old.example."), PointsTo: plan.ToBoth, Why: "evil \x1b[2J"},
 		{Name: "null.example.", Zone: "null.example.", Provider: "campus", MX: mx("null.example.", "0 ."), PointsTo: plan.ToNull, Why: "null MX"},
 	}}

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -79,8 +80,10 @@ func turnOf(t *testing.T, c plan.Cutover, k plan.Kind) Turn {
 	if !ok {
 		t.Fatalf("no step %s", k)
 	}
-	return Turn{Cutover: c, Step: s, Now: time.Now, Domain: state.DomainStatus{Domain: c.Domain, Steps: map[string]state.StepRecord{}}}
+	return Turn{Cutover: c, Step: s, Clock: SystemClock(), Observe: unheard, Domain: state.DomainStatus{Domain: c.Domain, Steps: map[string]state.StepRecord{}}}
 }
+
+func unheard(context.Context, time.Time, ...plan.Finding) error { return nil }
 
 // TestDisagreementIsHeld shows P1: while a secondary serves something else than
 // the provider, nothing is journaled as a snapshot and nothing is written.

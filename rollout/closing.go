@@ -18,28 +18,26 @@ type observe struct{ World }
 // Prepare sets the earliest time: the last cache has let go of the last domain,
 // and Policy.IsolateAfter has passed since.
 func (o observe) Prepare(_ context.Context, t Turn) (state.Intent, error) {
-	s := t.Status()
-	var last time.Time
-	for _, c := range t.Plan.Cutovers() {
-		d := s.Domain(c.Domain)
-		if step, ok := c.Step(plan.Propagate); ok {
-			r := d.Steps[step.ID]
-			gone := r.DoneAt
-			if p, ok := c.Step(plan.Publish); ok {
-				gone = gone.Add(highestTTL(d.Steps[p.ID].Intent))
+	now := moment(t.Clock)
+	left := time.Duration(0)
+	t.View(func(s *state.Status) {
+		for i := range s.Domains {
+			d := &s.Domains[i]
+			r, done := d.Steps[string(plan.Propagate)]
+			if !done {
+				continue
 			}
-			if gone.After(last) {
-				last = gone
-			}
+			passed, _ := now.Since(r.DoneAt)
+			left = max(left, highestTTL(d.Steps[string(plan.Publish)].Intent)+o.Policy.IsolateAfter-max(passed, 0))
 		}
-	}
-	return state.Intent{Until: last.Add(o.Policy.IsolateAfter)}, nil
+	})
+	return state.Intent{Until: now.At.Add(left)}, nil
 }
 
 // Do waits, then asks live DNS about every name of the inventory: none may still
 // lead to the old server.
-func (o observe) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
-	if _, err := poll(ctx, t.Now, i.Until, time.Minute, func() (bool, error) { return !t.Now().Before(i.Until), nil }); err != nil {
+func (o observe) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
+	if err := t.wait(ctx); err != nil {
 		return Outcome{}, err
 	}
 	out := Outcome{Verdict: plan.Pass}
@@ -109,8 +107,9 @@ func (a arm) Prepare(_ context.Context, t Turn) (state.Intent, error) {
 	return state.Intent{Until: t.Now().Add(a.Policy.ConfirmWithin)}, nil
 }
 
-func (a arm) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
-	if !t.Now().Before(i.Until) {
+func (a arm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
+	left, sure := t.Wait.Left(moment(t.Clock))
+	if left <= 0 || !sure && t.Wait.From.Boot != "" {
 		return Outcome{}, hold(nil, "the time to arm has passed; it must be decided again")
 	}
 	loaded, until, err := a.Firewall.Loaded(ctx)
@@ -118,7 +117,7 @@ func (a arm) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if !slices.Equal(loaded.Ports, t.Step.Ports) || until.IsZero() {
-		if err := a.Firewall.Apply(ctx, a.rules(t.Step.Ports), i.Until); err != nil {
+		if err := a.Firewall.Apply(ctx, a.rules(t.Step.Ports), t.Now().Add(left)); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -136,7 +135,7 @@ func (w World) rules(ports []uint16) firewall.Rules {
 type prove struct{ World }
 
 func (p prove) Prepare(_ context.Context, t Turn) (state.Intent, error) {
-	return state.Intent{Until: t.Status().Isolation.Until}, nil
+	return state.Intent{Until: t.isolation().Until}, nil
 }
 
 func (p prove) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
@@ -181,8 +180,24 @@ func (w World) Lift(ctx context.Context, _ Turn) ([]plan.Finding, error) {
 	return w.Checker.OldOpen(ctx), nil
 }
 
-// Watch looks at a live domain: every authoritative server must still serve what
-// was published.
+// Watch looks at a domain that is where it should be: every authoritative server
+// must still serve what was published or, after a rollback, must not.
 func (w World) Watch(ctx context.Context, t Turn) ([]plan.Finding, error) {
-	return w.Checker.Only(ctx, t.Cutover, "ns.sync", "mx.target"), nil
+	if t.Domain.State != state.IsRolledBack {
+		return w.Checker.Only(ctx, t.Cutover, "ns.sync", "mx.target"), nil
+	}
+	served, found := w.Checker.Served(ctx, t.Cutover.Zone, t.Cutover.Domain, "MX")
+	for server, s := range served {
+		f := plan.Finding{Check: "ns.sync", Target: server, Severity: plan.Pass, At: t.Now(), Detail: "serves " + inLine(s)}
+		if s.SameData(t.Cutover.After()) {
+			f.Severity, f.Detail = plan.Fail, "serves the gateway's MX again, though it was rolled back: a write came late, or somebody wrote it"
+		}
+		found = append(found, f)
+	}
+	return found, nil
+}
+
+// Control probes a domain that was live before, by the public way.
+func (w World) Control(ctx context.Context, t Turn) ([]plan.Finding, error) {
+	return w.Checker.Routed(ctx, t.Cutover), nil
 }

@@ -16,12 +16,12 @@ type confirm struct{ World }
 
 // Prepare sets the time after which nobody's word is awaited any more.
 func (c confirm) Prepare(_ context.Context, t Turn) (state.Intent, error) {
-	armed := t.Status().Isolation.Steps[string(plan.Arm)].DoneAt
-	return state.Intent{Until: armed.Add(c.Policy.ConfirmAfter + c.Policy.ConfirmWithin)}, nil
+	passed, _ := moment(t.Clock).Since(t.isolation().Steps[string(plan.Arm)].DoneAt)
+	return state.Intent{Until: t.Now().Add(c.Policy.ConfirmAfter + c.Policy.ConfirmWithin - passed)}, nil
 }
 
-func (c confirm) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
-	armed := t.Status().Isolation.Steps[string(plan.Arm)].DoneAt
+func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
+	armed := t.isolation().Steps[string(plan.Arm)].DoneAt
 	loaded, until, err := c.Firewall.Loaded(ctx)
 	if err != nil {
 		return Outcome{}, err
@@ -33,13 +33,16 @@ func (c confirm) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error
 		if !slices.Equal(loaded.Ports, t.Step.Ports) {
 			return Outcome{}, hold(nil, "what was armed has lapsed, and the old server is open again; decide to retry, and it is proven afresh")
 		}
-		keep := t.Status().Isolation.Keep || c.Policy.AutoApprove
-		switch now := t.Now(); {
-		case keep && !now.Before(armed.Add(c.Policy.ConfirmAfter)):
+		keep := t.isolation().Keep || c.Policy.AutoApprove
+		now := moment(t.Clock)
+		passed, _ := now.Since(armed)
+		left, _ := t.Wait.Left(now)
+		switch {
+		case keep && passed >= c.Policy.ConfirmAfter:
 			return c.keep(ctx, t)
-		case !now.Before(i.Until):
+		case left <= 0:
 			return Outcome{}, hold(nil, "nobody confirmed in time; it is left to expire, and the old server opens again at %s", until.UTC().Format(time.TimeOnly))
-		case until.Sub(now) < c.Policy.ConfirmWithin/2:
+		case until.Sub(now.At) < c.Policy.ConfirmWithin/2:
 			if err := c.renew(ctx, t); err != nil {
 				return Outcome{}, err
 			}

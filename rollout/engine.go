@@ -20,10 +20,13 @@ type Options struct {
 	Journal *state.Journal
 	Actions map[plan.Kind]Action
 	Watch   func(context.Context, Turn) ([]plan.Finding, error) // looks at a live domain; nil = never
+	Control func(context.Context, Turn) ([]plan.Finding, error) // probes a live domain, to tell a domain's fault from the gateway's; nil = never
 	Lift    func(context.Context, Turn) ([]plan.Finding, error) // opens the old server and proves it
+	Quiet   func(provider string) time.Duration                 // how late a write without an answer may come; nil = 5 minutes
 	Policy  Policy
-	Now     func() time.Time
-	Name    string              // who runs, for the journal
+	Clock   Clock
+	Engine  state.Engine        // which process this is; Boot is filled in
+	Name    string              // the same in words
 	Warn    func(string, error) // what could not be journaled
 }
 
@@ -33,20 +36,33 @@ type Engine struct {
 	wake    chan struct{}
 	plan    plan.Plan
 	mu      sync.Mutex
-	running map[string]context.CancelFunc // by domain; "" is isolation
+	running map[string]*working // by domain; "" is isolation
+	agenda  agenda
 	watched map[string]time.Time
+	settle  time.Time // when original TTLs may come back
 	quit    context.CancelFunc
 	waves   bool // new waves may start
 	workers sync.WaitGroup
+	ended   bool  // Run has given up on workers that did not end
 	failed  error // the journal's
+}
+
+// working is a step under way.
+type working struct {
+	cancel context.CancelFunc
+	wave   string
+	idle   bool // it only waits, and takes no place in its wave
 }
 
 // New makes an Engine over an open journal.
 func New(o Options) *Engine {
 	o.Policy = o.Policy.withDefaults()
+	if o.Quiet == nil {
+		o.Quiet = func(string) time.Duration { return 5 * time.Minute }
+	}
 	return &Engine{
 		Options: o, plan: o.Journal.Plan(), wake: make(chan struct{}, 1),
-		running: map[string]context.CancelFunc{}, watched: map[string]time.Time{},
+		running: map[string]*working{}, watched: map[string]time.Time{}, agenda: newAgenda(),
 	}
 }
 
@@ -56,6 +72,7 @@ func (e *Engine) Do(ctx context.Context, d state.Decision) error {
 		return err
 	}
 	e.mu.Lock()
+	e.agenda.all = true
 	switch d.Verb {
 	case state.Hold, state.Rollback, state.Lift:
 		e.interrupt(d)
@@ -75,8 +92,8 @@ func (e *Engine) Do(ctx context.Context, d state.Decision) error {
 // middle is finished first; see [write].
 func (e *Engine) interrupt(d state.Decision) {
 	if d.Target == state.Isolate || d.Target == state.All {
-		if cancel, ok := e.running[""]; ok {
-			cancel()
+		if w, ok := e.running[""]; ok {
+			w.cancel()
 		}
 	}
 	e.Journal.View(func(s *state.Status) {
@@ -85,8 +102,8 @@ func (e *Engine) interrupt(d state.Decision) {
 			return
 		}
 		for _, x := range domains {
-			if cancel, ok := e.running[x.Domain]; ok {
-				cancel()
+			if w, ok := e.running[x.Domain]; ok {
+				w.cancel()
 			}
 		}
 	})
@@ -99,21 +116,25 @@ func (e *Engine) Follow(ctx context.Context, since uint64) iter.Seq2[state.Event
 
 // Run walks the plan until it is over, until the context ends, or, as the
 // Policy says, until only a person can go on ([ErrPersonNeeded]). It returns
-// after every step under way has come to a safe point.
+// when every step under way has come to a safe point, or at the latest after
+// Policy.StopWithin: an effect whose answer is still awaited is journaled as
+// begun, and the next engine looks at it.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var crashed bool
 	e.Journal.View(func(s *state.Status) { crashed = s.Engine == "running" })
 	e.mu.Lock()
-	e.quit, e.waves = cancel, !crashed || e.Policy.ResumeWaves
+	e.quit, e.waves, e.agenda, e.ended = cancel, !crashed || e.Policy.ResumeWaves, newAgenda(), false
 	e.mu.Unlock()
-	if err := e.emit(ctx, state.Event{Kind: state.Started, Reason: e.Name}); err != nil {
+	self := e.Engine
+	self.Boot, _ = e.Clock.Boot()
+	if err := e.emit(ctx, state.Event{Kind: state.Started, Reason: e.Name, Engine: &self}); err != nil {
 		return err
 	}
 	err := e.loop(ctx)
 	cancel()
-	e.workers.Wait()
+	left := e.drain()
 	if e.journalError() != nil {
 		return e.journalError()
 	}
@@ -124,10 +145,36 @@ func (e *Engine) Run(ctx context.Context) error {
 	case errors.Is(err, context.Canceled):
 		why = "asked to"
 	}
+	if left > 0 {
+		why += fmt.Sprintf("; %d steps were left without an answer, and are looked at by the next engine", left)
+	}
 	if serr := e.emit(ctx, state.Event{Kind: state.Stopped, Reason: why}); serr != nil {
 		return serr
 	}
+	e.mu.Lock()
+	e.ended = true
+	e.mu.Unlock()
 	return err
+}
+
+// drain waits for the steps under way, not for ever, and tells how many did not
+// end.
+func (e *Engine) drain() int {
+	ended := make(chan struct{})
+	go func() { // it ends with the last worker, whose own waits are bounded
+		e.workers.Wait()
+		close(ended)
+	}()
+	t := time.NewTimer(e.Policy.StopWithin)
+	defer t.Stop()
+	select {
+	case <-ended:
+		return 0
+	case <-t.C:
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.running)
 }
 
 func (e *Engine) loop(ctx context.Context) error {
@@ -147,7 +194,7 @@ func (e *Engine) loop(ctx context.Context) error {
 func (e *Engine) wait(ctx context.Context, at time.Time) error {
 	d := time.Minute
 	if !at.IsZero() {
-		d = min(d, max(at.Sub(e.Now()), 0))
+		d = min(d, max(at.Sub(e.Clock.Now()), 0))
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -156,6 +203,11 @@ func (e *Engine) wait(ctx context.Context, at time.Time) error {
 		return ctx.Err()
 	case <-e.wake:
 	case <-t.C:
+		if d == time.Minute {
+			e.mu.Lock()
+			e.agenda.all = true
+			e.mu.Unlock()
+		}
 	}
 	return e.journalError()
 }
@@ -180,9 +232,21 @@ func (e *Engine) emit(ctx context.Context, events ...state.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	now := e.Now()
+	_, err := e.append(ctx, events)
+	return err
+}
+
+// append is emit, and tells the moment that the events got.
+func (e *Engine) append(ctx context.Context, events []state.Event) (state.Moment, error) {
+	e.mu.Lock()
+	ended := e.ended
+	e.mu.Unlock()
+	now := moment(e.Clock)
+	if ended {
+		return now, errEnded
+	}
 	for i := range events {
-		events[i].At = now
+		events[i].At, events[i].Up = now.At, now.Up
 	}
 	if err := e.Journal.Append(context.WithoutCancel(ctx), events...); err != nil {
 		e.mu.Lock()
@@ -191,7 +255,10 @@ func (e *Engine) emit(ctx context.Context, events ...state.Event) error {
 			e.quit()
 		}
 		e.mu.Unlock()
-		return fmt.Errorf("journal: %w", err)
+		return now, fmt.Errorf("journal: %w", err)
 	}
-	return nil
+	return now, nil
 }
+
+// errEnded stops a step that did not end when the engine did.
+var errEnded = errors.New("the engine has ended")

@@ -57,7 +57,7 @@ func (e *Engine) walkIsolation(ctx context.Context, step plan.Step, m moveKind) 
 	if !ok {
 		return e.isolationTrouble(ctx, t, hold(nil, "this mxcutover does not know the step %q", step.Kind))
 	}
-	intent, err := e.intendIsolation(ctx, t, action)
+	intent, err := e.intendIsolation(ctx, &t, action)
 	if err != nil {
 		return e.isolationTrouble(ctx, t, err)
 	}
@@ -73,18 +73,16 @@ func (e *Engine) walkIsolation(ctx context.Context, step plan.Step, m moveKind) 
 	return e.emit(ctx, e.event(t, state.Event{Kind: state.Done, Step: step.ID, Findings: out.Findings, Intent: out.got()}))
 }
 
-func (e *Engine) intendIsolation(ctx context.Context, t Turn, a Action) (state.Intent, error) {
-	if r, begun := t.Status().Isolation.Steps[t.Step.ID]; begun && !r.Done {
+func (e *Engine) intendIsolation(ctx context.Context, t *Turn, a Action) (state.Intent, error) {
+	if r, begun := t.isolation().Steps[t.Step.ID]; begun && !r.Done {
+		t.Wait = r.Wait()
 		return r.Intent, nil
 	}
-	intent, err := a.Prepare(ctx, t)
+	intent, err := a.Prepare(ctx, *t)
 	if err != nil {
 		return intent, err
 	}
-	if ctx.Err() != nil {
-		return intent, ctx.Err()
-	}
-	return intent, e.emit(ctx, e.event(t, state.Event{Kind: state.Intended, Step: t.Step.ID, Intent: &intent}))
+	return intent, e.intended(ctx, t, &intent)
 }
 
 // isolationTrouble holds isolation. What is armed is left to expire.

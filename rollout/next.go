@@ -10,9 +10,10 @@ import (
 
 // A move is what a domain does next. The zero move is to wait for an event.
 type move struct {
-	what moveKind
-	step plan.Step
-	at   time.Time // of moveLater: look again then
+	what  moveKind
+	step  plan.Step
+	at    time.Time // of moveLater: look again then
+	watch bool      // of moveLater: only to watch
 }
 
 type moveKind int
@@ -29,23 +30,42 @@ const (
 // gates is what the rest of the migration allows a domain.
 type gates struct {
 	wave     bool // its wave runs
+	shut     bool // nothing more of its wave is published
 	open     bool // the old server is not closed
+	room     bool // the journal has room for more than a rollback
+	gate     plan.Gate
+	quiet    time.Duration // how late a write without an answer may come
 	settle   time.Time
 	canWatch bool
 	watched  time.Time
 }
 
 // next decides a domain's move. It is a function of the journal and the time.
-func next(c plan.Cutover, d state.DomainStatus, g gates, p Policy, now time.Time) move {
+func next(c plan.Cutover, d state.DomainStatus, g gates, p Policy, now state.Moment) move {
+	if d.State == state.IsInDoubt {
+		if left := fenced(d.Doubt, g.quiet, now); left > 0 {
+			return move{what: moveLater, at: now.At.Add(left)}
+		}
+	}
 	switch {
-	case d.State == state.IsInDoubt && now.Before(d.Until):
-		return move{what: moveLater, at: d.Until}
 	case d.Back:
 		return nextBack(c, d, g)
-	case d.Waiting() || d.State == state.IsRolledBack:
+	case d.State == state.IsRolledBack && !d.Gone.IsZero() && !d.Paused:
+		return nextWatch(d, g, p, now.At)
+	case d.Waiting(), d.State == state.IsRolledBack, d.State == state.IsSkipped:
 		return move{}
 	}
 	return nextForward(c, d, g, p, now)
+}
+
+// fenced is for how much longer a write without an answer may come, given how
+// late one may come at its provider.
+func fenced(doubt state.Wait, quiet time.Duration, now state.Moment) time.Duration {
+	if doubt.For == state.Unfenced {
+		doubt.For = quiet
+	}
+	left, _ := doubt.Left(now)
+	return min(left, doubt.For)
 }
 
 // nextBack undoes the newest step that may have had an effect. No MX goes back
@@ -66,8 +86,8 @@ func nextBack(c plan.Cutover, d state.DomainStatus, g gates) move {
 	return move{what: moveBack}
 }
 
-func nextForward(c plan.Cutover, d state.DomainStatus, g gates, p Policy, now time.Time) move {
-	if p.BackOnly {
+func nextForward(c plan.Cutover, d state.DomainStatus, g gates, p Policy, now state.Moment) move {
+	if p.BackOnly || !g.room {
 		return move{}
 	}
 	for _, s := range c.Steps {
@@ -75,7 +95,7 @@ func nextForward(c plan.Cutover, d state.DomainStatus, g gates, p Policy, now ti
 		case d.Has(s.ID):
 			continue
 		case s.Kind == plan.Settle:
-			return nextSettle(s, g, p, now)
+			return nextSettle(s, d, g, p, now.At)
 		case g.wave:
 		case !p.PrepareAll:
 			return move{}
@@ -84,22 +104,39 @@ func nextForward(c plan.Cutover, d state.DomainStatus, g gates, p Policy, now ti
 		case s.Kind != plan.LowerTTL && s.Kind != plan.AwaitTTL:
 			return move{}
 		}
-		if s.Kind == plan.Publish && !fresh(c, d, p, now) {
-			if s, ok := c.Step(plan.Preflight); ok {
-				return move{what: moveDo, step: s}
-			}
+		if s.Kind == plan.Publish {
+			return nextPublish(c, s, d, g, p, now)
 		}
 		return move{what: moveDo, step: s}
 	}
-	return nextWatch(g, p, now)
+	return nextWatch(d, g, p, now.At)
 }
 
-func nextSettle(s plan.Step, g gates, p Policy, now time.Time) move {
+// nextPublish wants the gate's hours, and a preflight that is young enough (P3).
+// A publish that was begun is not held up: its write may be there already.
+func nextPublish(c plan.Cutover, s plan.Step, d state.DomainStatus, g gates, p Policy, now state.Moment) move {
+	if _, begun := d.Steps[s.ID]; !begun {
+		if g.shut {
+			return move{}
+		}
+		if ok, again, _ := g.gate.MayPublish(now.At, c.Peak); !ok {
+			return move{what: moveLater, at: again}
+		}
+	}
+	if !fresh(c, d, p, now) {
+		if s, ok := c.Step(plan.Preflight); ok {
+			return move{what: moveDo, step: s}
+		}
+	}
+	return move{what: moveDo, step: s}
+}
+
+func nextSettle(s plan.Step, d state.DomainStatus, g gates, p Policy, now time.Time) move {
 	switch {
 	case g.settle.IsZero():
-		return nextWatch(g, p, now)
+		return nextWatch(d, g, p, now)
 	case now.Before(g.settle):
-		if m := nextWatch(g, p, now); m.what == moveWatch || m.at.Before(g.settle) && !m.at.IsZero() {
+		if m := nextWatch(d, g, p, now); m.what == moveWatch || m.at.Before(g.settle) && !m.at.IsZero() {
 			return m
 		}
 		return move{what: moveLater, at: g.settle}
@@ -107,19 +144,27 @@ func nextSettle(s plan.Step, g gates, p Policy, now time.Time) move {
 	return move{what: moveDo, step: s}
 }
 
-func nextWatch(g gates, p Policy, now time.Time) move {
-	if !g.canWatch {
+// nextWatch looks at a domain that is where it should be, now and then: somebody
+// may change it, or a write of ours come late.
+func nextWatch(d state.DomainStatus, g gates, p Policy, now time.Time) move {
+	if !g.canWatch || d.State != state.Live && d.State != state.Settled && d.State != state.IsRolledBack {
 		return move{}
 	}
 	if at := g.watched.Add(p.WatchEvery); now.Before(at) {
-		return move{what: moveLater, at: at}
+		return move{what: moveLater, at: at, watch: true}
 	}
 	return move{what: moveWatch}
 }
 
 // fresh tells whether the domain's preflight is young enough to publish on
-// (P3), also when a publish was begun and the engine died before its end.
-func fresh(c plan.Cutover, d state.DomainStatus, p Policy, now time.Time) bool {
+// (P3), also when a publish was begun and the engine died before its end. After
+// a restart of the machine it is not.
+func fresh(c plan.Cutover, d state.DomainStatus, p Policy, now state.Moment) bool {
 	s, ok := c.Step(plan.Preflight)
-	return !ok || now.Sub(d.Steps[s.ID].DoneAt) < p.PreflightLifetime
+	if !ok {
+		return true
+	}
+	done := d.Steps[s.ID].DoneAt
+	age, sure := now.Since(done)
+	return age >= 0 && age < p.PreflightLifetime && (sure || done.Boot == now.Boot)
 }

@@ -19,6 +19,8 @@ type Policy struct {
 	ConfirmWithin     time.Duration // the kernel's deadline
 	ConfirmAfter      time.Duration // established connections are left alone for so long
 	AutoApprove       bool          // of isolation
+	Concurrency       int           // domains of a wave that are worked on at once, waits apart; 0 = all
+	StopWithin        time.Duration // an engine that is told to end waits so long for answers
 	ResumeWaves       bool          // start new waves after a crash without being told
 	BackOnly          bool          // only work off rollbacks and lifts, then end
 	ExitHeld          bool          // end when only a person can go on
@@ -37,6 +39,7 @@ func (p Policy) withDefaults() Policy {
 	def(&p.ProbeEvery, time.Minute)
 	def(&p.WatchEvery, time.Hour)
 	def(&p.ConfirmWithin, 10*time.Minute)
+	def(&p.StopWithin, 1500*time.Millisecond)
 	p.ProbeFailures = max(p.ProbeFailures, 1)
 	return p
 }

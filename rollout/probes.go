@@ -84,16 +84,20 @@ func (s soak) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
 		if ctx.Err() != nil {
 			return Outcome{}, ctx.Err()
 		}
+		left, err := t.left()
+		if err != nil {
+			return Outcome{}, err
+		}
 		verdict := plan.Judge(found)
 		over := row.add(verdict)
-		if bad(verdict) && over || !bad(verdict) && !t.Now().Before(i.Until) {
+		if bad(verdict) && over || !bad(verdict) && left <= 0 {
 			return Outcome{Findings: found}, nil
 		}
 		if err := t.Observe(ctx, i.Until, found...); err != nil {
 			return Outcome{}, err
 		}
 		pause := s.Policy.ProbeEvery
-		if left := i.Until.Sub(t.Now()); left > 0 {
+		if left > 0 {
 			pause = min(pause, left)
 		}
 		if err := sleep(ctx, pause); err != nil {

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"mxcutover/plan"
@@ -37,6 +38,7 @@ type Outcome struct {
 	Findings []plan.Finding
 	Verdict  plan.Severity // "" = that of the findings; without any, passed
 	Got      *rrset.Set
+	Until    time.Time // of an undo: when the last cache lets go of what was there
 }
 
 func (o Outcome) verdict() plan.Severity {
@@ -51,10 +53,10 @@ func (o Outcome) verdict() plan.Severity {
 
 // got is the Intent of a Done event.
 func (o Outcome) got() *state.Intent {
-	if o.Got == nil {
+	if o.Got == nil && o.Until.IsZero() {
 		return nil
 	}
-	return &state.Intent{Snapshot: o.Got}
+	return &state.Intent{Snapshot: o.Got, Until: o.Until}
 }
 
 // A Turn is one step's turn at one domain, or at the old server.
@@ -64,10 +66,52 @@ type Turn struct {
 	Step    plan.Step
 	Attempt int
 	Domain  state.DomainStatus // as journaled when the turn began
-	Status  func() *state.Status
-	Now     func() time.Time
+	Wait    state.Wait         // the deadline of the Intent
+	Clock   Clock
+	View    func(func(*state.Status)) // shows the fold; it must not be kept or changed
 	// Observe journals what was seen, and the deadline if it is known.
 	Observe func(ctx context.Context, until time.Time, found ...plan.Finding) error
+}
+
+// Now is the wall's time.
+func (t Turn) Now() time.Time { return t.Clock.Now() }
+
+// isolation is a copy of how isolation stands.
+func (t Turn) isolation() (out state.IsolationStatus) {
+	t.View(func(s *state.Status) {
+		out = s.Isolation
+		out.Steps = maps.Clone(s.Isolation.Steps)
+	})
+	return out
+}
+
+// wait waits until the Intent's deadline, looking again each minute.
+func (t Turn) wait(ctx context.Context) error {
+	for {
+		left, err := t.left()
+		if err != nil || left <= 0 {
+			return err
+		}
+		if err := sleep(ctx, min(left, time.Minute)); err != nil {
+			return err
+		}
+	}
+}
+
+// syncTime is how long after the machine's start its clock may take to be right.
+const syncTime = time.Hour
+
+// left is how much is left of the Intent's wait. After a restart of the machine
+// only a clock that is known to be right is believed; until then it is not over.
+func (t Turn) left() (time.Duration, error) {
+	left, sure := t.Wait.Left(moment(t.Clock))
+	if sure || t.Clock.Synced() {
+		return left, nil
+	}
+	if _, up := t.Clock.Boot(); up > syncTime {
+		return 0, hold(nil, "the machine was started again, and its clock is still not synchronised, so nobody knows how much of the wait is over; mend the clock, then retry: the wait begins anew")
+	}
+	return max(left, time.Minute), nil
 }
 
 // Held is the error of an Action that needs a person.
@@ -98,15 +142,16 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// poll calls look until it is content, waiting between calls, until the
-// deadline; it then returns false.
-func poll(ctx context.Context, now func() time.Time, deadline time.Time, every time.Duration, look func() (bool, error)) (bool, error) {
+// poll calls look until it is content, waiting between calls, for so long at
+// most; it then returns false.
+func poll(ctx context.Context, c Clock, limit, every time.Duration, look func() (bool, error)) (bool, error) {
+	wait := state.Wait{From: moment(c), For: limit}
 	for {
 		ok, err := look()
 		if ok || err != nil {
 			return ok, err
 		}
-		left := deadline.Sub(now())
+		left, _ := wait.Left(moment(c))
 		if left <= 0 {
 			return false, nil
 		}

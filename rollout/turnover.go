@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"mxcutover/plan"
@@ -22,19 +23,20 @@ func (e *Engine) turnover(ctx context.Context) (at time.Time, over bool, err err
 	if err := e.turnWaves(ctx); err != nil {
 		return at, false, err
 	}
-	now := e.Now()
 	var starts []start
 	var iso plan.Step
 	var isoMove moveKind
 	var end ending
 	e.mu.Lock()
 	e.Journal.View(func(s *state.Status) {
-		starts, at = e.starts(s, now)
+		starts = e.starts(s)
 		if _, busy := e.running[""]; !busy {
 			iso, isoMove = nextIsolation(&e.plan, s, e.Policy)
 		}
-		end = judgeEnd(&e.plan, s, e.Policy, len(e.running)+len(starts) > 0 || isoMove != moveNone || !at.IsZero())
+		busy := len(e.running)+len(starts) > 0 || isoMove != moveNone || e.agenda.waits()
+		end = judgeEnd(&e.plan, s, e.Policy, busy)
 	})
+	at = e.agenda.at()
 	for _, st := range starts {
 		e.startDomain(ctx, st)
 	}
@@ -72,36 +74,89 @@ func (e *Engine) turnWaves(ctx context.Context) error {
 		if err := e.emit(ctx, events...); err != nil {
 			return err
 		}
+		e.lookAtAll()
 	}
 }
 
-// starts lists the moves of all domains that are not under way.
-func (e *Engine) starts(s *state.Status, now time.Time) (out []start, at time.Time) {
-	settle := settleAt(&e.plan, s, e.Policy)
-	for _, w := range e.plan.Waves {
-		ws := s.Wave(w.Name)
-		started := ws.State != state.WaveWaiting
-		for _, c := range w.Cutovers {
-			if _, busy := e.running[c.Domain]; busy {
-				continue
-			}
-			d := s.Domain(c.Domain)
-			m := next(c, *d, gates{
-				wave: started, open: !s.Isolation.Closed, settle: settle,
-				canWatch: e.Watch != nil && (d.State == state.Live || d.State == state.Settled), watched: e.lastWatch(*d),
-			}, e.Policy, now)
-			switch m.what {
-			case moveNone:
-			case moveLater:
-				if at.IsZero() || m.at.Before(at) {
-					at = m.at
-				}
-			default:
-				out = append(out, start{domain: s.CopyOf(c.Domain), cut: c, move: m})
-			}
+// lookAtAll makes the next turn look at every domain: something has changed that
+// concerns them all.
+func (e *Engine) lookAtAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.agenda.all = true
+}
+
+// starts lists the moves that may be made now, as many as the waves' gates let
+// be made at once. e.mu is held.
+func (e *Engine) starts(s *state.Status) (out []start) {
+	now := moment(e.Clock)
+	if e.agenda.all {
+		e.settle = settleAt(&e.plan, s, e.Policy)
+	}
+	var back []state.DomainStatus
+	for _, name := range e.agenda.due(&e.plan, now.At) {
+		d := s.Domain(name)
+		if _, busy := e.running[name]; busy || d == nil {
+			continue
+		}
+		switch _, m := e.next(s, *d, now); m.what {
+		case moveNone:
+		case moveLater:
+			e.agenda.later(name, m.at, m.watch)
+		case moveUndo:
+			back = append(back, *d)
+		default:
+			e.agenda.queue(d.Wave).push(name)
 		}
 	}
-	return out, at
+	slices.SortFunc(back, newestFirst)
+	for _, d := range back {
+		e.agenda.queue(d.Wave).push(d.Domain)
+	}
+	for i := range e.plan.Waves {
+		out = append(out, e.take(s, &e.plan.Waves[i], now)...)
+	}
+	return out
+}
+
+// take takes domains of one wave from its queue while there is room. What was
+// queued is judged again: much may have happened since.
+func (e *Engine) take(s *state.Status, w *plan.Wave, now state.Moment) (out []start) {
+	q := e.agenda.queue(w.Name)
+	for e.Policy.Concurrency <= 0 || e.agenda.busy[w.Name] < e.Policy.Concurrency {
+		name, ok := q.pop()
+		if !ok {
+			break
+		}
+		if _, busy := e.running[name]; busy {
+			continue
+		}
+		d := s.Domain(name)
+		c, m := e.next(s, *d, now)
+		switch m.what {
+		case moveNone:
+			continue
+		case moveLater:
+			e.agenda.later(name, m.at, m.watch)
+			continue
+		}
+		st := start{domain: s.CopyOf(name), cut: c, move: m}
+		if !st.idle() {
+			e.agenda.busy[w.Name]++
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+// next is a domain's next move.
+func (e *Engine) next(s *state.Status, d state.DomainStatus, now state.Moment) (plan.Cutover, move) {
+	c, _ := s.Cutover(d.Domain)
+	gate, wave := e.gate(d.Wave), s.Wave(d.Wave)
+	return c, next(c, d, gates{
+		wave: wave.State != state.WaveWaiting, shut: wave.Shut, quiet: e.Quiet(c.Provider), open: !s.Isolation.Closed, settle: e.settle, gate: gate,
+		canWatch: e.Watch != nil && !e.Policy.BackOnly, watched: e.lastWatch(d), room: s.DiskLow == "",
+	}, e.Policy, now)
 }
 
 func (e *Engine) lastWatch(d state.DomainStatus) time.Time {
@@ -111,13 +166,20 @@ func (e *Engine) lastWatch(d state.DomainStatus) time.Time {
 	return d.Since
 }
 
+// idle tells whether the move only waits, so that others of its wave need not
+// wait for it.
+func (st start) idle() bool {
+	k := st.move.step.Kind
+	return st.move.what == moveDo && (k == plan.AwaitTTL || k == plan.Soak)
+}
+
 // startDomain runs one move of a domain in a goroutine that Run waits for.
 // e.mu is held.
 func (e *Engine) startDomain(ctx context.Context, st start) {
 	ctx, cancel := context.WithCancel(ctx)
-	e.running[st.cut.Domain] = cancel
+	e.running[st.cut.Domain] = &working{cancel: cancel, wave: st.cut.Wave, idle: st.idle()}
 	e.workers.Go(func() {
-		defer e.ended(st.cut.Domain, cancel)
+		defer e.done(st.cut.Domain)
 		if err := e.walk(ctx, st); err != nil && ctx.Err() == nil && e.Warn != nil {
 			e.Warn(st.cut.Domain, err)
 		}
@@ -126,31 +188,40 @@ func (e *Engine) startDomain(ctx context.Context, st start) {
 
 func (e *Engine) startIsolation(ctx context.Context, step plan.Step, m moveKind) {
 	ctx, cancel := context.WithCancel(ctx)
-	e.running[""] = cancel
+	e.running[""] = &working{cancel: cancel, idle: true}
 	e.workers.Go(func() {
-		defer e.ended("", cancel)
+		defer e.done("")
 		if err := e.walkIsolation(ctx, step, m); err != nil && ctx.Err() == nil && e.Warn != nil {
 			e.Warn("isolation", err)
 		}
 	})
 }
 
-func (e *Engine) ended(key string, cancel context.CancelFunc) {
-	cancel()
+// done ends a step. Isolation's steps concern every domain.
+func (e *Engine) done(key string) {
 	e.mu.Lock()
+	w := e.running[key]
+	w.cancel()
 	delete(e.running, key)
+	if !w.idle {
+		e.agenda.busy[w.wave]--
+	}
+	e.agenda.dirty[key] = true
+	if key == "" {
+		e.agenda.all = true
+	}
 	e.mu.Unlock()
 	e.look()
 }
 
 func (e *Engine) turn(c plan.Cutover, d state.DomainStatus, s plan.Step) Turn {
 	return Turn{
-		Plan: &e.plan, Cutover: c, Step: s, Attempt: d.Attempt, Domain: d, Now: e.Now, Status: e.Journal.Status,
+		Plan: &e.plan, Cutover: c, Step: s, Attempt: d.Attempt, Domain: d, Clock: e.Clock, View: e.Journal.View,
 		Observe: func(ctx context.Context, until time.Time, found ...plan.Finding) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			ev := state.Event{Kind: state.Observed, Domain: c.Domain, Wave: c.Wave, Step: s.ID, Findings: stamp(found, e.Now())}
+			ev := state.Event{Kind: state.Observed, Domain: c.Domain, Wave: c.Wave, Step: s.ID, Findings: stamp(found, e.Clock.Now())}
 			if !until.IsZero() {
 				ev.Intent = &state.Intent{Until: until}
 			}

@@ -23,7 +23,12 @@ func (a await) Prepare(_ context.Context, t Turn) (state.Intent, error) {
 	if !ok || !done {
 		return state.Intent{}, hold(nil, "the journal does not say when the TTL was lowered")
 	}
-	return state.Intent{Until: r.DoneAt.Add(max(highestTTL(r.Intent), a.Policy.Assume))}, nil
+	passed, sure := moment(t.Clock).Since(r.DoneAt)
+	if !sure && r.DoneAt.Boot != "" {
+		passed = 0 // the machine was started again: nobody knows
+	}
+	ttl := max(highestTTL(r.Intent), a.Policy.Assume)
+	return state.Intent{Until: t.Now().Add(max(ttl-max(passed, 0), 0))}, nil
 }
 
 // highestTTL is the highest that was seen in a snapshot and on any server.
@@ -38,9 +43,8 @@ func highestTTL(i state.Intent) time.Duration {
 	return time.Duration(ttl) * time.Second
 }
 
-func (a await) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
-	_, err := poll(ctx, t.Now, i.Until, time.Minute, func() (bool, error) { return !t.Now().Before(i.Until), nil })
-	return Outcome{}, err
+func (a await) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
+	return Outcome{}, t.wait(ctx)
 }
 
 func (a await) Undo(context.Context, Turn, state.Intent) (Outcome, error) { return Outcome{}, nil }
@@ -65,12 +69,11 @@ func (p propagate) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 	if served == nil {
 		return Outcome{}, hold(found, "not every name server serves the new MX: %s", worst(found))
 	}
-	deadline := t.Now().Add(old)
-	if err := t.Observe(ctx, deadline, allServe(t, served, want)); err != nil {
+	if err := t.Observe(ctx, t.Now().Add(old), allServe(t, served, want)); err != nil {
 		return Outcome{}, err
 	}
 	var caches []plan.Finding
-	_, err = poll(ctx, t.Now, deadline, p.Policy.PollEvery, func() (bool, error) {
+	_, err = poll(ctx, t.Clock, old, p.Policy.PollEvery, func() (bool, error) {
 		caches = p.Checker.Only(ctx, t.Cutover, "cache.resolver")
 		return len(caches) > 0 && plan.Judge(caches) == plan.Pass, ctx.Err()
 	})

@@ -34,7 +34,7 @@ func (e *Engine) walk(ctx context.Context, st start) error {
 // event fills in whom an event is about.
 func (e *Engine) event(t Turn, ev state.Event) state.Event {
 	ev.Domain, ev.Wave = t.Cutover.Domain, t.Cutover.Wave
-	ev.Findings = stamp(ev.Findings, e.Now())
+	ev.Findings = stamp(ev.Findings, e.Clock.Now())
 	return ev
 }
 
@@ -45,7 +45,7 @@ func (e *Engine) forward(ctx context.Context, t Turn) error {
 	if !ok {
 		return e.outcome(ctx, t, Outcome{}, hold(nil, "this mxcutover does not know the step %q", t.Step.Kind))
 	}
-	intent, err := e.intend(ctx, t, action)
+	intent, err := e.intend(ctx, &t, action)
 	if err != nil {
 		return e.outcome(ctx, t, Outcome{}, err)
 	}
@@ -54,42 +54,63 @@ func (e *Engine) forward(ctx context.Context, t Turn) error {
 }
 
 // intend gives the journaled Intent of a step that was begun, or prepares and
-// journals a new one.
-func (e *Engine) intend(ctx context.Context, t Turn, a Action) (state.Intent, error) {
-	if r, begun := t.Domain.Steps[t.Step.ID]; begun && !r.Done {
+// journals a new one. It sets the turn's deadline.
+func (e *Engine) intend(ctx context.Context, t *Turn, a Action) (state.Intent, error) {
+	if r, begun := t.Domain.Steps[t.Step.ID]; begun && !r.Done && !e.begunAnew(*t, r) {
+		t.Wait = r.Wait()
 		return r.Intent, nil
 	}
 	var intent state.Intent
 	_, err := e.insist(ctx, func() (out Outcome, err error) {
-		intent, err = a.Prepare(ctx, t)
+		intent, err = a.Prepare(ctx, *t)
 		return out, err
 	})
 	if err != nil {
 		return intent, err
 	}
-	if ctx.Err() != nil {
-		return intent, ctx.Err()
-	}
 	intent.Attempt = t.Attempt
-	return intent, e.emit(ctx, e.event(t, state.Event{Kind: state.Intended, Step: t.Step.ID, Intent: &intent}))
+	return intent, e.intended(ctx, t, &intent)
 }
 
-// insist repeats what could not be carried out, a few times and with growing
-// pauses, unless the error says that a repeat is of no use.
+// intended journals an Intent, with its deadline by both clocks.
+func (e *Engine) intended(ctx context.Context, t *Turn, i *state.Intent) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !i.Until.IsZero() {
+		i.Wait = max(i.Until.Sub(e.Clock.Now()), 1)
+	}
+	at, err := e.append(ctx, []state.Event{e.event(*t, state.Event{Kind: state.Intended, Step: t.Step.ID, Intent: i})})
+	t.Wait = state.Wait{From: at, For: i.Wait}
+	return err
+}
+
+// begunAnew tells whether a wait for caches that was begun starts again, since
+// the machine did: nobody knows for how long it was off.
+func (e *Engine) begunAnew(t Turn, r state.StepRecord) bool {
+	boot, _ := e.Clock.Boot()
+	return t.Step.Kind == plan.AwaitTTL && r.Begun.Boot != "" && r.Begun.Boot != boot
+}
+
+// insist repeats what could not be carried out, with growing pauses: a few
+// times, or for Policy.SyncWait where the provider says that it may help. It
+// gives up at once where a repeat is of no use.
 func (e *Engine) insist(ctx context.Context, f func() (Outcome, error)) (out Outcome, err error) {
 	pause := e.Policy.PollEvery
-	for i := range tries {
-		if i > 0 {
-			if serr := sleep(ctx, pause); serr != nil {
-				return out, serr
-			}
-			pause *= 2
-		}
+	patience := state.Wait{From: moment(e.Clock), For: e.Policy.SyncWait}
+	for i := 1; ; i++ {
 		if out, err = f(); err == nil || !repeatable(err) || ctx.Err() != nil {
 			return out, err
 		}
+		left, _ := patience.Left(moment(e.Clock))
+		if i >= tries && (!errors.Is(err, providers.ErrTransient) || left <= 0) {
+			return out, err
+		}
+		if serr := sleep(ctx, pause); serr != nil {
+			return out, serr
+		}
+		pause = min(2*pause, time.Minute)
 	}
-	return out, err
 }
 
 func repeatable(err error) bool {
@@ -99,9 +120,10 @@ func repeatable(err error) bool {
 }
 
 // outcome journals what came of a step. An interrupted step has none: it is
-// taken up again, or undone, from its Intent.
+// taken up again, or undone, from its Intent. A write without an answer is told
+// in any case.
 func (e *Engine) outcome(ctx context.Context, t Turn, out Outcome, err error) error {
-	if ctx.Err() != nil && err != nil {
+	if ctx.Err() != nil && err != nil && !doubtful(err) {
 		return ctx.Err()
 	}
 	if err != nil {
@@ -109,7 +131,7 @@ func (e *Engine) outcome(ctx context.Context, t Turn, out Outcome, err error) er
 	}
 	switch out.verdict() {
 	case plan.Fail:
-		return e.emit(ctx, e.failure(t, out.Findings)...)
+		return e.emit(ctx, e.failure(ctx, t, out.Findings)...)
 	case plan.Unknown:
 		return e.emit(ctx, e.event(t, state.Event{
 			Kind: state.Held, Step: t.Step.ID, Findings: out.Findings, Reason: "could not check " + summary(out.Findings, plan.Unknown),
@@ -125,44 +147,36 @@ func (e *Engine) trouble(t Turn, err error) state.Event {
 	switch {
 	case errors.As(err, &held):
 		ev.Reason, ev.Err, ev.Findings = held.Reason, "", held.Findings
+	case errors.Is(err, providers.ErrDrifted) && t.Domain.Drift == state.Skip:
+		ev.Kind, ev.Reason, ev.Err = state.Skipped, err.Error(), ""
 	case errors.Is(err, providers.ErrDrifted):
 		ev.Kind, ev.Reason, ev.Err = state.Drifted, err.Error(), ""
 	case errors.Is(err, providers.ErrInDoubt):
-		ev.Kind = state.InDoubt
-		ev.Reason = "the write got no answer; it is looked at again when it can no longer be applied late"
-		ev.Intent = &state.Intent{Until: e.Now().Add(providers.Fence(err))}
+		e.doubt(&ev, providers.Fence(err), "the write got no answer; it is looked at again when it can no longer be applied late")
+	case late(err) && t.Domain.Doubts == 0:
+		e.doubt(&ev, lateFor, "the provider says that it has written, and still answers what was there before; it is asked again")
 	case errors.Is(err, providers.ErrLied):
 		ev.Reason, ev.Err = err.Error(), ""
 	}
 	return ev
 }
 
-// failure is what a failed step leads to: a moved domain goes back, unless that
-// was not wanted, many fail alike, or the old server may be closed.
-func (e *Engine) failure(t Turn, found []plan.Finding) []state.Event {
-	reason := fmt.Sprintf("%s failed: %s", t.Step.Kind, summary(found, plan.Fail))
-	events := []state.Event{e.event(t, state.Event{Kind: state.Failed, Step: t.Step.ID, Findings: found, Reason: reason})}
-	closed, alike := false, 1
-	e.Journal.View(func(s *state.Status) {
-		closed = s.Isolation.Closed
-		for _, d := range s.Domains {
-			if d.Failed && d.Domain != t.Cutover.Domain && d.Wave == t.Cutover.Wave {
-				alike++
-			}
-		}
-	})
-	moved := t.Step.Kind == plan.Probe || t.Step.Kind == plan.Soak
-	shared := e.gate(t.Cutover.Wave).Shared
-	switch {
-	case !moved || !e.Policy.RollBack:
-	case closed:
-		reason += "; the old server may be closed, so nothing rolls back by itself"
-	case shared > 0 && alike >= shared:
-		reason += fmt.Sprintf("; %d domains fail, which looks like the gateway, so senders queue and nothing rolls back by itself", alike)
-	default:
-		return append(events, e.event(t, state.Event{Kind: state.RollingBack, Reason: reason}))
-	}
-	return append(events, e.event(t, state.Event{Kind: state.Held, Reason: reason}))
+// lateFor is how long a provider may go on answering what was there before.
+const lateFor = time.Minute
+
+func (e *Engine) doubt(ev *state.Event, d time.Duration, reason string) {
+	ev.Kind, ev.Reason = state.InDoubt, reason
+	ev.Intent = &state.Intent{Until: e.Clock.Now().Add(d), Wait: max(d, 1)}
+}
+
+// late tells whether a provider's lie may only be a late answer.
+func late(err error) bool {
+	var lie *providers.LieError
+	return errors.As(err, &lie) && lie.Stale()
+}
+
+func doubtful(err error) bool {
+	return errors.Is(err, providers.ErrInDoubt) || errors.Is(err, providers.ErrLied)
 }
 
 func (e *Engine) gate(wave string) plan.Gate {
@@ -186,18 +200,14 @@ func (e *Engine) back(ctx context.Context, t Turn) error {
 	}
 	out, err := e.insist(ctx, func() (Outcome, error) { return action.Undo(ctx, t, intent) })
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil && !doubtful(err):
 		return ctx.Err()
 	case err != nil:
 		return e.emit(ctx, e.event(t, e.trouble(t, err)))
 	case out.verdict() == plan.Fail, out.verdict() == plan.Unknown:
-		reason := summary(out.Findings, plan.Fail)
-		if reason == "" {
-			reason = "could not check " + summary(out.Findings, plan.Unknown)
-		}
-		return e.emit(ctx, e.event(t, state.Event{Kind: state.Held, Step: t.Step.ID, Findings: out.Findings, Reason: "rollback: " + reason}))
+		return e.emit(ctx, e.event(t, state.Event{Kind: state.Held, Step: t.Step.ID, Findings: out.Findings, Reason: "rollback: " + worst(out.Findings)}))
 	}
-	return e.emit(ctx, e.event(t, state.Event{Kind: state.Undone, Step: t.Step.ID, Findings: out.Findings}))
+	return e.emit(ctx, e.event(t, state.Event{Kind: state.Undone, Step: t.Step.ID, Findings: out.Findings, Intent: out.got()}))
 }
 
 // watch looks at a live domain; an authoritative MX that leads elsewhere is
@@ -208,7 +218,7 @@ func (e *Engine) watch(ctx context.Context, t Turn) error {
 		return ctx.Err()
 	}
 	e.mu.Lock()
-	e.watched[t.Cutover.Domain] = e.Now()
+	e.watched[t.Cutover.Domain] = e.Clock.Now()
 	e.mu.Unlock()
 	if err != nil {
 		found = append(found, plan.Finding{

@@ -36,9 +36,12 @@ func waveEvents(p *plan.Plan, s *state.Status, pol Policy, allowed bool) (out []
 // waveOutcome judges a running wave: failed before anything else.
 func waveOutcome(w plan.Wave, s *state.Status) (state.Event, bool) {
 	failed, live, out := 0, 0, 0
+	row, worst := 0, 0 // failed domains with none live between them
 	first := ""
-	for _, c := range w.Cutovers {
-		switch d := s.Domain(c.Domain); {
+	for i := range w.Cutovers {
+		c := &w.Cutovers[i]
+		d := s.Domain(c.Domain)
+		switch {
 		case d.Failed:
 			if failed++; first == "" {
 				first = rrset.Bare(c.Domain)
@@ -48,11 +51,22 @@ func waveOutcome(w plan.Wave, s *state.Status) (state.Event, bool) {
 			}
 		case d.State == state.Live, d.State == state.Settled:
 			live++
-		case d.State == state.IsRolledBack:
+		case d.State == state.IsRolledBack, d.State == state.IsSkipped:
 			out++
 		}
+		if d.Failed {
+			row++
+		} else if d.State == state.Live || d.State == state.Settled {
+			row = 0
+		}
+		worst = max(worst, row)
 	}
 	switch {
+	case w.Gate.Consecutive > 0 && worst >= w.Gate.Consecutive:
+		return state.Event{
+			Kind: state.WaveHeld, Wave: w.Name, Step: string(plan.Publish),
+			Reason: fmt.Sprintf("%d failed one after the other, and the gate allows %d: %s", worst, w.Gate.Consecutive-1, first),
+		}, true
 	case failed >= max(w.Gate.Failures, 1):
 		return state.Event{
 			Kind: state.WaveHeld, Wave: w.Name,
@@ -77,7 +91,7 @@ func settleAt(p *plan.Plan, s *state.Status, pol Policy) time.Time {
 	}
 	var last time.Time
 	for _, d := range s.Domains {
-		if d.State != state.Live && d.State != state.Settled && d.State != state.IsRolledBack {
+		if d.State != state.Live && d.State != state.Settled && d.State != state.IsRolledBack && d.State != state.IsSkipped {
 			return time.Time{}
 		}
 		if d.State == state.Live && d.Since.After(last) {
@@ -103,6 +117,9 @@ func judgeEnd(p *plan.Plan, s *state.Status, pol Policy, busy bool) ending {
 	if s.Over {
 		return endDone
 	}
+	if busy && s.Isolation.State != state.IsolationConfirmed && len(p.Isolate) > 0 {
+		return endNot // there is no need to count
+	}
 	back, done, out := 0, 0, 0
 	for _, d := range s.Domains {
 		c, _ := s.Cutover(d.Domain)
@@ -112,7 +129,7 @@ func judgeEnd(p *plan.Plan, s *state.Status, pol Policy, busy bool) ending {
 			back++
 		case d.State == state.Settled, d.State == state.Live && !settles:
 			done++
-		case d.State == state.IsRolledBack:
+		case d.State == state.IsRolledBack, d.State == state.IsSkipped:
 			out++
 		}
 	}

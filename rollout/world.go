@@ -1,11 +1,14 @@
 package rollout
 
 import (
+	"context"
 	"net/netip"
+	"time"
 
 	"mxcutover/firewall"
 	"mxcutover/plan"
 	"mxcutover/providers"
+	"mxcutover/rrset"
 	"mxcutover/verify"
 )
 
@@ -13,16 +16,32 @@ import (
 // server's firewall.
 type World struct {
 	Providers map[string]providers.Provider
-	Checker   *verify.Checker
+	Checker   Checker
 	Firewall  firewall.Driver // nil = no isolation
 	Trust     []netip.Prefix  // still let in to the old server
 	Action    firewall.Action
 	Policy    Policy
+	Writes    map[string]int // by provider: how many writes at once; 0 = 8
+	limits    *limits
+}
+
+// A Checker asks and probes; package verify has the one that does.
+type Checker interface {
+	Run(ctx context.Context, when verify.When, c plan.Cutover) []plan.Finding
+	Only(ctx context.Context, c plan.Cutover, checks ...string) []plan.Finding
+	Served(ctx context.Context, zone, name, typ string) (map[string]rrset.Set, []plan.Finding)
+	NegativeTTL(ctx context.Context, zone string) (uint32, error)
+	LeadsToOld(ctx context.Context, zone, name string) (leads bool, why string, err error)
+	Routed(ctx context.Context, c plan.Cutover) []plan.Finding
+	Returned(ctx context.Context, c plan.Cutover, back rrset.Set) []plan.Finding
+	OldClosed(ctx context.Context, port uint16) []plan.Finding
+	OldOpen(ctx context.Context) []plan.Finding
 }
 
 // Actions are those of all kinds of steps, one a kind.
 func (w World) Actions() map[plan.Kind]Action {
 	w.Policy = w.Policy.withDefaults()
+	w.limits = &limits{of: w.Writes}
 	return map[plan.Kind]Action{
 		plan.Preflight: preflight{w},
 		plan.LowerTTL:  write{w},
@@ -45,4 +64,13 @@ func (w World) provider(name string) (providers.Provider, error) {
 		return nil, hold(nil, "the configuration has no provider %q", name)
 	}
 	return p, nil
+}
+
+// Quiet is how late a write through a provider may come that got no answer.
+func (w World) Quiet(provider string) time.Duration {
+	p, err := w.provider(provider)
+	if err != nil {
+		return 0
+	}
+	return providers.Quiet(p)
 }

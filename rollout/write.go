@@ -36,7 +36,13 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if err != nil {
 		return state.Intent{}, fmt.Errorf("read %s at %s: %w", c.Before.Name, t.Cutover.Provider, err)
 	}
-	if !now.Equal(expected) {
+	switch {
+	case now.Equal(expected), t.Domain.Drift == state.Force:
+	case t.Domain.Drift == state.Adopt && !now.Absent() && !expected.Absent():
+		if c.Before.SameData(c.After) {
+			c.After = now.WithTTL(c.After.TTL) // only the TTL is ours to change
+		}
+	default:
 		return state.Intent{}, &providers.DriftError{Expected: expected, Found: now}
 	}
 	served, found, err := w.agree(ctx, t, now)
@@ -66,7 +72,7 @@ func (w write) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) 
 	if i.Change == nil {
 		return Outcome{}, hold(nil, "the journal has no change for %s", t.Step.ID)
 	}
-	got, err := w.replace(ctx, i.Provider, *i.Change)
+	got, err := w.replace(ctx, t, i.Provider, *i.Change, providers.Replace)
 	if err != nil || t.Step.Kind == plan.Publish {
 		return Outcome{Got: &got}, err
 	}
@@ -74,44 +80,135 @@ func (w write) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) 
 }
 
 // Undo writes the journaled snapshot back. Publishing is undone only when the
-// old server is proven open (P8).
+// old server is proven open (P8), and proven like a cutover. No undo is final
+// while a write of ours may yet come late.
 func (w write) Undo(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
 	if i.Change == nil || i.Snapshot == nil {
 		return Outcome{}, hold(nil, "the journal has no snapshot for %s", t.Step.ID)
 	}
-	p, err := w.provider(i.Provider)
-	if err != nil {
-		return Outcome{}, err
+	was, kept, found, err := w.restore(ctx, t, i)
+	if err != nil || kept {
+		return Outcome{Findings: found, Verdict: plan.Pass}, err
 	}
-	now, err := providers.Read(ctx, p, i.Change.Zone, i.Snapshot.Name, i.Snapshot.Type)
-	if err != nil {
-		return Outcome{}, fmt.Errorf("read %s at %s: %w", i.Snapshot.Name, i.Provider, err)
-	}
-	var found []plan.Finding
-	if !now.Equal(*i.Snapshot) {
-		if wrote := t.Domain.Steps[t.Step.ID].Got; !ours(now, i.Change.After, wrote) {
-			return Outcome{}, &providers.DriftError{Expected: i.Change.After, Found: now}
-		}
-		if t.Step.Kind == plan.Publish {
-			if found = w.Checker.OldOpen(ctx); plan.Judge(found) != plan.Pass {
-				return Outcome{}, hold(found, "the old server was not proven open, so no MX is pointed back to it: %s", worst(found))
-			}
-		}
-		back := rrset.Change{Zone: i.Change.Zone, Before: now, After: *i.Snapshot}
-		if _, err := w.replace(ctx, i.Provider, back); err != nil {
-			return Outcome{Findings: found}, err
-		}
+	if err := w.fence(ctx, t, i); err != nil {
+		return Outcome{Findings: found}, err
 	}
 	out, err := w.served(ctx, t, *i.Snapshot)
-	if t.Step.Kind == plan.Publish && err == nil {
-		gone := t.Now().Add(time.Duration(now.TTL) * time.Second).UTC()
-		found = append(found, plan.Finding{
+	out.Got = nil
+	if err != nil || out.verdict() != plan.Pass || t.Step.Kind == plan.LowerTTL {
+		out.Findings = append(found, out.Findings...)
+		return out, err
+	}
+	gone := lastCache(t, was)
+	out.Until = t.Now().Add(gone).UTC()
+	if t.Step.Kind == plan.Publish {
+		var proof Outcome
+		proof, err = w.proveBack(ctx, t, *i.Snapshot, gone)
+		out.Findings, out.Verdict = append(out.Findings, proof.Findings...), proof.Verdict
+		out.Findings = append(out.Findings, plan.Finding{
 			Check: "cache.resolver", Target: t.Cutover.Domain, Severity: plan.Pass, At: t.Now(),
-			Detail: "the last cache lets the gateway go at " + gone.Format(time.RFC3339),
+			Detail: "the last cache lets the gateway go at " + out.Until.Format(time.RFC3339) + "; the gateway must accept its mail until five days later (RFC 5321 section 4.5.4.1)",
 		})
 	}
 	out.Findings = append(found, out.Findings...)
 	return out, err
+}
+
+// lastCache is how long a cache may go on with the gateway's MX, as it was just
+// now or, with its original TTL, until not long ago.
+func lastCache(t Turn, was rrset.Set) time.Duration {
+	gone := time.Duration(was.TTL) * time.Second
+	if s, ok := t.Cutover.Step(plan.Settle); ok && s.Change != nil && !t.Domain.Gone.IsZero() {
+		before := min(t.Domain.Gone.Sub(t.Now()), time.Duration(s.Change.After.TTL)*time.Second)
+		gone = max(gone, before)
+	}
+	return gone
+}
+
+// restore puts the snapshot back, unless it is there, or a person chose to keep
+// what somebody else wrote. It tells what was there.
+func (w write) restore(ctx context.Context, t Turn, i state.Intent) (was rrset.Set, kept bool, found []plan.Finding, err error) {
+	p, err := w.provider(i.Provider)
+	if err != nil {
+		return was, false, nil, err
+	}
+	was, err = providers.Read(ctx, p, i.Change.Zone, i.Snapshot.Name, i.Snapshot.Type)
+	if err != nil {
+		return was, false, nil, fmt.Errorf("read %s at %s: %w", i.Snapshot.Name, i.Provider, err)
+	}
+	if was.Equal(*i.Snapshot) {
+		return i.Change.After, false, nil, nil
+	}
+	if !ours(was, i.Change.After, t.Domain.Steps[t.Step.ID].Got) {
+		switch t.Domain.Drift {
+		case state.Force:
+		case state.Adopt:
+			return was, true, []plan.Finding{{
+				Check: "ns.sync", Target: t.Cutover.Domain, Severity: plan.Warn, At: t.Now(),
+				Detail: "kept as somebody else wrote it: " + inLine(was), Evidence: was.String(),
+			}}, nil
+		default:
+			return was, false, nil, &providers.DriftError{Expected: i.Change.After, Found: was}
+		}
+	}
+	if t.Step.Kind == plan.Publish {
+		if found = w.Checker.OldOpen(ctx); plan.Judge(found) != plan.Pass {
+			return was, false, nil, hold(found, "the old server was not proven open, so no MX is pointed back to it: %s", worst(found))
+		}
+	}
+	back := rrset.Change{Zone: i.Change.Zone, Before: was, After: *i.Snapshot}
+	_, err = w.replace(ctx, t, i.Provider, back, providers.Restore)
+	return was, false, found, err
+}
+
+// fence waits until no write of ours can come late any more, and looks again:
+// what came late is taken back like what came in time.
+func (w write) fence(ctx context.Context, t Turn, i state.Intent) error {
+	p, err := w.provider(i.Provider)
+	if err != nil {
+		return err
+	}
+	left := fenced(t.Domain.Doubt, providers.Quiet(p), moment(t.Clock))
+	if left <= 0 {
+		return nil
+	}
+	if err := t.Observe(ctx, t.Now().Add(left)); err != nil {
+		return err
+	}
+	if err := sleep(ctx, left); err != nil {
+		return err
+	}
+	_, _, _, err = w.restore(ctx, t, i)
+	return err
+}
+
+// proveBack sends a message by the public way until it arrives by the old path.
+// A resolver that still has the gateway's MX has its time. What could not be
+// proven does not hold the rollback up, and is told.
+func (w write) proveBack(ctx context.Context, t Turn, back rrset.Set, gone time.Duration) (Outcome, error) {
+	row := streak{limit: w.Policy.ProbeFailures}
+	caches := state.Wait{From: moment(t.Clock), For: gone}
+	for {
+		found := w.Checker.Returned(ctx, t.Cutover, back)
+		if ctx.Err() != nil {
+			return Outcome{}, ctx.Err()
+		}
+		left, _ := caches.Left(moment(t.Clock))
+		verdict := plan.Judge(found)
+		switch {
+		case verdict == plan.Unknown && left > 0:
+		case row.add(verdict) && verdict == plan.Unknown:
+			return Outcome{Findings: found, Verdict: plan.Pass}, nil
+		case !bad(verdict), verdict == plan.Fail && row.failed >= row.limit:
+			return Outcome{Findings: found}, nil
+		}
+		if err := t.Observe(ctx, t.Now().Add(max(left, 0)), found...); err != nil {
+			return Outcome{}, err
+		}
+		if err := sleep(ctx, min(w.Policy.ProbeEvery, max(left, w.Policy.PollEvery))); err != nil {
+			return Outcome{}, err
+		}
+	}
 }
 
 // ours tells whether what is there is what we wrote. wrote is what was read back
@@ -125,7 +222,7 @@ func ours(now, after rrset.Set, wrote *rrset.Set) bool {
 
 // replace writes by the one way there is. It begins only while the context
 // lives, and then comes to its end.
-func (w write) replace(ctx context.Context, provider string, c rrset.Change) (rrset.Set, error) {
+func (w write) replace(ctx context.Context, t Turn, provider string, c rrset.Change, by func(context.Context, providers.Provider, rrset.Change) (providers.Result, error)) (rrset.Set, error) {
 	p, err := w.provider(provider)
 	if err != nil {
 		return rrset.Set{}, err
@@ -133,9 +230,20 @@ func (w write) replace(ctx context.Context, provider string, c rrset.Change) (rr
 	if ctx.Err() != nil {
 		return rrset.Set{}, ctx.Err()
 	}
+	free, err := w.limits.take(ctx, provider)
+	if err != nil {
+		return rrset.Set{}, err
+	}
+	defer free()
 	ctx, cancel := within(ctx, writeTime)
 	defer cancel()
-	r, err := providers.Replace(ctx, p, c)
+	r, err := by(ctx, p, c)
+	switch {
+	case late(err) && t.Domain.Doubts > 0:
+		providers.Quarantine(p, err) // it had its time
+	case err == nil && r.Written && r.Got.Equal(c.Before) && t.Domain.Doubts == 0:
+		err = &providers.LieError{Change: c, Got: r.Got} // clamped, or late
+	}
 	if err != nil {
 		return rrset.Set{}, fmt.Errorf("%s: %w", provider, err)
 	}
@@ -159,7 +267,7 @@ func (w write) served(ctx context.Context, t Turn, want rrset.Set) (Outcome, err
 func (w World) agree(ctx context.Context, t Turn, want rrset.Set) (map[string]rrset.Set, []plan.Finding, error) {
 	var served map[string]rrset.Set
 	var found []plan.Finding
-	ok, err := poll(ctx, t.Now, t.Now().Add(w.Policy.SyncWait), w.Policy.PollEvery, func() (bool, error) {
+	ok, err := poll(ctx, t.Clock, w.Policy.SyncWait, w.Policy.PollEvery, func() (bool, error) {
 		served, found = w.Checker.Served(ctx, t.Cutover.Zone, want.Name, want.Type)
 		for _, server := range slices.Sorted(maps.Keys(served)) {
 			if s := served[server]; !s.Equal(want) {

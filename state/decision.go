@@ -3,7 +3,9 @@ package state
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
@@ -32,7 +34,10 @@ func (s *Status) Check(d Decision) error {
 	if err != nil {
 		return err
 	}
-	if d.Verb.Destroys() && d.Confirm != ConfirmName(d.Target) {
+	if err := d.checkDrift(); err != nil {
+		return err
+	}
+	if d.Destroys() && d.Confirm != ConfirmName(d.Target) {
 		return fmt.Errorf("%w: %s %s wants its name typed: confirm with %q", ErrRefused, d.Verb, d.Target, ConfirmName(d.Target))
 	}
 	switch d.Verb {
@@ -40,14 +45,10 @@ func (s *Status) Check(d Decision) error {
 		if d.Target == All || (len(waves) == 0 && d.Target != Isolate) {
 			return fmt.Errorf("%w: approve one wave, or isolate", ErrRefused)
 		}
-		for _, w := range waves {
-			if w.Approved {
-				return fmt.Errorf("%w: wave %s is approved already", ErrRefused, w.Name)
-			}
-		}
+		return s.checkApproval(d, waves)
 	case Retry:
 		for _, x := range domains {
-			if x.Waiting() || x.State == IsRolledBack {
+			if x.Waiting() || restarts(*x, d.Target) {
 				return nil
 			}
 		}
@@ -77,8 +78,64 @@ func (s *Status) Check(d Decision) error {
 	return nil
 }
 
-// Destroys tells whether the verb needs its target's name typed.
-func (v Verb) Destroys() bool { return v == Rollback || v == Keep }
+// Destroys tells whether the decision needs its target's name typed.
+func (d Decision) Destroys() bool { return d.Verb == Rollback || d.Verb == Keep || d.Drift == Force }
+
+// checkDrift refuses a choice that is none, or that the verb has no use for.
+func (d Decision) checkDrift() error {
+	switch {
+	case d.Drift == "":
+	case d.Drift != Adopt && d.Drift != Force && d.Drift != Skip:
+		return fmt.Errorf("%w: unknown choice %q: expected adopt, force or skip", ErrRefused, d.Drift)
+	case d.Verb != Retry && d.Verb != Rollback:
+		return fmt.Errorf("%w: %s goes with retry and rollback, not with %s", ErrRefused, d.Drift, d.Verb)
+	}
+	return nil
+}
+
+// restarts tells whether a retry begins a rolled-back or skipped domain anew.
+// Only one that is named, or its wave: never all at once.
+func restarts(d DomainStatus, target string) bool {
+	return target != All && (d.State == IsRolledBack || d.State == IsSkipped)
+}
+
+// The uid that the kernel shows for a user whom it cannot map.
+const overflowUID = 65534
+
+// checkApproval refuses a wave that is approved, and, where two persons must
+// approve, one that cannot be told apart from the first.
+func (s *Status) checkApproval(d Decision, waves []*WaveStatus) error {
+	persons, asked := s.Isolation.persons, s.Isolation.Asked
+	for _, w := range waves {
+		if w.Approved {
+			return fmt.Errorf("%w: wave %s is approved already", ErrRefused, w.Name)
+		}
+		persons, asked = w.persons, w.Asked
+	}
+	if persons < 2 {
+		return nil
+	}
+	switch {
+	case s.Engine != "running" || s.Running == nil || s.Running.UID < 0 || d.UID == nil:
+		return fmt.Errorf("%w: %d persons must approve, so it takes a running engine that sees who asks", ErrRefused, persons)
+	case *d.UID == 0, *d.UID == overflowUID, *d.UID == s.Running.UID:
+		return fmt.Errorf("%w: %d persons must approve, each as a user of their own: uid %d is root, the engine's own or nobody's", ErrRefused, persons, *d.UID)
+	case slices.Contains(asked, *d.UID):
+		return fmt.Errorf("%w: uid %d approved %s already; a second person must", ErrRefused, *d.UID, d.Target)
+	}
+	return nil
+}
+
+// approved adds one person's approval, and tells whether it is enough.
+func approved(asked []int, persons int, d Decision) ([]int, bool) {
+	if persons < 2 {
+		return nil, true
+	}
+	if d.UID != nil && !slices.Contains(asked, *d.UID) {
+		asked = append(slices.Clone(asked), *d.UID)
+	}
+	return asked, len(asked) >= persons
+}
 
 // ConfirmName is what must be typed to confirm a decision about a target: the
 // bare name of the wave or domain, "all" or "isolate".
@@ -144,10 +201,10 @@ func (s *Status) decided(e Event) {
 	switch e.Decision.Verb {
 	case Approve:
 		for _, w := range waves {
-			w.Approved = true
+			w.Asked, w.Approved = approved(w.Asked, w.persons, *e.Decision)
 		}
 		if isolate {
-			s.Isolation.approve()
+			s.Isolation.approve(*e.Decision)
 		}
 	case Hold, Resume:
 		paused := e.Decision.Verb == Hold
@@ -181,14 +238,25 @@ func (s *Status) decided(e Event) {
 	}
 }
 
+// allow lets a held wave be judged again.
+func (s *Status) allow(wave string) {
+	if w := s.Wave(wave); w != nil && w.State == IsHeld {
+		w.State, w.Reason, w.Shut = WaveRunning, "", false
+	}
+}
+
 // askedBack begins a rollback. A domain that was never begun has nothing to
 // undo, and is not begun later either. One in doubt stays so until its write
 // can no longer be applied late.
 func (d *DomainStatus) askedBack(e Event) {
 	e.Reason = "asked by " + e.Decision.By
 	d.Paused = false
+	d.Drift = e.Decision.Drift
 	switch {
 	case d.State == IsRolledBack:
+		return
+	case d.Drift == Skip && d.State == IsDrifted:
+		d.skip(e)
 		return
 	case d.State == Planned && len(d.Steps) == 0:
 		d.endStep()
@@ -198,32 +266,51 @@ func (d *DomainStatus) askedBack(e Event) {
 		d.Back = true
 		return
 	}
-	d.Back = true
-	d.endStep()
+	d.Back, d.Gone = true, time.Time{}
+	if d.State != IsRollingBack {
+		d.endStep()
+	}
 	d.set(IsRollingBack, e)
+}
+
+// skip leaves the domain as it is, whoever wrote what is there.
+func (d *DomainStatus) skip(e Event) {
+	d.Back, d.Failed = false, false
+	d.endStep()
+	d.set(IsSkipped, e)
 }
 
 // retry lets held domains go on, and rolled-back ones begin again.
 func (s *Status) retry(e Event, domains []*DomainStatus) {
 	for _, d := range domains {
-		switch d.State {
-		case IsRolledBack:
+		switch {
+		case restarts(*d, e.Decision.Target):
 			d.Attempt++
-		case IsHeld, IsDrifted:
+		case d.State == IsHeld, d.State == IsDrifted:
+		case d.State == IsRolledBack, d.State == IsSkipped:
+			continue
 		default:
 			d.Paused = false
 			continue
 		}
 		s.change(d, func() { d.goOn(e, s.plan[d.Domain]) })
-		if w := s.Wave(d.Wave); w != nil && w.State == IsHeld {
-			w.State, w.Reason = WaveRunning, ""
-		}
+		s.allow(d.Wave)
 	}
 }
 
 // goOn takes a domain back to where its steps have brought it.
 func (d *DomainStatus) goOn(e Event, c *plan.Cutover) {
 	d.Paused, d.Failed = false, false
+	if e.Decision.Drift == Skip && d.State == IsDrifted {
+		d.skip(e)
+		return
+	}
+	d.Drift, d.Gone = e.Decision.Drift, time.Time{}
+	for id, r := range d.Steps {
+		if !r.Done && !stepKind(c, id).Writes() {
+			delete(d.Steps, id) // what was waited for, and was not believed, is waited for anew
+		}
+	}
 	if d.Back {
 		d.set(IsRollingBack, e)
 	} else {
@@ -247,13 +334,15 @@ func (i *IsolationStatus) pause(hold bool) {
 func (i *IsolationStatus) again() {
 	*i = IsolationStatus{
 		State: IsolationOpen, Approved: i.Approved, Closed: i.Closed, Lift: i.Lift, Steps: map[string]StepRecord{}, Findings: i.Findings,
+		persons: i.persons,
 	}
 }
 
 // approve lets isolation be armed; after a lift, it begins anew.
-func (i *IsolationStatus) approve() {
+func (i *IsolationStatus) approve(d Decision) {
 	if i.State == IsolationLifted {
 		i.again()
+		i.Approved = false
 	}
-	i.Approved = true
+	i.Asked, i.Approved = approved(i.Asked, i.persons, d)
 }

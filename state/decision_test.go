@@ -10,6 +10,7 @@ import (
 
 func TestCheckOfDecisions(t *testing.T) {
 	t.Parallel()
+	drifted := one(at(state.Drifted, ""))
 	held := one(at(state.Held, ""))
 	armed := one(state.Event{Kind: state.Intended, Step: "arm"}, state.Event{Kind: state.Done, Step: "arm"})
 	for name, c := range map[string]struct {
@@ -36,7 +37,13 @@ func TestCheckOfDecisions(t *testing.T) {
 		"retry another wave":          {held, state.Decision{Verb: state.Retry, Target: "wave:wave-2"}, "nothing to retry"},
 		"retry what goes on":          {nil, state.Decision{Verb: state.Retry, Target: "all"}, "nothing to retry"},
 		"retry what is in doubt":      {one(at(state.InDoubt, "publish")), state.Decision{Verb: state.Retry, Target: "all"}, "nothing to retry"},
-		"retry what was rolled back":  {one(at(state.RolledBack, "")), state.Decision{Verb: state.Retry, Target: "all"}, ""},
+		"retry what was rolled back":  {one(at(state.RolledBack, "")), state.Decision{Verb: state.Retry, Target: "wave:pilot"}, ""},
+		"retry all does not restart":  {one(at(state.RolledBack, "")), state.Decision{Verb: state.Retry, Target: "all"}, "nothing to retry"},
+		"retry by force":              {drifted, state.Decision{Verb: state.Retry, Target: "domain:" + dom, Drift: state.Force}, `confirm with "d0000.example"`},
+		"retry by force, confirmed":   {drifted, state.Decision{Verb: state.Retry, Target: "domain:" + dom, Drift: state.Force, Confirm: "d0000.example"}, ""},
+		"retry and adopt":             {drifted, state.Decision{Verb: state.Retry, Target: "domain:" + dom, Drift: state.Adopt}, ""},
+		"an unknown choice":           {drifted, state.Decision{Verb: state.Retry, Target: "domain:" + dom, Drift: "merge"}, "unknown choice"},
+		"a choice with hold":          {drifted, state.Decision{Verb: state.Hold, Target: "domain:" + dom, Drift: state.Skip}, "not with hold"},
 		"retry isolation":             {one(state.Event{Kind: state.Held}), state.Decision{Verb: state.Retry, Target: "isolate"}, ""},
 		"retry isolation that goes":   {nil, state.Decision{Verb: state.Retry, Target: "isolate"}, "nothing to retry"},
 		"rollback":                    {nil, state.Decision{Verb: state.Rollback, Target: "wave:pilot", Confirm: "pilot"}, ""},
@@ -84,5 +91,48 @@ func TestTargets(t *testing.T) {
 		if got := state.ConfirmName(target); got != want {
 			t.Errorf("to confirm %s: %q, want %q", target, got, want)
 		}
+	}
+}
+
+// TestTwoPersons wants two users to approve, neither of them root, the engine's
+// own, nor nobody.
+func TestTwoPersons(t *testing.T) {
+	t.Parallel()
+	p := samplePlan(t, 6)
+	for i := range p.Waves {
+		p.Waves[i].Gate.Persons = 2
+	}
+	s := state.NewStatus(p)
+	approve := func(target string, uid *int) error {
+		d := state.Decision{Verb: state.Approve, Target: target, UID: uid}
+		err := s.Check(d)
+		if err == nil {
+			s.Apply(state.Event{Kind: state.Decided, Decision: &d})
+		}
+		return err
+	}
+	uid := func(n int) *int { return &n }
+	if err := approve("wave:pilot", uid(1001)); !errors.Is(err, state.ErrRefused) || !strings.Contains(err.Error(), "running engine") {
+		t.Errorf("without an engine: %v", err)
+	}
+	s.Apply(state.Event{Kind: state.Started, Engine: &state.Engine{UID: 900}})
+	for _, target := range []string{"wave:pilot", "isolate"} {
+		for _, bad := range []*int{nil, uid(0), uid(900), uid(65534)} {
+			if err := approve(target, bad); !errors.Is(err, state.ErrRefused) {
+				t.Errorf("%s by %v: %v", target, bad, err)
+			}
+		}
+		if err := approve(target, uid(1001)); err != nil || s.Wave("pilot").Approved && target != "isolate" || s.Isolation.Approved {
+			t.Errorf("%s: the first: %v, approved %v", target, err, s.Wave("pilot").Approved)
+		}
+		if err := approve(target, uid(1001)); !errors.Is(err, state.ErrRefused) || !strings.Contains(err.Error(), "second person") {
+			t.Errorf("%s: the first again: %v", target, err)
+		}
+		if err := approve(target, uid(1002)); err != nil {
+			t.Errorf("%s: the second: %v", target, err)
+		}
+	}
+	if !s.Wave("pilot").Approved || !s.Isolation.Approved {
+		t.Errorf("pilot %v, isolation %v", s.Wave("pilot").Approved, s.Isolation.Approved)
 	}
 }

@@ -21,6 +21,7 @@ const Version = 1
 type Event struct {
 	Seq      uint64         `json:"seq"` // from 1, without gaps; set by the journal
 	At       time.Time      `json:"at"`
+	Up       time.Duration  `json:"up,omitempty"` // ns since the machine was started, at At; 0 = unknown
 	Kind     Kind           `json:"kind"`
 	Wave     string         `json:"wave,omitempty"`
 	Domain   string         `json:"domain,omitempty"`
@@ -30,6 +31,15 @@ type Event struct {
 	Findings []plan.Finding `json:"findings,omitempty"`
 	Reason   string         `json:"reason,omitempty"`
 	Err      string         `json:"err,omitempty"`
+	Engine   *Engine        `json:"engine,omitempty"` // of Started
+}
+
+// An Engine is what is known of the process that writes the journal.
+type Engine struct {
+	Boot    string `json:"boot,omitempty"` // the machine's boot; Event.Up counts from it
+	UID     int    `json:"uid"`            // -1 = unknown
+	PID     int    `json:"pid,omitempty"`
+	Version string `json:"version,omitempty"`
 }
 
 // A Kind is what an event tells.
@@ -38,13 +48,13 @@ type Kind string
 // The kinds of events. With no Domain, a step's event is one of isolation.
 const (
 	Begun   Kind = "begun"   // the migration; Reason is the plan's ID
-	Started Kind = "started" // an engine; Reason says who and which version
+	Started Kind = "started" // an engine; Engine, and Reason in words
 	Stopped Kind = "stopped" // an engine, in order; Reason says why
 
 	Decided Kind = "decided" // a person's Decision was taken
 
 	WaveStarted Kind = "wave-started" // Wave
-	WaveHeld    Kind = "wave-held"    // Wave, Reason: no later wave starts
+	WaveHeld    Kind = "wave-held"    // Wave, Reason: no later wave starts; with Step "publish", nor is more of this one published
 	WaveLive    Kind = "wave-live"    // Wave: each of its domains is live
 
 	Intended Kind = "intended" // Step, Intent: just before an effect or a wait
@@ -58,8 +68,12 @@ const (
 
 	RollingBack Kind = "rolling-back" // Reason: undoing begins
 	Undoing     Kind = "undoing"      // Step, Intent: just before the undo's effect
-	Undone      Kind = "undone"       // Step, Findings
+	Undone      Kind = "undone"       // Step, Findings; Intent.Until is when the last cache lets go
 	RolledBack  Kind = "rolled-back"  // all steps undone
+	Skipped     Kind = "skipped"      // Reason: left as it is, as a person chose
+
+	DiskLow  Kind = "disk-low"  // Reason: the journal has room for a rollback only
+	DiskFree Kind = "disk-free" // it has room again
 
 	Lifted Kind = "lifted" // isolation was lifted and proven open
 	Closed Kind = "closed" // all is settled; the migration is over
@@ -71,7 +85,7 @@ func (k Kind) Known() bool {
 	switch k {
 	case Begun, Started, Stopped, Decided, WaveStarted, WaveHeld, WaveLive,
 		Intended, Observed, Done, Failed, Held, Drifted, InDoubt,
-		RollingBack, Undoing, Undone, RolledBack, Lifted, Closed:
+		RollingBack, Undoing, Undone, RolledBack, Skipped, DiskLow, DiskFree, Lifted, Closed:
 		return true
 	}
 	return false
@@ -83,7 +97,8 @@ type Intent struct {
 	Snapshot *rrset.Set           `json:"snapshot,omitempty"` // as read from the provider
 	Served   map[string]rrset.Set `json:"served,omitempty"`   // as served, by "host address" of the authoritative server
 	Change   *rrset.Change        `json:"change,omitempty"`   // what is about to be written
-	Until    time.Time            `json:"until,omitzero"`     // the deadline of a wait
+	Until    time.Time            `json:"until,omitzero"`     // the deadline of a wait, by the wall's clock
+	Wait     time.Duration        `json:"wait,omitempty"`     // the same, in ns from the event on
 	Provider string               `json:"provider,omitempty"`
 	Attempt  int                  `json:"attempt,omitempty"` // from 1
 }
@@ -93,8 +108,20 @@ type Decision struct {
 	Verb    Verb   `json:"verb"`
 	Target  string `json:"target"`            // "all", "wave:low", "domain:example.org", "isolate"
 	Confirm string `json:"confirm,omitempty"` // the target's bare name, typed, where the verb destroys
+	Drift   Drift  `json:"drift,omitempty"`   // of Retry and Rollback: what becomes of somebody else's record
 	By      string `json:"by"`                // set by the receiver, from the socket's peer
+	UID     *int   `json:"uid,omitempty"`     // the same, as a number; nil = unknown
 }
+
+// A Drift is a person's choice about a record that somebody else changed.
+type Drift string
+
+// The choices. Without one, such a record is not written.
+const (
+	Adopt Drift = "adopt" // it stays or is built upon: what is there now counts as right
+	Force Drift = "force" // it is overwritten; needs Confirm
+	Skip  Drift = "skip"  // the domain is left as it is, out of the migration
+)
 
 // A Verb is what a decision asks for.
 type Verb string

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -13,7 +14,7 @@ func (s *Status) Apply(e Event) {
 	s.Seq, s.At = e.Seq, e.At
 	switch e.Kind {
 	case Started:
-		s.Engine = "running"
+		s.started(e)
 	case Stopped:
 		s.Engine = "stopped"
 	case Decided:
@@ -21,24 +22,55 @@ func (s *Status) Apply(e Event) {
 	case WaveStarted, WaveHeld, WaveLive:
 		s.waveEvent(e)
 	case Lifted:
-		s.Isolation = IsolationStatus{State: IsolationLifted, Reason: e.Reason, Since: e.At, Steps: map[string]StepRecord{}}
+		s.Isolation = IsolationStatus{
+			State: IsolationLifted, Reason: e.Reason, Since: e.At, Steps: map[string]StepRecord{}, persons: s.Isolation.persons,
+		}
 	case Closed:
 		s.Over = true
+	case DiskLow:
+		s.DiskLow = e.Reason
+	case DiskFree:
+		s.DiskLow = ""
 	default:
 		if d := s.Domain(e.Domain); d != nil {
-			s.change(d, func() { d.apply(e, s.plan[e.Domain]) })
+			s.change(d, func() { d.apply(e, s.moment(e), s.plan[e.Domain]) })
 		} else if e.Domain == "" && e.Wave == "" {
-			s.Isolation.apply(e)
+			s.Isolation.apply(e, s.moment(e))
 		}
 	}
 }
+
+// moment is when an event was, by the engine's two clocks.
+func (s *Status) moment(e Event) Moment {
+	m := Moment{At: e.At, Up: e.Up}
+	if s.Running != nil && e.Up > 0 {
+		m.Boot = s.Running.Boot
+	}
+	return m
+}
+
+// started begins an engine. What the one before left under way may yet have an
+// effect: its writes count as in doubt from now on.
+func (s *Status) started(e Event) {
+	s.Engine, s.Running = "running", e.Engine
+	s.Begun = s.moment(e)
+	for i := range s.Domains {
+		if d := &s.Domains[i]; d.Step != "" && stepKind(s.plan[d.Domain], d.Step).Writes() {
+			d.Doubt = Wait{From: s.Begun, For: Unfenced}
+		}
+	}
+}
+
+// Unfenced is a wait without an end yet: whoever knows the provider knows for
+// how long its writes may come late.
+const Unfenced time.Duration = math.MaxInt64
 
 func (s *Status) waveEvent(e Event) {
 	w := s.Wave(e.Wave)
 	if w == nil {
 		return
 	}
-	w.Reason = e.Reason
+	w.Reason, w.Shut = e.Reason, e.Kind == WaveHeld && e.Step == string(plan.Publish)
 	w.State = map[Kind]Phase{WaveStarted: WaveRunning, WaveHeld: IsHeld, WaveLive: Live}[e.Kind]
 }
 
@@ -58,7 +90,7 @@ func (w *WaveStatus) count(p Phase, n int) {
 		w.Live += n
 	case IsHeld, IsDrifted, IsInDoubt:
 		w.Held += n
-	case IsRolledBack, IsRollingBack:
+	case IsRolledBack, IsRollingBack, IsSkipped:
 		w.Failed += n
 	}
 }
@@ -75,12 +107,12 @@ func (d *DomainStatus) set(p Phase, e Event) {
 	d.State, d.Reason = p, e.Reason
 }
 
-func (d *DomainStatus) apply(e Event, c *plan.Cutover) {
+func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 	d.Findings = mergeFindings(d.Findings, e.Findings)
 	switch e.Kind {
 	case Intended:
-		d.Step, d.Until = e.Step, untilOf(e)
-		d.Steps[e.Step] = StepRecord{Intent: intentOf(e), Begun: e.At}
+		d.begin(e)
+		d.Steps[e.Step] = StepRecord{Intent: intentOf(e), Begun: at}
 		if stepKind(c, e.Step) == plan.Soak {
 			d.set(Soaking, e)
 		} else {
@@ -91,7 +123,7 @@ func (d *DomainStatus) apply(e Event, c *plan.Cutover) {
 			d.Until = u
 		}
 	case Done:
-		d.finish(e)
+		d.finish(e, at)
 		d.Failed = false
 		d.set(d.reached(c), e)
 	case Failed:
@@ -109,6 +141,8 @@ func (d *DomainStatus) apply(e Event, c *plan.Cutover) {
 	case InDoubt:
 		d.set(IsInDoubt, e)
 		d.Until = untilOf(e)
+		d.Doubt = Wait{From: at, For: intentOf(e).Wait}
+		d.Doubts++
 	case RollingBack:
 		d.Back = true
 		if d.State != IsInDoubt {
@@ -116,30 +150,47 @@ func (d *DomainStatus) apply(e Event, c *plan.Cutover) {
 			d.set(IsRollingBack, e)
 		}
 	case Undoing:
-		d.Step, d.Until = e.Step, untilOf(e)
+		d.begin(e)
 		reason := d.Reason
 		d.set(IsRollingBack, e)
 		d.Reason = reason
 	case Undone:
 		delete(d.Steps, e.Step)
+		if u := untilOf(e); u.After(d.Gone) {
+			d.Gone = u
+		}
 		d.endStep()
+		d.Doubt = Wait{}
 		d.set(IsRollingBack, Event{At: e.At, Reason: d.Reason})
 	case RolledBack:
 		clear(d.Steps)
-		d.Back = false
+		d.Back, d.Drift = false, ""
 		d.endStep()
 		d.set(IsRolledBack, e)
+	case Skipped:
+		d.skip(e)
 	}
 }
 
+// begin begins a step, forward or back. A doubt about the same one goes on.
+func (d *DomainStatus) begin(e Event) {
+	if d.Step != e.Step {
+		d.Doubts = 0
+	}
+	d.Step, d.Until = e.Step, untilOf(e)
+}
+
 func (d *DomainStatus) endStep() {
-	d.Step = ""
+	d.Step, d.Doubts = "", 0
 	d.Until = time.Time{}
 }
 
-func (d *DomainStatus) finish(e Event) {
+func (d *DomainStatus) finish(e Event, at Moment) {
 	r := d.Steps[e.Step]
-	r.Done, r.DoneAt = true, e.At
+	r.Done, r.DoneAt = true, at
+	if !d.Back {
+		d.Drift = ""
+	}
 	if e.Intent != nil {
 		r.Got = e.Intent.Snapshot
 	}
@@ -169,7 +220,7 @@ var phaseAfter = map[plan.Kind]Phase{
 	plan.Propagate: Propagated, plan.Probe: Probed, plan.Soak: Live, plan.Settle: Settled,
 }
 
-func (i *IsolationStatus) apply(e Event) {
+func (i *IsolationStatus) apply(e Event, at Moment) {
 	i.Findings = mergeFindings(i.Findings, e.Findings)
 	switch e.Kind {
 	case Intended:
@@ -181,10 +232,10 @@ func (i *IsolationStatus) apply(e Event) {
 			i.Keep = false
 		}
 		i.Closed = i.Closed || stepVerb(e.Step).Writes()
-		i.Steps[e.Step] = StepRecord{Intent: intentOf(e), Begun: e.At}
+		i.Steps[e.Step] = StepRecord{Intent: intentOf(e), Begun: at}
 	case Done:
 		r := i.Steps[e.Step]
-		r.Done, r.DoneAt = true, e.At
+		r.Done, r.DoneAt = true, at
 		i.Steps[e.Step] = r
 		i.Step = ""
 		if p, ok := isolationAfter[stepVerb(e.Step)]; ok {

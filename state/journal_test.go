@@ -43,7 +43,7 @@ func samplePlan(t testing.TB, n int) plan.Plan {
 		name := fmt.Sprintf("d%04d.example.", i)
 		inv.Domains = append(inv.Domains, plan.Domain{
 			Name: name, Zone: name, Provider: "campus", PointsTo: plan.ToOld,
-			MX: mx(t, name, 3600, "old.example."), Messages: uint64(i),
+			MX: mx(t, name, 3600, "old.example."), Traffic: plan.Traffic{Messages: uint64(i)},
 		})
 	}
 	p, err := plan.Make(inv, plan.Settings{

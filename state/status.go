@@ -31,6 +31,7 @@ const (
 	IsInDoubt     Phase = "in-doubt"
 	IsRollingBack Phase = "rolling-back"
 	IsRolledBack  Phase = "rolled-back"
+	IsSkipped     Phase = "skipped" // left as it is, by a person
 )
 
 // The states of a wave, besides IsHeld and Live.
@@ -61,7 +62,10 @@ type Status struct {
 	Waves     []WaveStatus             `json:"waves"`
 	Domains   []DomainStatus           `json:"domains"`
 	Isolation IsolationStatus          `json:"isolation"`
-	Over      bool                     `json:"over,omitempty"` // settled; nothing is left to do
+	Over      bool                     `json:"over,omitempty"`     // settled; nothing is left to do
+	DiskLow   string                   `json:"disk_low,omitempty"` // why only rollbacks start; "" = there is room
+	Running   *Engine                  `json:"-"`                  // the engine, or the last one; nil = none yet
+	Begun     Moment                   `json:"-"`                  // when that engine was started
 	index     map[string]int           // domain -> place in Domains
 	waves     map[string]int           // wave -> place in Waves
 	plan      map[string]*plan.Cutover // by domain
@@ -78,6 +82,9 @@ type WaveStatus struct {
 	Failed   int    `json:"failed"` // rolled back, or being so
 	Approved bool   `json:"approved,omitempty"`
 	Paused   bool   `json:"paused,omitempty"` // by a hold
+	Shut     bool   `json:"shut,omitempty"`   // held, and nothing more of it is published
+	Asked    []int  `json:"asked,omitempty"`  // uids that approved, while one more is needed
+	persons  int    // how many must approve
 }
 
 // A DomainStatus is how one domain stands.
@@ -93,6 +100,10 @@ type DomainStatus struct {
 	Paused   bool                  `json:"paused,omitempty"` // by a hold
 	Failed   bool                  `json:"failed,omitempty"` // its last attempt failed
 	Back     bool                  `json:"back,omitempty"`   // is to be rolled back, until it is
+	Drift    Drift                 `json:"drift,omitempty"`  // a person's choice, until it was carried out
+	Gone     time.Time             `json:"gone,omitzero"`    // rolled back: when the last cache lets the gateway go
+	Doubt    Wait                  `json:"-"`                // a write without an answer may yet be applied for so long
+	Doubts   int                   `json:"-"`                // how often the step under way came to be in doubt
 	Steps    map[string]StepRecord `json:"-"`                // intended or done, and not undone
 	Findings []plan.Finding        `json:"-"`                // the last of each check and target
 }
@@ -100,10 +111,19 @@ type DomainStatus struct {
 // A StepRecord is what the journal knows of a step that was begun.
 type StepRecord struct {
 	Intent Intent
-	Begun  time.Time
+	Begun  Moment
 	Done   bool
-	DoneAt time.Time
+	DoneAt Moment
 	Got    *rrset.Set // what the provider read back after the effect
+}
+
+// Wait is the deadline that the step's Intent carries.
+func (r StepRecord) Wait() Wait {
+	w := Wait{From: r.Begun, For: r.Intent.Wait}
+	if w.For == 0 && !r.Intent.Until.IsZero() {
+		w.For = r.Intent.Until.Sub(r.Begun.At)
+	}
+	return w
 }
 
 // An IsolationStatus is how the old server's isolation stands.
@@ -118,9 +138,11 @@ type IsolationStatus struct {
 	Lift     bool                  `json:"lift,omitempty"`   // a person decided to lift
 	Held     bool                  `json:"held,omitempty"`   // waits for a person
 	Paused   bool                  `json:"paused,omitempty"` // held, and by a hold alone
+	Asked    []int                 `json:"asked,omitempty"`  // uids that approved, while one more is needed
 	Closed   bool                  `json:"closed,omitempty"` // may be closed: armed once, and not proven open since
 	Steps    map[string]StepRecord `json:"-"`
 	Findings []plan.Finding        `json:"-"`
+	persons  int                   // how many must approve
 }
 
 // NewStatus is the Status of a plan before its first event.
@@ -132,7 +154,10 @@ func NewStatus(p plan.Plan) *Status {
 	}
 	for i, w := range p.Waves {
 		s.waves[w.Name] = i
-		s.Waves = append(s.Waves, WaveStatus{Name: w.Name, State: WaveWaiting, Total: len(w.Cutovers), Approved: i == 0})
+		s.Isolation.persons = max(s.Isolation.persons, w.Gate.Persons)
+		s.Waves = append(s.Waves, WaveStatus{
+			Name: w.Name, State: WaveWaiting, Total: len(w.Cutovers), Approved: i == 0 && w.Gate.Persons < 2, persons: w.Gate.Persons,
+		})
 		for j := range w.Cutovers {
 			c := &w.Cutovers[j]
 			s.index[c.Domain] = len(s.Domains)

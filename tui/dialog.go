@@ -27,7 +27,7 @@ type decidedMsg struct {
 
 func (m *model) open(v state.Verb, target string) {
 	d := dialog{decision: state.Decision{Verb: v, Target: target}}
-	if v.Destroys() {
+	if d.decision.Destroys() {
 		d.need = state.ConfirmName(target)
 	}
 	m.dialog, m.note = &d, ""
@@ -177,7 +177,7 @@ func command(d state.Decision) string {
 	if kind != d.Target {
 		line += " " + report.Quote(state.ConfirmName(d.Target))
 	}
-	if d.Verb.Destroys() {
+	if d.Destroys() {
 		line += " --confirm " + report.Quote(state.ConfirmName(d.Target))
 	}
 	return line

@@ -67,7 +67,7 @@ func (m model) timeline(name string) []string {
 func (m model) servers(d *state.DomainStatus) []string {
 	var last state.StepRecord
 	for _, r := range d.Steps {
-		if r.Intent.Served != nil && r.Begun.After(last.Begun) {
+		if r.Intent.Served != nil && r.Begun.At.After(last.Begun.At) {
 			last = r
 		}
 	}
@@ -81,7 +81,7 @@ func (m model) servers(d *state.DomainStatus) []string {
 		if set.Absent() {
 			answer = "no " + set.Type
 		}
-		out = append(out, fmt.Sprintf(" %s %s TTL %d  %s", report.Pad(report.Harmless(s), 34), report.Pad(report.Harmless(answer), 40), set.TTL, m.ago(last.Begun)))
+		out = append(out, fmt.Sprintf(" %s %s TTL %d  %s", report.Pad(report.Harmless(s), 34), report.Pad(report.Harmless(answer), 40), set.TTL, m.ago(last.Begun.At)))
 	}
 	return out
 }

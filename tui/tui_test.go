@@ -34,7 +34,7 @@ func thePlan(t testing.TB, names ...string) plan.Plan {
 		if err != nil {
 			t.Fatal(err)
 		}
-		inv.Domains = append(inv.Domains, plan.Domain{Name: n, Zone: n, Provider: "campus", MX: mx, PointsTo: plan.ToOld, Messages: uint64(i)})
+		inv.Domains = append(inv.Domains, plan.Domain{Name: n, Zone: n, Provider: "campus", MX: mx, PointsTo: plan.ToOld, Traffic: plan.Traffic{Messages: uint64(i)}})
 	}
 	p, err := plan.Make(inv, plan.Settings{
 		Migration: "gateway-2026", Made: noon, Planned: []rrset.MX{{Preference: 10, Host: "gw1.example."}, {Preference: 20, Host: "gw2.example."}},

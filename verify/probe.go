@@ -28,43 +28,68 @@ func (c *Checker) Routed(ctx context.Context, cut plan.Cutover) []plan.Finding {
 	}}, During, cut)
 }
 
+// Returned is Routed after a rollback: the message must go where the RRset that
+// was restored leads, and arrive without having passed the gateway.
+func (c *Checker) Returned(ctx context.Context, cut plan.Cutover, back rrset.Set) []plan.Finding {
+	return c.one(ctx, Check{ID: "probe.arrival", RFC: "RFC 5321 section 5.1", Run: func(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
+		planned, err := c.endpoints(ctx, cut)
+		if err != nil { // a gateway that is gone is a reason to go back: its names must do
+			planned = nil
+			for _, m := range cut.After().MX() {
+				planned = append(planned, endpoint{host: m.Host})
+			}
+		}
+		return c.public(ctx, cut, back, func(hops []hop) string { return c.past(hops, planned) })
+	}}, During, cut)
+}
+
 func (c *Checker) direct(ctx context.Context, cut plan.Cutover) ([]plan.Finding, error) {
 	ends, err := c.endpoints(ctx, cut)
 	if err != nil {
 		return nil, err
 	}
 	found := make([]plan.Finding, len(ends))
-	inParallel(len(ends), func(i int) { found[i] = c.deliver(ctx, cut, ends[i:i+1], ends[i].String(), ends) })
+	judge := func(hops []hop) string { return c.chain(hops, ends) }
+	inParallel(len(ends), func(i int) { found[i] = c.deliver(ctx, cut, ends[i:i+1], ends[i].String(), judge) })
 	if rrset.IsWildcard(cut.Domain) {
 		deep := cut
 		deep.Domain = "*." + randomLabel() + cut.Domain[1:]
-		found = append(found, c.deliver(ctx, deep, ends[:1], "two labels below "+rrset.Bare(cut.Domain), ends))
+		found = append(found, c.deliver(ctx, deep, ends[:1], "two labels below "+rrset.Bare(cut.Domain), judge))
 	}
 	return found, ctx.Err()
 }
 
-// routed resolves the MX as senders do, and goes through its hosts in their
-// order (RFC 5321 section 5.1).
+// routed goes the public way to the gateway.
 func (c *Checker) routed(ctx context.Context, cut plan.Cutover) ([]plan.Finding, error) {
 	planned, err := c.endpoints(ctx, cut)
 	if err != nil {
 		return nil, err
 	}
+	return c.public(ctx, cut, cut.After(), func(hops []hop) string { return c.chain(hops, planned) })
+}
+
+// public resolves the MX as senders do, and goes through its hosts in their
+// order, or to the domain itself if it has none (RFC 5321 section 5.1).
+func (c *Checker) public(ctx context.Context, cut plan.Cutover, want rrset.Set, judge func([]hop) string) ([]plan.Finding, error) {
 	a, err := c.dns.Recurse(ctx, asked(cut.Domain), "MX")
 	if err != nil {
 		return nil, err
 	}
 	got := a.Set
 	got.Name = cut.Domain
-	if want := cut.After(); !got.SameData(want) {
+	if !got.SameData(want) {
 		wait := a.Set.TTL
 		if a.Set.Absent() {
 			wait = a.Negative
 		}
 		return []plan.Finding{unknown(cut.Domain, "our resolver still answers %s, for %d more seconds", inLine(got), wait)}, nil
 	}
+	members := got.MX()
+	if got.Absent() {
+		members = []rrset.MX{{Host: asked(cut.Domain)}}
+	}
 	var ends []endpoint
-	for _, m := range got.MX() {
+	for _, m := range members {
 		addrs, err := c.Addresses(ctx, m.Host)
 		if err != nil {
 			return nil, err
@@ -73,12 +98,15 @@ func (c *Checker) routed(ctx context.Context, cut plan.Cutover) ([]plan.Finding,
 			ends = append(ends, endpoint{m.Host, x})
 		}
 	}
-	return []plan.Finding{c.deliver(ctx, cut, ends, cut.Domain, planned)}, ctx.Err()
+	if len(ends) == 0 {
+		return []plan.Finding{fail(cut.Domain, "its MX hosts have no address")}, nil
+	}
+	return []plan.Finding{c.deliver(ctx, cut, ends, cut.Domain, judge)}, ctx.Err()
 }
 
 // deliver sends one message to the first of the endpoints that takes it, and
 // waits for it in the mailbox.
-func (c *Checker) deliver(ctx context.Context, cut plan.Cutover, ends []endpoint, target string, planned []endpoint) plan.Finding {
+func (c *Checker) deliver(ctx context.Context, cut plan.Cutover, ends []endpoint, target string, judge func([]hop) string) plan.Finding {
 	rcpt, err := c.recipient(cut.Domain)
 	if err != nil {
 		return unknown(target, "%v", err)
@@ -100,13 +128,13 @@ func (c *Checker) deliver(ctx context.Context, cut plan.Cutover, ends []endpoint
 		return f
 	}
 	accepted := time.Since(begun)
-	f := c.await(ctx, p, via, target, planned, accepted, begun)
+	f := c.await(ctx, p, via, target, judge, accepted, begun)
 	f.Vantage = c.here().Name
 	return f
 }
 
 // await waits for a probe, and judges the way that it took.
-func (c *Checker) await(ctx context.Context, p probe, via endpoint, target string, planned []endpoint, accepted time.Duration, begun time.Time) plan.Finding {
+func (c *Checker) await(ctx context.Context, p probe, via endpoint, target string, judge func([]hop) string, accepted time.Duration, begun time.Time) plan.Finding {
 	header, err := c.mailbox.find(ctx, p.token, c.Arrival)
 	switch {
 	case errors.Is(err, errNotArrived):
@@ -116,7 +144,7 @@ func (c *Checker) await(ctx context.Context, p probe, via endpoint, target strin
 	}
 	arrived := time.Since(begun)
 	hops := parseReceived(header)
-	if why := c.chain(hops, planned); why != "" {
+	if why := judge(hops); why != "" {
 		f := fail(target, "it arrived, but %s", why)
 		f.Evidence = strings.Join(words(hops), " <- ")
 		return f
@@ -145,6 +173,17 @@ func (c *Checker) chain(hops []hop, planned []endpoint) string {
 	}
 	if !slices.ContainsFunc(hops[:through], fromGateway) {
 		return "not from the gateway's address to the old server"
+	}
+	return ""
+}
+
+// past says what is wrong with the way of a message that was to arrive without
+// the gateway.
+func (c *Checker) past(hops []hop, planned []endpoint) string {
+	for _, h := range hops {
+		if slices.ContainsFunc(planned, func(e endpoint) bool { return strings.EqualFold(h.by, rrset.Bare(e.host)) || h.from == e.addr.Unmap() }) {
+			return "by way of the gateway, to which its MX leads no more"
+		}
 	}
 	return ""
 }

@@ -137,7 +137,7 @@ func runDecide(ctx context.Context, s *streams, d state.Decision) error {
 }
 
 func decisionError(d state.Decision, err error) error {
-	if errors.Is(err, state.ErrRefused) && d.Verb.Destroys() && d.Confirm != state.ConfirmName(d.Target) {
+	if errors.Is(err, state.ErrRefused) && d.Destroys() && d.Confirm != state.ConfirmName(d.Target) {
 		return fmt.Errorf("%w\n  mxcutover %s %s --confirm %s", err, d.Verb, targetFlag(d.Target), report.Quote(state.ConfirmName(d.Target)))
 	}
 	return err

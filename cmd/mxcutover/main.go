@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // gates have time zones, and a bare machine may know none
 
 	"mxcutover/report"
 )

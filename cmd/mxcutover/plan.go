@@ -79,10 +79,7 @@ func (s *site) makePlan(ctx context.Context, now time.Time) (plan.Plan, error) {
 		Migration: cfg.Migration, Config: cfg.Hash(), Made: now, Selected: selected(cfg.Domains),
 		Planned: cfg.MX.Records, Templates: cfg.MX.Templates, Keep: cfg.MX.Keep,
 		First: cfg.Waves.First, Growth: cfg.Waves.Growth, Max: cfg.Waves.Max, Pin: cfg.Waves.Pin,
-		Gate: plan.Gate{
-			Approve: cfg.Gate.Approve, Soak: plan.Duration(cfg.Gate.Soak), Failures: cfg.Gate.Failures, Shared: cfg.Gate.Shared,
-		},
-		LowTTL: cfg.TTL.Low,
+		Gate: cfg.Gate.Plan(), LowTTL: cfg.TTL.Low,
 	}
 	if cfg.Isolate != nil {
 		set.Ports = cfg.Isolate.Ports

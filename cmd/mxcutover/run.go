@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -136,7 +135,8 @@ func runEngine(ctx context.Context, s *streams, site *site, j *journal, pol roll
 	w := site.world(pol)
 	hook := control.NewHook(site.cfg.Notify.Command, func(err error) { s.say("notify: %v", report.Harmless(err.Error())) })
 	engine := rollout.New(rollout.Options{
-		Journal: j.Journal, Actions: w.Actions(), Watch: w.Watch, Lift: w.Lift, Policy: pol, Now: time.Now,
+		Journal: j.Journal, Actions: w.Actions(), Watch: w.Watch, Control: w.Control, Lift: w.Lift, Quiet: w.Quiet,
+		Policy: pol, Clock: rollout.SystemClock(), Engine: state.Engine{UID: os.Getuid(), PID: os.Getpid(), Version: version},
 		Name: fmt.Sprintf("mxcutover %s, %s, pid %d", version, whoami(), os.Getpid()),
 		Warn: func(what string, err error) {
 			s.say("%s: %s", report.Harmless(rrset.Bare(what)), report.Harmless(err.Error()))

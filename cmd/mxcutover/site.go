@@ -147,15 +147,15 @@ func (s *site) inventory(ctx context.Context) (plan.Inventory, error) {
 	if err != nil {
 		return plan.Inventory{}, err
 	}
-	messages := map[string]uint64{}
+	traffic := map[string]plan.Traffic{}
 	if s.cfg.Traffic.Table != "" {
-		if messages, err = config.ReadTraffic(s.cfg.Traffic.Table); err != nil {
+		if traffic, err = config.ReadTraffic(s.cfg.Traffic.Table); err != nil {
 			return plan.Inventory{}, err
 		}
 	}
 	about := plan.Site{
 		OldHosts: s.cfg.Old.Hosts, OldAddresses: s.cfg.Old.Addresses, Planned: s.planned(),
-		OwnName: s.cfg.Domains.OwnName, Messages: messages,
+		OwnName: s.cfg.Domains.OwnName, Traffic: traffic,
 	}
 	addrs, err := s.addresses(ctx, plan.Hosts(zones, about))
 	if err != nil {
@@ -195,7 +195,7 @@ func (s *site) addresses(ctx context.Context, hosts []string) (plan.Addresses, e
 // policy is what the configuration says to the engine.
 func policy(cfg *config.Config) rollout.Policy {
 	p := rollout.Policy{
-		PrepareAll: cfg.TTL.Prepare == "all", PreflightLifetime: cfg.Preflight.Lifetime, Assume: cfg.TTL.Assume,
+		PrepareAll: cfg.TTL.Prepare == "all", Concurrency: cfg.Gate.Concurrency, PreflightLifetime: cfg.Preflight.Lifetime, Assume: cfg.TTL.Assume,
 		ProbeFailures: cfg.Probe.Failures, ProbeEvery: cfg.Probe.Interval, RollBack: cfg.Probe.OnFailure == "rollback",
 		SettleAfter: cfg.TTL.SettleAfter, AutoApprove: cfg.Gate.Approve == plan.Auto,
 	}

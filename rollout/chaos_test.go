@@ -1,0 +1,180 @@
+package rollout
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// How much of the chaos is played. "make test" plays some of it, "make chaos"
+// all points and as many pairs and schedules as it is told.
+var (
+	everyPoint = flag.Int("chaos.every", 97, "end the engine at each nth point")
+	pairs      = flag.Int("chaos.pairs", 6, "play so many pairs of deaths")
+	seed       = flag.Uint64("chaos.seed", 1, "of the pairs, and of where the matrix begins")
+)
+
+// playOnce plays the migration with a world that was prepared.
+func playOnce(t *testing.T, prepare func(*sim)) (w *sim) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w = newSim(t)
+		if prepare != nil {
+			prepare(w)
+		}
+		w.play(t.Context())
+	})
+	return w
+}
+
+// report fails the test for each violation, and shows how it came to that.
+func (w *sim) report(t *testing.T) {
+	t.Helper()
+	if len(w.oracle.violations) == 0 {
+		return
+	}
+	for _, v := range w.oracle.violations {
+		t.Error(v)
+	}
+	for _, l := range w.trace[max(0, len(w.trace)-250):] {
+		t.Log(l)
+	}
+}
+
+// TestPlay is the whole migration undisturbed: 20 domains in three waves, one of
+// which fails, one drifts, and one has a name server that comes and goes; then
+// isolation; then the rollback of a wave.
+func TestPlay(t *testing.T) {
+	t.Parallel()
+	w := playOnce(t, nil)
+	t.Logf("%d points, %d writes, %d events", w.points, w.writes, w.oracle.events)
+	w.report(t)
+}
+
+// TestCrashMatrix ends the engine without warning at every point: inside each
+// commit, before and after each effect and each probe. Whatever the point, the
+// end is the same, and nothing forbidden happens on the way (P1 to P8).
+func TestCrashMatrix(t *testing.T) {
+	t.Parallel()
+	points := playOnce(t, nil).points
+	var played, violations atomic.Int64
+	t.Run("points", func(t *testing.T) {
+		for at := 1 + int(*seed)%*everyPoint; at <= points; at += *everyPoint {
+			for _, how := range []string{"kill", "reboot"} {
+				t.Run(fmt.Sprint(how, " at ", at), func(t *testing.T) {
+					t.Parallel()
+					w := playOnce(t, func(w *sim) { w.deaths[at] = how })
+					played.Add(1)
+					violations.Add(int64(len(w.oracle.violations)))
+					w.report(t)
+				})
+			}
+		}
+	})
+	t.Logf("crash matrix: %d points, %d of them played with a kill and with a reboot, violations: %d", points, played.Load()/2, violations.Load())
+}
+
+// TestPairsOfDeaths samples two deaths in one migration.
+func TestPairsOfDeaths(t *testing.T) {
+	t.Parallel()
+	points := playOnce(t, nil).points
+	random := rand.New(rand.NewPCG(*seed, 2))
+	var violations atomic.Int64
+	t.Run("pairs", func(t *testing.T) {
+		for range *pairs {
+			a, b := 1+random.IntN(points), 1+random.IntN(points)
+			if random.IntN(2) == 0 {
+				b = a + 1 + random.IntN(20) // in the middle of recovering
+			}
+			t.Run(fmt.Sprint(a, " and ", b), func(t *testing.T) {
+				t.Parallel()
+				w := playOnce(t, func(w *sim) { w.deaths[a], w.deaths[b] = "kill", "kill" })
+				violations.Add(int64(len(w.oracle.violations)))
+				w.report(t)
+			})
+		}
+	})
+	t.Logf("pairs of deaths: %d played, violations: %d", *pairs, violations.Load())
+}
+
+// A schedule is what befalls one migration.
+type schedule struct {
+	Deaths map[int]string
+	Faults map[int]fault
+	Jumps  []happening // of the wall's clock
+	Stale  []happening // the provider answers what was a minute ago
+	Twice  bool        // each decision is said twice
+}
+
+// A happening is something at a time after the beginning.
+type happening struct{ At, By time.Duration }
+
+func schedules() *rapid.Generator[schedule] {
+	return rapid.Custom(func(t *rapid.T) schedule {
+		s := schedule{Deaths: map[int]string{}, Faults: map[int]fault{}, Twice: rapid.Bool().Draw(t, "twice")}
+		for range rapid.IntRange(0, 6).Draw(t, "deaths") {
+			s.Deaths[rapid.IntRange(1, 1700).Draw(t, "point")] = rapid.SampledFrom([]string{"kill", "kill", "reboot"}).Draw(t, "how")
+		}
+		for range rapid.IntRange(0, 8).Draw(t, "faults") {
+			kind := rapid.SampledFrom([]string{"timeout", "late", "ignored", "throttled", "refused", "stalled"}).Draw(t, "kind")
+			most := 20
+			if kind == "late" {
+				most = 30 // a write comes late while it is fenced
+			}
+			s.Faults[rapid.IntRange(1, 100).Draw(t, "write")] = fault{kind, time.Duration(rapid.IntRange(1, most).Draw(t, "wait")) * time.Second}
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "jumps") {
+			by := time.Duration(rapid.SampledFrom([]int{-60, 60, -5, 90}).Draw(t, "by")) * time.Minute
+			s.Jumps = append(s.Jumps, happening{At: time.Duration(rapid.IntRange(1, 60*40).Draw(t, "jump at")) * time.Minute, By: by})
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "stales") {
+			s.Stale = append(s.Stale, happening{At: time.Duration(rapid.IntRange(1, 60*40).Draw(t, "stale at")) * time.Minute, By: time.Minute})
+		}
+		return s
+	})
+}
+
+// prepare lets a schedule befall the world.
+func (s schedule) prepare(w *sim) {
+	w.deaths, w.faults, w.director.twice = s.Deaths, s.Faults, s.Twice
+	at := func(h happening, f func()) {
+		time.AfterFunc(h.At, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			f()
+		})
+	}
+	for _, h := range s.Jumps {
+		at(h, func() { w.note("the clock jumps by %v", h.By); w.jump += h.By })
+	}
+	for _, h := range s.Stale {
+		at(h, func() { w.note("the provider answers what was"); w.director.staleUntil = time.Now().Add(h.By) })
+	}
+}
+
+// TestSchedules plays what rapid makes up: deaths, faults of the provider, jumps
+// of the clock. What fails is kept in testdata, and played first from then on.
+func TestSchedules(t *testing.T) {
+	t.Parallel()
+	played := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		s := schedules().Draw(rt, "schedule")
+		w := playOnce(t, s.prepare)
+		played++
+		for _, v := range w.oracle.violations {
+			rt.Error(v)
+		}
+		if len(w.oracle.violations) > 0 {
+			for _, l := range w.trace[max(0, len(w.trace)-250):] {
+				rt.Log(l)
+			}
+		}
+	})
+	t.Logf("schedules: %d played, violations: none", played)
+}

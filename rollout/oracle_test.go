@@ -1,0 +1,220 @@
+package rollout
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+)
+
+// An oracle keeps account of what may never happen. It knows the world as it
+// truly is, true time too, and of the journal only its bytes.
+type oracle struct {
+	violations []string
+	preflight  map[string]time.Time // when a domain's way was last proven
+	returned   map[string]bool      // a probe came back by the old path
+	written    map[string]int       // by domain and change: how often it took effect
+	intents    map[string]int       // by domain and change: how often it was journaled
+	forced     map[string]bool      // a person let a foreign record be overwritten
+	waves      map[string]string    // by wave: "wave-started", "wave-held" or "wave-live"
+	events     uint64
+}
+
+func newOracle() oracle {
+	return oracle{
+		preflight: map[string]time.Time{}, returned: map[string]bool{}, written: map[string]int{}, intents: map[string]int{},
+		forced: map[string]bool{}, waves: map[string]string{},
+	}
+}
+
+func (o *oracle) blame(promise, format string, args ...any) {
+	o.violations = append(o.violations, promise+": "+fmt.Sprintf(format, args...))
+}
+
+// looked is what the oracle takes from an event: its own reading of the JSON.
+type looked struct {
+	Seq                      uint64
+	Kind, Wave, Domain, Step string
+	Intent                   *struct {
+		Snapshot *rrset.Set
+		Served   map[string]rrset.Set
+		Change   *rrset.Change
+	}
+}
+
+// commit reads a batch as it goes to the disk.
+func (o *oracle) commit(w *sim, value []byte) {
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		panic(err)
+	}
+	defer z.Close()
+	text, err := z.DecodeAll(value[1:], nil)
+	var batch struct{ Events []looked }
+	if err == nil {
+		err = json.Unmarshal(text, &batch)
+	}
+	if err != nil {
+		o.blame("P5", "a batch that cannot be read: %v", err)
+		return
+	}
+	for _, e := range batch.Events {
+		if e.Seq != o.events+1 {
+			o.blame("P5", "event %d comes after %d", e.Seq, o.events)
+		}
+		o.events = e.Seq
+		w.note("event %d %s %s%s %s", e.Seq, e.Kind, e.Domain, e.Wave, e.Step)
+		o.event(e)
+	}
+}
+
+func (o *oracle) event(e looked) {
+	switch e.Kind {
+	case "wave-started", "wave-held", "wave-live":
+		o.waves[e.Wave] = e.Kind
+	case "intended":
+		if e.Intent == nil || e.Intent.Change == nil {
+			return
+		}
+		if e.Intent.Snapshot == nil || len(e.Intent.Served) != 2 {
+			o.blame("P1", "%s: %s is intended without its snapshot", e.Domain, e.Step)
+			return
+		}
+		for server, s := range e.Intent.Served {
+			if !s.Equal(*e.Intent.Snapshot) {
+				o.blame("P1", "%s: %s is intended though %s disagrees", e.Domain, e.Step, server)
+			}
+		}
+		o.intents[key(e.Domain, *e.Intent.Snapshot, e.Intent.Change.After)]++
+	}
+}
+
+func key(domain string, from, to rrset.Set) string {
+	return domain + "|" + from.Hash() + "|" + to.Hash()
+}
+
+// write judges a write of the engine's that is about to take effect.
+func (o *oracle) write(w *sim, c rrset.Change) {
+	domain := c.After.Name
+	r := w.records[domain]
+	now := r.now()
+	if now.foreign && !o.forced[domain] {
+		o.blame("P2", "%s: somebody else's record is overwritten: %v", domain, now.set)
+	}
+	if o.intents[key(domain, now.set, c.After)]+o.intents[key(domain, c.After, now.set)] == 0 {
+		o.blame("P1", "%s: %v was written over %v, and no journal knows of it", domain, c.After.Data, now.set.Data)
+	}
+	o.written[key(domain, now.set, c.After)]++
+	switch was, will := leads(now.set), leads(c.After); {
+	case was && !will:
+		o.publish(w, r)
+	case !was && will && w.isClosed():
+		o.blame("P8", "%s: its MX is pointed back to a closed server", domain)
+	}
+}
+
+// publish judges the moment at which a domain's MX moves.
+func (o *oracle) publish(w *sim, r *record) {
+	if age := time.Since(o.preflight[r.domain]); age > time.Hour+time.Minute {
+		o.blame("P3", "%s is published %v after its preflight", r.domain, age)
+	}
+	for _, v := range r.past {
+		if ends := o.ends(r, v).Add(r.lag + ttlOf(v.set)); !v.set.Absent() && ttlOf(v.set) > lowTTL && time.Now().Before(ends) {
+			o.blame("TTL", "%s is published %v before caches let go of its high TTL", r.domain, time.Until(ends))
+		}
+	}
+	mine := 0
+	for i, wave := range w.plan.Waves {
+		for _, c := range wave.Cutovers {
+			if c.Domain == r.domain {
+				mine = i
+			}
+		}
+	}
+	for _, wave := range w.plan.Waves[:mine] {
+		if o.waves[wave.Name] != "wave-live" {
+			o.blame("P4", "%s is published while wave %s is %q", r.domain, wave.Name, o.waves[wave.Name])
+		}
+	}
+}
+
+// ends is when a version was replaced; now, if it is in force.
+func (o *oracle) ends(r *record, v version) time.Time {
+	for i, x := range r.past[:len(r.past)-1] {
+		if x.at.Equal(v.at) {
+			return r.past[i+1].at
+		}
+	}
+	return time.Now()
+}
+
+// close judges the moment at which the old server closes.
+func (o *oracle) close(w *sim) {
+	for _, r := range w.records {
+		for _, v := range r.past {
+			if !leads(v.set) {
+				continue
+			}
+			gone := o.ends(r, v).Add(r.lag + ttlOf(v.set))
+			if time.Now().Before(gone.Add(isolateAfter)) {
+				o.blame("P7", "%s led to the old server until %v, and that is closed %v later", r.domain, gone, time.Since(gone))
+				break
+			}
+		}
+	}
+}
+
+// end judges the world when all is over: wave-2 was rolled back, all else moved.
+func (o *oracle) end(w *sim, attempts map[string]int) {
+	if w.isClosed() {
+		o.blame("P8", "the old server is closed at the end")
+	}
+	for _, wave := range w.plan.Waves {
+		for _, c := range wave.Cutovers {
+			r := w.records[c.Domain]
+			want := c.After().WithTTL(3600)
+			if c.Before().Absent() {
+				want = c.After()
+			}
+			if wave.Name == undone {
+				want = r.past[0].set
+			}
+			for _, got := range []rrset.Set{r.now().set, r.seen(r.lag)} {
+				if !got.Equal(want) {
+					o.blame("P6", "%s ends as %v TTL %d, want %v TTL %d", c.Domain, got.Data, got.TTL, want.Data, want.TTL)
+				}
+			}
+			if wave.Name == undone && !o.returned[c.Domain] {
+				o.blame("P6", "%s: no probe came back by the old path", c.Domain)
+			}
+			o.twice(c, attempts)
+		}
+	}
+}
+
+// twice counts each change of a domain: once for each attempt that a person
+// asked for.
+func (o *oracle) twice(c plan.Cutover, attempts map[string]int) {
+	total := 0
+	for k, n := range o.written {
+		if len(k) > len(c.Domain) && k[:len(c.Domain)+1] == c.Domain+"|" {
+			total += n
+			if n > max(attempts[c.Domain], 1) {
+				o.blame("P5", "%s: one change was written %d times in %d attempts", c.Domain, n, attempts[c.Domain])
+			}
+		}
+	}
+	if total == 0 {
+		o.blame("P5", "%s was never written", c.Domain)
+	}
+}
+
+const (
+	undone       = "wave-2" // is rolled back at the end
+	lowTTL       = 5 * time.Minute
+	isolateAfter = 24 * time.Hour
+)

@@ -1,0 +1,396 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libdns/libdns"
+
+	"mxcutover/firewall"
+	"mxcutover/plan"
+	"mxcutover/providers"
+	"mxcutover/rrset"
+	"mxcutover/verify"
+)
+
+// A sim is a world in memory, in which the real Actions work: DNS with a lagging
+// secondary and caches, a gateway, the old server with its firewall, a disk and
+// two clocks. It goes on when an engine dies. It keeps its own account of what
+// may never happen (see oracle_test.go).
+type sim struct {
+	mu      sync.Mutex
+	plan    plan.Plan
+	records map[string]*record
+	disk    *disk
+	oracle  oracle
+
+	begun  time.Time
+	over   bool          // the play was ended, since it came to no end
+	jump   time.Duration // of the wall's clock
+	boot   int
+	bootAt time.Time
+	syncAt time.Time // from then on the wall's clock is synchronised
+
+	closed    bool
+	permanent bool
+	opens     time.Time // when the kernel opens by itself, unless permanent
+
+	failing map[string]bool // probes to them fail
+	flap    string          // whose secondary comes and goes
+
+	points   int
+	deaths   map[int]string // by point: "kill" or "reboot"
+	faults   map[int]fault  // by write
+	writes   int
+	lives    int
+	trace    []string
+	director director
+}
+
+// errDead is what everything says to an engine that was ended without warning.
+var errDead = errors.New("this process is dead")
+
+// A life is one engine's: once it is dead, nothing that it does has an effect.
+type life struct {
+	w      *sim
+	dead   bool
+	cancel context.CancelFunc
+}
+
+// point is a place where an engine may be ended.
+func (l *life) point(what string) error {
+	if l.dead {
+		return errDead
+	}
+	l.w.points++
+	how, ends := l.w.deaths[l.w.points]
+	if !ends {
+		return nil
+	}
+	l.w.note("point %d: %s: %s", l.w.points, how, what)
+	l.dead = true
+	if how == "reboot" {
+		l.w.reboot()
+	}
+	l.cancel()
+	return errDead
+}
+
+func (w *sim) note(format string, args ...any) {
+	w.trace = append(w.trace, time.Now().UTC().Format("02 15:04:05 ")+fmt.Sprintf(format, args...))
+}
+
+func (w *sim) reboot() {
+	w.boot++
+	w.bootAt = time.Now()
+	w.syncAt = time.Now().Add(10 * time.Minute)
+	if !w.permanent {
+		w.closed = false
+	}
+}
+
+// simClock is the world's two clocks.
+type simClock struct{ w *sim }
+
+func (c simClock) Now() time.Time {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return c.w.wall()
+}
+
+func (w *sim) wall() time.Time { return time.Now().Add(w.jump).Round(0).UTC() }
+
+func (c simClock) Boot() (string, time.Duration) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return fmt.Sprint("boot ", c.w.boot), time.Since(c.w.bootAt) + time.Minute
+}
+
+func (c simClock) Synced() bool {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return !time.Now().Before(c.w.syncAt)
+}
+
+// A record is a domain's MX RRset over time.
+type record struct {
+	domain string
+	past   []version // the last one is in force at the primary
+	lag    time.Duration
+}
+
+type version struct {
+	at      time.Time
+	set     rrset.Set
+	foreign bool
+}
+
+func (r *record) now() version { return r.past[len(r.past)-1] }
+
+// seen is what a server serves that lags behind by so much.
+func (r *record) seen(lag time.Duration) rrset.Set {
+	for _, v := range slices.Backward(r.past) {
+		if !v.at.After(time.Now().Add(-lag)) {
+			return v.set
+		}
+	}
+	return r.past[0].set
+}
+
+// cached is what the most stubborn honest cache answers: it asked the secondary
+// just before each change.
+func (r *record) cached() rrset.Set {
+	for i, v := range r.past[:len(r.past)-1] {
+		ends := r.past[i+1].at.Add(r.lag + ttlOf(v.set))
+		if time.Now().Before(ends) {
+			return v.set
+		}
+	}
+	return r.now().set
+}
+
+// ttlOf is how long a cache keeps an answer; negative ones for five minutes.
+func ttlOf(s rrset.Set) time.Duration {
+	if s.Absent() {
+		return negativeTTL
+	}
+	return time.Duration(s.TTL) * time.Second
+}
+
+const negativeTTL = 5 * time.Minute
+
+func (w *sim) change(domain string, to rrset.Set, foreign bool) {
+	r := w.records[domain]
+	r.past = append(r.past, version{time.Now(), to, foreign})
+}
+
+// leads tells whether a RRset brings mail to the old server. Without an MX the
+// domain's own address does.
+func leads(s rrset.Set) bool {
+	return s.Absent() || slices.ContainsFunc(s.Data, func(d string) bool { return d == "10 mail.old.test." })
+}
+
+// A fault befalls one write.
+type fault struct {
+	kind string // "timeout", "late", "ignored", "throttled", "refused", "stalled"
+	wait time.Duration
+}
+
+const fence = 31 * time.Second
+
+// simProvider is the DNS provider, to one life.
+type simProvider struct{ *life }
+
+func (p simProvider) GetRecords(context.Context, string) ([]libdns.Record, error) {
+	return nil, errors.New("not used")
+}
+
+// Fence is for how long a write may come late.
+func (p simProvider) Fence() time.Duration { return fence }
+
+func (p simProvider) Read(_ context.Context, _, name, _ string) (rrset.Set, error) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	if p.dead {
+		return rrset.Set{}, errDead
+	}
+	if at := p.w.director.staleUntil; time.Now().Before(at) {
+		return p.w.records[name].seen(time.Minute), nil
+	}
+	return p.w.records[name].now().set, nil
+}
+
+func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	if err := p.point("before a write to " + c.After.Name); err != nil {
+		return err
+	}
+	p.w.writes++
+	f := p.w.faults[p.w.writes]
+	if f.kind != "" {
+		p.w.note("write %d, to %s: %s %v", p.w.writes, c.After.Name, f.kind, f.wait)
+	}
+	switch f.kind {
+	case "throttled":
+		return providers.Transient(errors.New("429: later"))
+	case "refused":
+		return errors.New("the credential has expired")
+	case "ignored":
+		return nil
+	case "late":
+		time.AfterFunc(f.wait, func() {
+			p.w.mu.Lock()
+			defer p.w.mu.Unlock()
+			if p.w.records[c.After.Name].now().set.Equal(c.Before) {
+				p.w.note("the write to %s comes late", c.After.Name)
+				p.w.apply(c)
+			}
+		})
+		return providers.Unanswered(fence, errors.New("time-out"))
+	case "stalled":
+		p.w.mu.Unlock()
+		err := sleep(ctx, f.wait)
+		p.w.mu.Lock()
+		if p.dead {
+			return errDead
+		}
+		if err != nil {
+			return providers.Unanswered(fence, err)
+		}
+	}
+	if now := p.w.records[c.After.Name].now().set; !now.Equal(c.Before) {
+		return &providers.DriftError{Expected: c.Before, Found: now}
+	}
+	p.w.apply(c)
+	if f.kind == "timeout" {
+		return providers.Unanswered(fence, errors.New("time-out"))
+	}
+	return p.point("after a write to " + c.After.Name)
+}
+
+func (w *sim) apply(c rrset.Change) {
+	w.oracle.write(w, c)
+	w.change(c.After.Name, c.After, false)
+}
+
+// simFirewall is the old server's, to one life.
+type simFirewall struct{ *life }
+
+func (f simFirewall) Apply(_ context.Context, r firewall.Rules, until time.Time) error {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	if err := f.point("before the firewall"); err != nil {
+		return err
+	}
+	w := f.w
+	w.closed, w.permanent = len(r.Ports) > 0, until.IsZero() && len(r.Ports) > 0
+	w.opens = time.Now().Add(until.Sub(w.wall()))
+	if w.closed {
+		w.oracle.close(w)
+	}
+	return f.point("after the firewall")
+}
+
+func (w *sim) isClosed() bool {
+	if w.closed && !w.permanent && !time.Now().Before(w.opens) {
+		w.closed = false
+	}
+	return w.closed
+}
+
+func (f simFirewall) Loaded(context.Context) (firewall.Rules, time.Time, error) {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	switch {
+	case f.dead:
+		return firewall.Rules{}, time.Time{}, errDead
+	case !f.w.isClosed():
+		return firewall.Rules{}, time.Time{}, nil
+	case f.w.permanent:
+		return firewall.Rules{Ports: []uint16{25}}, time.Time{}, nil
+	}
+	return firewall.Rules{Ports: []uint16{25}}, f.w.wall().Add(time.Until(f.w.opens)), nil
+}
+
+func (f simFirewall) Seen(context.Context) (map[netip.AddrPort]uint64, error) { return nil, nil }
+
+// simChecker asks and probes, for one life.
+type simChecker struct{ *life }
+
+func one(check, target string, s plan.Severity, detail string) []plan.Finding {
+	return []plan.Finding{{Check: check, Target: target, Severity: s, Detail: detail}}
+}
+
+func severity(ok bool) plan.Severity {
+	if ok {
+		return plan.Pass
+	}
+	return plan.Fail
+}
+
+// ask runs a check, unless the engine is dead. Probes are points.
+func (c simChecker) ask(what string, f func() []plan.Finding) []plan.Finding {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	if c.dead || what != "" && c.point(what) != nil {
+		return one("dead", "", plan.Unknown, "dead")
+	}
+	return f()
+}
+
+func (c simChecker) Run(_ context.Context, when verify.When, cut plan.Cutover) []plan.Finding {
+	return c.ask("preflight of "+cut.Domain, func() []plan.Finding {
+		if when == verify.Before {
+			c.w.oracle.preflight[cut.Domain] = time.Now()
+		}
+		return one("probe.arrival", cut.Domain, plan.Pass, "straight")
+	})
+}
+
+func (c simChecker) Only(_ context.Context, cut plan.Cutover, checks ...string) []plan.Finding {
+	return c.ask("", func() []plan.Finding {
+		r := c.w.records[cut.Domain]
+		if checks[0] == "cache.resolver" {
+			ok := r.cached().SameData(cut.After())
+			return one(checks[0], cut.Domain, map[bool]plan.Severity{true: plan.Pass, false: plan.Warn}[ok], "")
+		}
+		return one(checks[0], cut.Domain, severity(r.seen(r.lag).SameData(cut.After()) && r.now().set.SameData(cut.After())), "")
+	})
+}
+
+func (c simChecker) Served(_ context.Context, _, name, _ string) (out map[string]rrset.Set, found []plan.Finding) {
+	found = c.ask("", func() []plan.Finding {
+		r := c.w.records[name]
+		out = map[string]rrset.Set{"ns1": r.now().set, "ns2": r.seen(r.lag)}
+		if name == c.w.flap && time.Now().Minute()%7 < 3 {
+			delete(out, "ns2")
+			return one("ns.sync", "ns2", plan.Unknown, "SERVFAIL")
+		}
+		return one("ns.sync", "ns2", plan.Pass, "")
+	})
+	return out, found
+}
+
+func (c simChecker) NegativeTTL(context.Context, string) (uint32, error) {
+	return uint32(negativeTTL / time.Second), nil
+}
+
+func (c simChecker) LeadsToOld(_ context.Context, _, name string) (bool, string, error) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	r := c.w.records[name]
+	return leads(r.now().set) || leads(r.seen(r.lag)), "MX", nil
+}
+
+func (c simChecker) Routed(_ context.Context, cut plan.Cutover) []plan.Finding {
+	return c.ask("a probe to "+cut.Domain, func() []plan.Finding {
+		if !c.w.records[cut.Domain].cached().SameData(cut.After()) {
+			return one("probe.arrival", cut.Domain, plan.Unknown, "our resolver still answers the old MX")
+		}
+		return one("probe.arrival", cut.Domain, severity(!c.w.failing[cut.Domain]), "550")
+	})
+}
+
+func (c simChecker) Returned(_ context.Context, cut plan.Cutover, back rrset.Set) []plan.Finding {
+	return c.ask("a probe back to "+cut.Domain, func() []plan.Finding {
+		if !c.w.records[cut.Domain].cached().SameData(back) {
+			return one("probe.arrival", cut.Domain, plan.Unknown, "our resolver still answers the new MX")
+		}
+		c.w.oracle.returned[cut.Domain] = true
+		return one("probe.arrival", cut.Domain, severity(!c.w.isClosed()), "the old server")
+	})
+}
+
+func (c simChecker) OldClosed(context.Context, uint16) []plan.Finding {
+	return c.ask("", func() []plan.Finding { return one("old.closed", "old", severity(c.w.isClosed()), "") })
+}
+
+func (c simChecker) OldOpen(context.Context) []plan.Finding {
+	return c.ask("", func() []plan.Finding { return one("old.open", "old", severity(!c.w.isClosed()), "") })
+}
