@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -58,6 +59,9 @@ type Store struct {
 
 	mu   sync.Mutex
 	dead error // why nothing can be done any more
+
+	ballast sync.Mutex
+	written int64 // where the ballast ends, as far as is known
 }
 
 // bucket holds all keys.
@@ -114,16 +118,27 @@ func (s *Store) openDB() (err error) {
 		ReadOnly: s.readOnly, Timeout: s.wait, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
 		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return s.file, nil },
 	})
-	if err != nil {
+	var disk syscall.Errno
+	switch {
+	case errors.As(err, &disk): // no word against the file
+		return err
+	case err != nil:
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if s.readOnly {
+	case s.readOnly || s.hasBucket(): // even an Update that changes nothing writes pages, and the disk may be full
 		return nil
 	}
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(bucket())
 		return err
 	})
+}
+
+func (s *Store) hasBucket() (has bool) {
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		has = tx.Bucket(bucket()) != nil
+		return nil
+	})
+	return err == nil && has
 }
 
 // guard runs what touches bbolt. Its panics, and the faults of a file that was

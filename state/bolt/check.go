@@ -55,6 +55,14 @@ func checkFile(f *os.File, readOnly bool) error {
 	case info.Size() == 0:
 		return nil
 	}
+	switch torn, err := unborn(f, info.Size()); {
+	case err != nil:
+		return err
+	case torn && readOnly:
+		return state.ErrNone
+	case torn:
+		return f.Truncate(0)
+	}
 	m, err := findMeta(f)
 	if err != nil {
 		return err
