@@ -62,6 +62,7 @@ type Store struct {
 
 	ballast sync.Mutex
 	written int64 // where the ballast ends, as far as is known
+	largest int64 // bytes that a commit took for pages, of those known
 }
 
 // bucket holds all keys.
@@ -93,7 +94,8 @@ func (s *Store) start(opt Options) error {
 		}
 		return err
 	}
-	if err := checkFile(s.file, opt.ReadOnly); err != nil {
+	var err error
+	if s.largest, err = checkFile(s.file, opt.ReadOnly); err != nil {
 		return err
 	}
 	if err := s.guard(s.openDB); err != nil {
@@ -102,7 +104,7 @@ func (s *Store) start(opt Options) error {
 	if s.readOnly {
 		return nil
 	}
-	err := syncFolders(s.path)
+	err = syncFolders(s.path)
 	if err == nil {
 		err = writeHolder(holderPath(s.path), opt.Holder)
 	}
@@ -268,6 +270,7 @@ func (s *Store) Commit(ctx context.Context, t state.Txn) error {
 
 func (s *Store) update(t state.Txn) error {
 	return s.db.Update(func(tx *bbolt.Tx) error {
+		tx.OnCommit(func() { s.took(tx.Stats()) })
 		b := tx.Bucket(bucket())
 		if b == nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, berrors.ErrBucketNotFound)

@@ -65,10 +65,10 @@ func begin(s state.Store, path string, fresh bool) (*state.Journal, error) {
 // decision.
 func appendAll(j *state.Journal, round int) error {
 	var wg sync.WaitGroup
-	errs := make([]error, 3)
+	errs := make([]error, 4)
 	for w := range errs {
 		wg.Go(func() {
-			for i := range 4 {
+			for i := range 2 {
 				n := round*1000 + w*100 + i
 				if err := appendPair(j, n); err != nil {
 					errs[w] = err
@@ -309,8 +309,8 @@ func TestPowerLoss(t *testing.T) {
 			t.Fatalf("%s: the record gives %d bytes, and the file has %d (%v)", p, len(all), len(have), err)
 		}
 	}
-	wrong, images := losePower(t, path, calls, 5, func(string) bool { return false })
-	if images < 300 {
+	wrong, images := losePower(t, path, calls, 4, func(string) bool { return false })
+	if images < 200 {
 		t.Errorf("only %d images: the record has too few syncs", images)
 	}
 	t.Logf("%d calls, %d images", len(calls), images)

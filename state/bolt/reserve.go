@@ -26,13 +26,39 @@ const (
 	block = 4 << 10 // what a file system gives out at least; pages of bbolt begin on one
 	step  = 1 << 20 // as much ballast is written while commits wait
 
-	// A page may be little more than half full, and each commit writes some pages
-	// anew before it frees their like: a path of the tree, and the list of free pages.
-	pageShare = 2
-	spare     = 256 << 10
+	// A path of the tree and the list of free pages are written anew before their
+	// like are freed.
+	spare = 128 << 10
 )
 
 var _ state.Reserver = (*Store)(nil)
+
+// ballastFor is how many bytes of ballast it takes to commit so many bytes of
+// values. Twice, since a page may be little more than half full. Once more for
+// big values, since bbolt keeps up to four in one page, however big, and writes
+// them all anew when one is added; and so with those that are there already.
+func (s *Store) ballastFor(n int64) int64 {
+	return 2*n + min(n, state.MaxBytes) + s.overhead()
+}
+
+// roomOf is the other way round.
+func (s *Store) roomOf(ballast int64) int64 {
+	n := max(0, ballast-s.overhead())
+	return max(n/3, (n-state.MaxBytes)/2)
+}
+
+func (s *Store) overhead() int64 {
+	s.ballast.Lock()
+	defer s.ballast.Unlock()
+	return 2 * max(spare, s.largest)
+}
+
+// took notes what a commit wrote.
+func (s *Store) took(stats bbolt.TxStats) {
+	s.ballast.Lock()
+	defer s.ballast.Unlock()
+	s.largest = max(s.largest, stats.GetPageAlloc())
+}
 
 // Reserve writes ballast, one step after another, so that commits come between.
 // A disk that copies on write (btrfs, ZFS) needs free space even so.
@@ -50,7 +76,7 @@ func (s *Store) Reserve(ctx context.Context, n int64) error {
 			return err
 		}
 		err = s.guard(func() (err error) {
-			more, err = s.lade(pageShare*n + spare)
+			more, err = s.lade(s.ballastFor(n))
 			return err
 		})
 	}
@@ -95,7 +121,7 @@ func noise(at, n int64) []byte {
 	return b
 }
 
-// Room is half of the ballast, less what a commit takes besides.
+// Room is told from the ballast that is left.
 func (s *Store) Room() int64 {
 	leave, err := s.enter()
 	if err != nil {
@@ -106,14 +132,14 @@ func (s *Store) Room() int64 {
 	err = s.guard(func() error {
 		return s.db.View(func(tx *bbolt.Tx) error {
 			end, err := s.ballastEnd(tx.Size())
-			room = (end - tx.Size() - spare) / pageShare
+			room = s.roomOf(end - tx.Size())
 			return err
 		})
 	})
 	if err != nil || s.readOnly {
 		return 0
 	}
-	return max(room, 0)
+	return room
 }
 
 // ballastEnd is the end of the written blocks that follow bbolt's last page. It
