@@ -177,6 +177,46 @@ func reserveScript(path string) error {
 	return nil
 }
 
+// unsyncedScript cannot sync the room that it reserves.
+func unsyncedScript(path string) error {
+	s, err := bolt.Open(path, bolt.Options{})
+	if err != nil {
+		return err
+	}
+	j, err := begin(s, path, true)
+	if err != nil {
+		return err
+	}
+	fmt.Println("reserving")
+	err = s.Reserve(context.Background(), 1<<20)
+	again := j.Append(context.Background(), state.Event{Kind: state.Started})
+	fmt.Println("dead", err != nil, errors.Is(again, state.ErrDead), s.Room())
+	return errors.Join(j.Close(), s.Close())
+}
+
+func TestReserveIsSynced(t *testing.T) {
+	t.Parallel()
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			t.Parallel()
+			reserving, failed, last := false, false, ""
+			watch(t, "unsynced", newPath(t), func(c *call) syscall.Errno {
+				if said, ok := c.said(); ok {
+					last, reserving = said, said == "reserving"
+				}
+				if !c.sync() || !reserving {
+					return 0
+				}
+				reserving, failed = false, true
+				return errno
+			})
+			if !failed || last != "dead true true 0" {
+				t.Errorf("a sync failed: %v; it says %q", failed, last)
+			}
+		})
+	}
+}
+
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string][]string{

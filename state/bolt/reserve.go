@@ -104,11 +104,14 @@ func (s *Store) lade(want int64) (more bool, err error) {
 	if err != nil || end >= want {
 		return false, err
 	}
-	_, err = s.file.WriteAt(noise(end, min(step, want-end)), end)
+	n, err := s.file.WriteAt(noise(end, min(step, want-end)), end)
 	if err2 := s.file.Sync(); err2 != nil {
 		return false, fmt.Errorf("%w: %w", errUnsynced, err2)
 	}
-	return end+step < want, err
+	s.ballast.Lock()
+	defer s.ballast.Unlock()
+	s.written = end + int64(n)/block*block
+	return s.written < want, err
 }
 
 // noise is what ballast consists of: not zeros, and nothing that a file system

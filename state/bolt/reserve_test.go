@@ -105,6 +105,18 @@ func TestReserveWritesOnlyWhatIsMissing(t *testing.T) {
 	}
 }
 
+// TestOpeningWritesNothing: the disk may be full.
+func TestOpeningWritesNothing(t *testing.T) {
+	t.Parallel()
+	path, before := filled(t)
+	if err := open(t, path, bolt.Options{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was written (%v)", err)
+	}
+}
+
 func TestReserveRefuses(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)

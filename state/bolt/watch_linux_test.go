@@ -169,7 +169,7 @@ func watched(what string) int {
 		fmt.Fprintln(os.Stderr, "watch:", err)
 		return 1
 	}
-	do := map[string]func(string) error{"power": powerScript, "nosync": noSyncScript, "dying": dyingScript, "full": fullScript, "reserve": reserveScript, "readonly": readOnlyScript}[script]
+	do := map[string]func(string) error{"power": powerScript, "nosync": noSyncScript, "dying": dyingScript, "full": fullScript, "reserve": reserveScript, "readonly": readOnlyScript, "unsynced": unsyncedScript}[script]
 	if err := do(path); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
