@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -58,6 +59,10 @@ type Store struct {
 
 	mu   sync.Mutex
 	dead error // why nothing can be done any more
+
+	ballast sync.Mutex
+	written int64 // where the ballast ends, as far as is known
+	largest int64 // bytes that a commit took for pages, of those known
 }
 
 // bucket holds all keys.
@@ -89,7 +94,8 @@ func (s *Store) start(opt Options) error {
 		}
 		return err
 	}
-	if err := checkFile(s.file, opt.ReadOnly); err != nil {
+	var err error
+	if s.largest, err = checkFile(s.file, opt.ReadOnly); err != nil {
 		return err
 	}
 	if err := s.guard(s.openDB); err != nil {
@@ -98,7 +104,7 @@ func (s *Store) start(opt Options) error {
 	if s.readOnly {
 		return nil
 	}
-	err := syncFolders(s.path)
+	err = syncFolders(s.path)
 	if err == nil {
 		err = writeHolder(holderPath(s.path), opt.Holder)
 	}
@@ -114,16 +120,27 @@ func (s *Store) openDB() (err error) {
 		ReadOnly: s.readOnly, Timeout: s.wait, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
 		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return s.file, nil },
 	})
-	if err != nil {
+	var disk syscall.Errno
+	switch {
+	case errors.As(err, &disk): // no word against the file
+		return err
+	case err != nil:
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if s.readOnly {
+	case s.readOnly || s.hasBucket(): // even an Update that changes nothing writes pages, and the disk may be full
 		return nil
 	}
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(bucket())
 		return err
 	})
+}
+
+func (s *Store) hasBucket() (has bool) {
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		has = tx.Bucket(bucket()) != nil
+		return nil
+	})
+	return err == nil && has
 }
 
 // guard runs what touches bbolt. Its panics, and the faults of a file that was
@@ -253,6 +270,7 @@ func (s *Store) Commit(ctx context.Context, t state.Txn) error {
 
 func (s *Store) update(t state.Txn) error {
 	return s.db.Update(func(tx *bbolt.Tx) error {
+		tx.OnCommit(func() { s.took(tx.Stats()) })
 		b := tx.Bucket(bucket())
 		if b == nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, berrors.ErrBucketNotFound)

@@ -36,6 +36,9 @@ func hold(path string) int {
 	if p, ok := strings.CutPrefix(path, "append:"); ok {
 		return appendForEver(p)
 	}
+	if what, ok := strings.CutPrefix(path, "watched:"); ok {
+		return watched(what)
+	}
 	ro := strings.HasPrefix(path, "ro:")
 	s, err := bolt.Open(strings.TrimPrefix(path, "ro:"), bolt.Options{ReadOnly: ro, Holder: "the other engine"})
 	if err != nil {

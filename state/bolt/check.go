@@ -37,39 +37,49 @@ type checker struct {
 	size   uint64 // of a page
 	pages  uint64
 	owners map[uint64]bool // pages in use
+
+	largest int64 // bytes of a page with its overflow
 }
 
 type metaPage struct {
 	size, root, freelist, pages, txid uint64
 }
 
-// checkFile checks the pages of a file that is locked. An empty file is a new
-// one, in which there is nothing to read.
-func checkFile(f *os.File, readOnly bool) error {
+// checkFile checks the pages of a file that is locked, and gives the size of the
+// largest, in bytes. An empty file is a new one, in which there is nothing to read.
+func checkFile(f *os.File, readOnly bool) (largest int64, err error) {
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case info.Size() == 0 && readOnly:
-		return state.ErrNone
+		return 0, state.ErrNone
 	case info.Size() == 0:
-		return nil
+		return 0, nil
+	}
+	switch torn, err := unborn(f, info.Size()); {
+	case err != nil:
+		return 0, err
+	case torn && readOnly:
+		return 0, state.ErrNone
+	case torn:
+		return 0, f.Truncate(0)
 	}
 	m, err := findMeta(f)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if have := uint64(info.Size()); have/m.size < m.pages {
-		return fmt.Errorf("%w: it was cut off: %d bytes, and %d pages of %d were expected", ErrDamaged, have, m.pages, m.size)
+		return 0, fmt.Errorf("%w: it was cut off: %d bytes, and %d pages of %d were expected", ErrDamaged, have, m.pages, m.size)
 	}
 	c := &checker{file: f, size: m.size, pages: m.pages, owners: map[uint64]bool{0: true, 1: true}}
 	if err := c.tree(m.root, 0, &order{}); err != nil {
-		return err
+		return 0, err
 	}
-	if m.freelist == noFreelist {
-		return nil
+	if m.freelist != noFreelist {
+		err = c.freelist(m.freelist)
 	}
-	return c.freelist(m.freelist)
+	return c.largest, err
 }
 
 // findMeta gives the newer of the two meta pages that are whole.
@@ -145,6 +155,7 @@ func (c *checker) page(id uint64) (flags, count uint16, body []byte, err error) 
 		}
 		c.owners[id+i] = true
 	}
+	c.largest = max(c.largest, int64(n*c.size))
 	body = make([]byte, n*c.size)
 	if _, err := c.file.ReadAt(body, int64(id*c.size)); err != nil {
 		return 0, 0, nil, fmt.Errorf("page %d: %w", id, err)

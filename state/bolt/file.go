@@ -30,7 +30,7 @@ func openFile(path string, readOnly bool) (*os.File, error) {
 	}
 	f, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, missing(err)
+		return nil, missing(cannotWrite(path, err))
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -51,6 +51,18 @@ func missing(err error) error {
 		return fmt.Errorf("%w: %w", state.ErrNone, err)
 	}
 	return err
+}
+
+// cannotWrite tells of a file that can be read, and not written.
+func cannotWrite(path string, err error) error {
+	if !errors.Is(err, syscall.EROFS) && !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	f, err2 := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err2 != nil {
+		return err
+	}
+	return errors.Join(fmt.Errorf("%w: %w; it can still be read", state.ErrReadOnly, err), f.Close())
 }
 
 // checkOwner refuses what belongs to a user other than root and ourselves, and

@@ -39,6 +39,7 @@ func self(command string) holder {
 }
 
 // writeHolder replaces the sidecar file. Only the one who has the lock does so.
+// A full disk leaves none: the lock is what counts, and the file but says whose it is.
 func writeHolder(path, command string) error {
 	h := self(command)
 	text := fmt.Sprintf("pid: %d\nuser: %s\nhost: %s\nsince: %s\ncommand: %s\n",
@@ -48,12 +49,18 @@ func writeHolder(path, command string) error {
 		return err
 	}
 	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if noSpace(err) {
+		return removeHolder(path)
+	}
 	if err != nil {
 		return fmt.Errorf("say who holds the journal: %w", err)
 	}
 	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(fresh, path)
+	}
+	if noSpace(err) {
+		return errors.Join(removeHolder(fresh), removeHolder(path))
 	}
 	if err != nil {
 		return fmt.Errorf("say who holds the journal: %w", err)
