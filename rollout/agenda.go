@@ -26,25 +26,38 @@ func newAgenda() agenda {
 
 // A queue holds the domains of one wave that could go on, the next one first.
 type queue struct {
-	domains []string
-	in      map[string]bool
+	lines [3][]string // by urgency
+	in    map[string]bool
 }
 
-func (q *queue) push(domain string) {
-	if !q.in[domain] {
-		q.in[domain] = true
-		q.domains = append(q.domains, domain)
+// urgency is a domain's place: what goes back is first, then what is published
+// and must be proven, before any more is published.
+func urgency(d state.DomainStatus) int {
+	switch {
+	case d.Back:
+		return 0
+	case d.Moved():
+		return 1
+	}
+	return 2
+}
+
+func (q *queue) push(d state.DomainStatus) {
+	if !q.in[d.Domain] {
+		q.in[d.Domain] = true
+		q.lines[urgency(d)] = append(q.lines[urgency(d)], d.Domain)
 	}
 }
 
 func (q *queue) pop() (string, bool) {
-	if len(q.domains) == 0 {
-		return "", false
+	for i, line := range q.lines {
+		if len(line) > 0 {
+			q.lines[i] = line[1:]
+			delete(q.in, line[0])
+			return line[0], true
+		}
 	}
-	d := q.domains[0]
-	q.domains = q.domains[1:]
-	delete(q.in, d)
-	return d, true
+	return "", false
 }
 
 func (a *agenda) queue(wave string) *queue {

@@ -24,7 +24,7 @@ var (
 func playOnce(t *testing.T, prepare func(*sim)) (w *sim) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w = newSim(t)
+		w = newSim(t, nil)
 		if prepare != nil {
 			prepare(w)
 		}

@@ -17,12 +17,13 @@ import (
 // A director is the people of the play: who approves, mends, retries, edits
 // records behind the engine's back, and at last wants one wave back.
 type director struct {
-	twice      bool // says everything twice, as a script that lost the answer
-	staleUntil time.Time
-	drifted    bool // has edited the drifting domain
-	retries    map[string]int
-	mends      map[string]bool
-	back       bool // has asked for the rollback
+	twice        bool // says everything twice, as a script that lost the answer
+	staleUntil   time.Time
+	staleOnWrite bool // the provider lags after each write
+	drifted      bool // has edited the drifting domain
+	retries      map[string]int
+	mends        map[string]bool
+	back         bool // has asked for the rollback
 }
 
 // The domains of the play that have a part.
@@ -31,6 +32,7 @@ const (
 	driftingDomain = "d11.example."
 	flappingDomain = "d13.example."
 	implicitDomain = "d15.example."
+	raisedDomain   = "d06.example." // its TTL is raised after the plan was made
 )
 
 // direct acts on what the status shows, every few minutes, until the context
@@ -92,6 +94,9 @@ func (w *sim) decide(s *state.Status) (out []state.Decision) {
 			out = append(out, state.Decision{Verb: state.Retry, Target: state.DomainTarget(d.Domain)})
 		}
 	}
+	if d := s.Domain(raisedDomain); d.State == state.IsDrifted {
+		out = append(out, state.Decision{Verb: state.Retry, Target: state.DomainTarget(raisedDomain), Drift: state.Adopt})
+	}
 	i := s.Isolation
 	switch {
 	case !live:
@@ -128,7 +133,7 @@ func (w *sim) edit(s *state.Status) {
 // a while; what failed, once it is mended.
 func (w *sim) wantsRetry(d state.DomainStatus, now time.Time) bool {
 	switch {
-	case d.State == state.IsHeld, d.State == state.IsDrifted && !w.records[d.Domain].now().foreign:
+	case d.State == state.IsHeld, d.State == state.IsDrifted && d.Domain != raisedDomain && !w.records[d.Domain].now().foreign:
 		return now.Sub(d.Since).Abs() > 4*time.Minute
 	case d.State == state.IsRolledBack && d.Failed && !w.director.back:
 		w.failing[d.Domain] = false
@@ -138,11 +143,11 @@ func (w *sim) wantsRetry(d state.DomainStatus, now time.Time) bool {
 }
 
 // newSim is a world of 20 domains in three waves.
-func newSim(t testing.TB) *sim {
+func newSim(t testing.TB, adjust func(*plan.Inventory, *plan.Settings)) *sim {
 	t.Helper()
 	w := &sim{
 		records: map[string]*record{}, disk: &disk{data: map[string][]byte{}}, oracle: newOracle(), bootAt: time.Now(), begun: time.Now(),
-		failing: map[string]bool{failingDomain: true}, flap: flappingDomain, deaths: map[int]string{}, faults: map[int]fault{},
+		failing: map[string]bool{failingDomain: true}, silent: map[string]bool{}, flap: flappingDomain, deaths: map[int]string{}, faults: map[int]fault{},
 		director: director{retries: map[string]int{}},
 	}
 	var inv plan.Inventory
@@ -161,18 +166,24 @@ func newSim(t testing.TB) *sim {
 		w.records[name] = &record{domain: name, past: []version{{at: time.Now().Add(-time.Hour), set: mx}}, lag: lag}
 		inv.Domains = append(inv.Domains, d)
 	}
+	raised := w.records[raisedDomain]
+	raised.past = append(raised.past, version{at: time.Now().Add(-time.Minute), set: raised.now().set.WithTTL(7200)})
 	window, err := plan.ParseWindow("daily 06:00-23:00")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.plan, err = plan.Make(inv, plan.Settings{
+	set := plan.Settings{
 		Migration: "m", Planned: []rrset.MX{{Preference: 10, Host: "gw.test."}}, First: 3, Growth: 2.4, Max: 10, LowTTL: 300,
 		Gate: plan.Gate{
 			Approve: plan.Manual, Failures: 1, Shared: 3, Soak: plan.Duration(30 * time.Minute),
 			Windows: []plan.Window{window}, Zone: "UTC",
 		},
 		Ports: []uint16{25},
-	})
+	}
+	if adjust != nil {
+		adjust(&inv, &set)
+	}
+	w.plan, err = plan.Make(inv, set)
 	if err != nil {
 		t.Fatal(err)
 	}

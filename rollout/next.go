@@ -75,7 +75,7 @@ func nextBack(c plan.Cutover, d state.DomainStatus, g gates) move {
 		return move{}
 	}
 	for _, s := range slices.Backward(c.Steps) {
-		if _, begun := d.Steps[s.ID]; !begun || !s.Kind.Writes() {
+		if r, begun := d.Steps[s.ID]; !begun || r.Kept || !s.Kind.Writes() {
 			continue
 		}
 		if s.Kind == plan.Publish && !g.open {

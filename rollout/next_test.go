@@ -13,7 +13,7 @@ var now = state.Moment{At: time.Unix(1e9, 0), Boot: "one", Up: 100 * time.Hour}
 // domainAt is a domain whose steps up to a kind are done, each just now.
 func domainAt(t *testing.T, upTo plan.Kind, adjust func(*state.DomainStatus)) (plan.Cutover, state.DomainStatus) {
 	t.Helper()
-	c := newSim(t).plan.Waves[0].Cutovers[0]
+	c := newSim(t, nil).plan.Waves[0].Cutovers[0]
 	d := state.DomainStatus{Domain: c.Domain, Wave: c.Wave, State: state.Planned, Steps: map[string]state.StepRecord{}}
 	if upTo != "" {
 		for _, s := range c.Steps {

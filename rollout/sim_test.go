@@ -41,6 +41,8 @@ type sim struct {
 	opens     time.Time // when the kernel opens by itself, unless permanent
 
 	failing map[string]bool // probes to them fail
+	silent  map[string]bool // probes to them cannot be made
+	down    bool            // the gateway is: all probes fail
 	flap    string          // whose secondary comes and goes
 
 	points   int
@@ -213,6 +215,9 @@ func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
 	}
 	p.w.writes++
 	f := p.w.faults[p.w.writes]
+	if every, ok := p.w.faults[0]; ok {
+		f = every
+	}
 	if f.kind != "" {
 		p.w.note("write %d, to %s: %s %v", p.w.writes, c.After.Name, f.kind, f.wait)
 	}
@@ -255,6 +260,9 @@ func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
 }
 
 func (w *sim) apply(c rrset.Change) {
+	if w.director.staleOnWrite {
+		w.director.staleUntil = time.Now().Add(50 * time.Second)
+	}
 	w.oracle.write(w, c)
 	w.change(c.After.Name, c.After, false)
 }
@@ -373,7 +381,10 @@ func (c simChecker) Routed(_ context.Context, cut plan.Cutover) []plan.Finding {
 		if !c.w.records[cut.Domain].cached().SameData(cut.After()) {
 			return one("probe.arrival", cut.Domain, plan.Unknown, "our resolver still answers the old MX")
 		}
-		return one("probe.arrival", cut.Domain, severity(!c.w.failing[cut.Domain]), "550")
+		if c.w.silent[cut.Domain] {
+			return one("probe.arrival", cut.Domain, plan.Unknown, "the mailbox could not be asked")
+		}
+		return one("probe.arrival", cut.Domain, severity(!c.w.failing[cut.Domain] && !c.w.down), "550")
 	})
 }
 

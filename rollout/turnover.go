@@ -106,12 +106,12 @@ func (e *Engine) starts(s *state.Status) (out []start) {
 		case moveUndo:
 			back = append(back, *d)
 		default:
-			e.agenda.queue(d.Wave).push(name)
+			e.agenda.queue(d.Wave).push(*d)
 		}
 	}
 	slices.SortFunc(back, newestFirst)
 	for _, d := range back {
-		e.agenda.queue(d.Wave).push(d.Domain)
+		e.agenda.queue(d.Wave).push(d)
 	}
 	for i := range e.plan.Waves {
 		out = append(out, e.take(s, &e.plan.Waves[i], now)...)

@@ -36,8 +36,9 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if err != nil {
 		return state.Intent{}, fmt.Errorf("read %s at %s: %w", c.Before.Name, t.Cutover.Provider, err)
 	}
+	base := !now.Equal(expected)
 	switch {
-	case now.Equal(expected), t.Domain.Drift == state.Force:
+	case !base, t.Domain.Drift == state.Force:
 	case t.Domain.Drift == state.Adopt && !now.Absent() && !expected.Absent():
 		if c.Before.SameData(c.After) {
 			c.After = now.WithTTL(c.After.TTL) // only the TTL is ours to change
@@ -53,7 +54,7 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 		return state.Intent{}, hold(found, "the provider and the name servers do not agree on %s: %s", rrset.Bare(c.Before.Name), worst(found))
 	}
 	c.Before = now
-	return state.Intent{Snapshot: &now, Served: served, Change: &c, Provider: t.Cutover.Provider}, nil
+	return state.Intent{Snapshot: &now, Served: served, Change: &c, Base: base, Provider: t.Cutover.Provider}, nil
 }
 
 // lastGot is the RRset that the step before wrote, as it was read back: a

@@ -112,6 +112,9 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 	switch e.Kind {
 	case Intended:
 		d.begin(e)
+		if intentOf(e).Base {
+			d.keep()
+		}
 		d.Steps[e.Step] = StepRecord{Intent: intentOf(e), Begun: at}
 		if stepKind(c, e.Step) == plan.Soak {
 			d.set(Soaking, e)
@@ -123,7 +126,7 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 			d.Until = u
 		}
 	case Done:
-		d.finish(e, at)
+		d.finish(e, at, stepKind(c, e.Step).Writes())
 		d.Failed = false
 		d.set(d.reached(c), e)
 	case Failed:
@@ -172,6 +175,15 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 	}
 }
 
+// keep takes what was written so far as somebody else's: a rollback ends with
+// the record that they wrote since.
+func (d *DomainStatus) keep() {
+	for id, r := range d.Steps {
+		r.Kept = true
+		d.Steps[id] = r
+	}
+}
+
 // begin begins a step, forward or back. A doubt about the same one goes on.
 func (d *DomainStatus) begin(e Event) {
 	if d.Step != e.Step {
@@ -185,10 +197,10 @@ func (d *DomainStatus) endStep() {
 	d.Until = time.Time{}
 }
 
-func (d *DomainStatus) finish(e Event, at Moment) {
+func (d *DomainStatus) finish(e Event, at Moment, writes bool) {
 	r := d.Steps[e.Step]
 	r.Done, r.DoneAt = true, at
-	if !d.Back {
+	if writes && !d.Back {
 		d.Drift = ""
 	}
 	if e.Intent != nil {

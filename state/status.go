@@ -115,6 +115,7 @@ type StepRecord struct {
 	Done   bool
 	DoneAt Moment
 	Got    *rrset.Set // what the provider read back after the effect
+	Kept   bool       // somebody else's record came after it, and was taken over: there is nothing to undo
 }
 
 // Wait is the deadline that the step's Intent carries.

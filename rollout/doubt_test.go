@@ -1,0 +1,174 @@
+package rollout
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mxcutover/state"
+)
+
+// TestLateWrite lets a write come late, after the domain was asked to go back:
+// no rollback is final before that can no longer happen.
+func TestLateWrite(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kill bool
+		late time.Duration
+	}{
+		"in time": {false, 25 * time.Second}, "engine killed": {true, 25 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{}, func(s *scene) {
+				s.reaches(first, state.Waited)
+				s.w.faults[0] = fault{"late", c.late}
+				for writes := s.w.writes; s.w.writes == writes; {
+					time.Sleep(time.Second)
+				}
+				s.w.faults = map[int]fault{}
+				if c.kill {
+					s.kill("kill")
+					s.start(nil)
+				}
+				s.rollback(state.DomainTarget(first))
+				s.reaches(first, state.IsRolledBack)
+				time.Sleep(time.Hour)
+				s.original(first)
+			})
+		})
+	}
+}
+
+// TestLateForEver lets a write come hours after the rollback was declared done.
+// It is noticed, and told.
+func TestLateForEver(t *testing.T) {
+	t.Parallel()
+	play(t, setup{}, func(s *scene) {
+		s.reaches(first, state.Live)
+		moved := s.set(first)
+		s.rollback(state.DomainTarget(first))
+		s.reaches(first, state.IsRolledBack)
+		time.Sleep(3 * time.Hour)
+		s.w.mu.Lock()
+		s.w.change(first, moved, false)
+		s.w.mu.Unlock()
+		if d := s.reaches(first, state.IsDrifted); !strings.Contains(d.Reason, "gateway") {
+			s.Errorf("reason: %s", d.Reason)
+		}
+	})
+}
+
+// TestProviderFaults lets the provider do what providers do. The domain goes on,
+// at once or when a person says so, and ends live.
+func TestProviderFaults(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault fault
+		for_  time.Duration // how long it lasts
+		state state.Phase   // it comes to that in between; "" = it goes on by itself
+		words string
+	}{
+		"times out after it applied": {fault{"timeout", 0}, time.Minute, "", ""},
+		"applies late":               {fault{"late", 20 * time.Second}, time.Minute, "", ""},
+		"ignores once":               {fault{"ignored", 0}, 30 * time.Second, "", ""},
+		"ignores for ever":           {fault{"ignored", 0}, time.Hour, state.IsHeld, "reported success and did something else"},
+		"throttles for five minutes": {fault{"throttled", 0}, 5 * time.Minute, "", ""},
+		"throttles for an hour":      {fault{"throttled", 0}, time.Hour, state.IsHeld, "could not be carried out"},
+		"has lost our credentials":   {fault{"refused", 0}, time.Hour, state.IsHeld, "could not be carried out"},
+		"answers old for a minute":   {fault{"stale", 0}, time.Minute, "", ""},
+		"is slow":                    {fault{"stalled", 25 * time.Second}, time.Hour, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{}, func(s *scene) {
+				s.reaches(first, state.Waited)
+				s.w.faults[0] = c.fault
+				if c.fault.kind == "stale" {
+					s.w.faults = map[int]fault{}
+					s.w.director.staleOnWrite = true
+				}
+				for writes := s.w.writes; s.w.writes == writes; {
+					time.Sleep(time.Second)
+				}
+				time.Sleep(c.for_)
+				if c.state != "" {
+					if d := s.reaches(first, c.state); !strings.Contains(d.Reason, c.words) {
+						s.Errorf("reason: %s", d.Reason)
+					}
+				}
+				s.w.faults = map[int]fault{}
+				if c.state != "" {
+					s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
+				}
+				s.reaches(first, state.Live)
+			})
+		})
+	}
+}
+
+// TestDriftChoices changes a record behind the engine's back, on the way forward
+// and on the way back: it is not written until a person chooses, and then as
+// they choose.
+func TestDriftChoices(t *testing.T) {
+	t.Parallel()
+	target := state.DomainTarget(first)
+	choose := func(s *scene, v state.Verb, drift state.Drift) {
+		s.w.oracle.forced[first] = drift == state.Force || drift == state.Adopt
+		s.do(state.Decision{Verb: v, Target: target, Drift: drift, Confirm: state.ConfirmName(target)})
+	}
+	for _, drift := range []state.Drift{state.Adopt, state.Force, state.Skip} {
+		t.Run("forward, "+string(drift), func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{}, func(s *scene) {
+				s.reaches(first, state.Waited)
+				s.foreign(first, 120, "10 mail.other.test.")
+				s.reaches(first, state.IsDrifted)
+				time.Sleep(24 * time.Hour)
+				s.do(state.Decision{Verb: state.Retry, Target: target}) // looks again, and writes nothing
+				time.Sleep(time.Hour)
+				if d := s.reaches(first, state.IsDrifted); s.set(first).Data[0] != "10 mail.other.test." {
+					s.Fatalf("%s was overwritten: %v", d.Domain, s.set(first))
+				}
+				choose(s, state.Retry, drift)
+				if drift == state.Skip {
+					s.until("it is skipped, and its wave goes on", func(st *state.Status) bool {
+						return st.Domain(first).State == state.IsSkipped && st.Waves[0].State == state.Live
+					})
+					return
+				}
+				s.reaches(first, state.Live)
+				s.rollback(target)
+				s.reaches(first, state.IsRolledBack)
+				if got := s.set(first); got.TTL != 3600 && got.TTL != 120 || drift == state.Adopt && got.Data[0] != "10 mail.other.test." {
+					s.Errorf("rolled back to %v TTL %d", got.Data, got.TTL)
+				}
+			})
+		})
+		t.Run("back, "+string(drift), func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{}, func(s *scene) {
+				s.reaches(first, state.Live)
+				s.foreign(first, 120, "10 mail.other.test.")
+				s.rollback(target)
+				s.reaches(first, state.IsDrifted)
+				choose(s, state.Rollback, drift)
+				switch drift {
+				case state.Force:
+					s.reaches(first, state.IsRolledBack)
+					s.original(first)
+				case state.Adopt:
+					s.reaches(first, state.IsRolledBack)
+					if got := s.set(first); got.Data[0] != "10 mail.other.test." || got.TTL != 120 {
+						s.Errorf("it is %v", got)
+					}
+				case state.Skip:
+					s.reaches(first, state.IsSkipped)
+					if got := s.set(first); got.Data[0] != "10 mail.other.test." {
+						s.Errorf("it is %v", got)
+					}
+				}
+			})
+		})
+	}
+}
