@@ -24,19 +24,19 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, uid)
 }
 
-// peerOf names the caller: "uid 1000 (op)".
-func peerOf(ctx context.Context) (string, error) {
+// peerOf tells the caller's uid, and names it: "uid 1000 (op)".
+func peerOf(ctx context.Context) (uid int, name string, err error) {
 	switch v := ctx.Value(peerKey{}).(type) {
 	case uint32:
 		id := strconv.FormatUint(uint64(v), 10)
 		if u, err := user.LookupId(id); err == nil {
-			return fmt.Sprintf("uid %s (%s)", id, u.Username), nil
+			return int(v), fmt.Sprintf("uid %s (%s)", id, u.Username), nil
 		}
-		return "uid " + id, nil
+		return int(v), "uid " + id, nil
 	case error:
-		return "", fmt.Errorf("who decides cannot be told: %w", v)
+		return 0, "", fmt.Errorf("who decides cannot be told: %w", v)
 	}
-	return "", errors.New("who decides cannot be told")
+	return 0, "", errors.New("who decides cannot be told")
 }
 
 // bounded limits how many connections are open at once.

@@ -125,12 +125,12 @@ func (s *server) decide(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, refusal{"no decision: " + err.Error()})
 		return
 	}
-	by, err := peerOf(r.Context())
+	uid, by, err := peerOf(r.Context())
 	if err != nil {
 		answer(w, http.StatusForbidden, refusal{err.Error()})
 		return
 	}
-	d.By = by
+	d.By, d.UID = by, &uid
 	switch err := s.Engine.Do(r.Context(), d); {
 	case errors.Is(err, state.ErrRefused):
 		answer(w, http.StatusConflict, refusal{err.Error()})

@@ -109,6 +109,7 @@ func (d *DomainStatus) set(p Phase, e Event) {
 
 func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 	d.Findings = mergeFindings(d.Findings, e.Findings)
+	defer d.noteTTL()
 	switch e.Kind {
 	case Intended:
 		d.begin(e)
@@ -172,6 +173,22 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 		d.set(IsRolledBack, e)
 	case Skipped:
 		d.skip(e)
+	}
+}
+
+// noteTTL notes the TTL of the new RRset as it was last written.
+func (d *DomainStatus) noteTTL() {
+	d.TTL = 0
+	for _, k := range []plan.Kind{plan.Settle, plan.Publish} {
+		switch r, begun := d.Steps[string(k)]; {
+		case !begun:
+			continue
+		case r.Got != nil:
+			d.TTL = r.Got.TTL
+		case r.Intent.Change != nil:
+			d.TTL = r.Intent.Change.After.TTL
+		}
+		return
 	}
 }
 

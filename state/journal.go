@@ -180,7 +180,9 @@ func (j *Journal) Damage() error { return j.damage }
 func (j *Journal) Status() *Status {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	return j.status.Clone()
+	s := j.status.Clone()
+	s.Rollback = s.estimate()
+	return s
 }
 
 // View shows the fold without copying it. The function must neither change it,

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // A snapshotFile is the text file, being written.
 type snapshotFile struct {
 	file      *os.File
 	migration string
+	full      error // the disk was full when it was opened, and its end is torn
 }
 
 // openSnapshots opens the text file to append to, and ends a torn record. The
@@ -23,7 +25,10 @@ func openSnapshots(path, migration string) (*snapshotFile, error) {
 		return nil, fmt.Errorf("snapshots: %w", err)
 	}
 	s := &snapshotFile{file: f, migration: migration}
-	if err := errors.Join(s.mend(), syncFolder(filepath.Dir(path))); err != nil {
+	if err := s.mend(); errors.Is(err, syscall.ENOSPC) {
+		s.full = err // a rollback needs no new snapshot
+		return s, nil
+	} else if err = errors.Join(err, syncFolder(filepath.Dir(path))); err != nil {
 		return nil, errors.Join(fmt.Errorf("snapshots: %w", err), f.Close())
 	}
 	return s, nil
@@ -80,6 +85,9 @@ func (s *snapshotFile) append(events []Event) error {
 	}
 	if text == nil {
 		return nil
+	}
+	if s.full != nil {
+		return fmt.Errorf("snapshots: %w", s.full)
 	}
 	if _, err := s.file.Write(text); err != nil {
 		return fmt.Errorf("snapshots: %w", err)

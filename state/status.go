@@ -62,6 +62,7 @@ type Status struct {
 	Waves     []WaveStatus             `json:"waves"`
 	Domains   []DomainStatus           `json:"domains"`
 	Isolation IsolationStatus          `json:"isolation"`
+	Rollback  Estimate                 `json:"rollback,omitzero"`  // what it would take now
 	Over      bool                     `json:"over,omitempty"`     // settled; nothing is left to do
 	DiskLow   string                   `json:"disk_low,omitempty"` // why only rollbacks start; "" = there is room
 	Running   *Engine                  `json:"-"`                  // the engine, or the last one; nil = none yet
@@ -101,6 +102,7 @@ type DomainStatus struct {
 	Failed   bool                  `json:"failed,omitempty"` // its last attempt failed
 	Back     bool                  `json:"back,omitempty"`   // is to be rolled back, until it is
 	Drift    Drift                 `json:"drift,omitempty"`  // a person's choice, until it was carried out
+	TTL      uint32                `json:"ttl,omitempty"`    // of the new MX RRset, in seconds, once it is published
 	Gone     time.Time             `json:"gone,omitzero"`    // rolled back: when the last cache lets the gateway go
 	Doubt    Wait                  `json:"-"`                // a write without an answer may yet be applied for so long
 	Doubts   int                   `json:"-"`                // how often the step under way came to be in doubt
@@ -169,6 +171,36 @@ func NewStatus(p plan.Plan) *Status {
 		}
 	}
 	return s
+}
+
+// An Estimate is what a rollback of all would take.
+type Estimate struct {
+	Domains int           `json:"domains"` // that are published
+	Write   time.Duration `json:"write"`   // ns until all is written, by how long publishing took
+	Caches  time.Duration `json:"caches"`  // ns until the last cache lets the gateway go, after that
+}
+
+// writers is how many domains are taken to be written at once.
+const writers = 8
+
+// estimate tells what a rollback of all would take now.
+func (s *Status) estimate() (e Estimate) {
+	var ttl uint32
+	for i := range s.Domains {
+		d := &s.Domains[i]
+		if d.TTL == 0 {
+			continue
+		}
+		e.Domains++
+		ttl = max(ttl, d.TTL)
+		if r := d.Steps[string(plan.Publish)]; r.Done {
+			took, _ := r.DoneAt.Since(r.Begun)
+			e.Write += max(took, 0)
+		}
+	}
+	e.Write /= writers
+	e.Caches = time.Duration(ttl) * time.Second
+	return e
 }
 
 // Domain is one domain's status; nil if the plan has none of that name.
