@@ -16,7 +16,11 @@ import (
 var newMX = []string{"10 gw1.gw.test.", "20 gw2.gw.test."}
 
 // foreignMX is what somebody else writes in the middle of it all.
-const foreignMX, foreignTTL = "30 mx.elsewhere.test.", "3"
+const (
+	foreignHost = "mx.elsewhere.test"
+	foreignMX   = "30 " + foreignHost + "."
+	foreignTTL  = "3"
+)
 
 // A track is what one domain's MX may be, in the order of the way forward. The
 // steps lead from each state to the next.
