@@ -12,10 +12,11 @@ import (
 )
 
 // forward runs the engine, undisturbed, to where only the domain that somebody
-// else edited is left; then that is mended, and the engine runs to its end.
-func (c *chaos) forward() {
+// else edited is left; then that is mended, and the engine runs to its end, but
+// for two kills while it restores TTLs.
+func (c *chaos) forward(r *rand.Rand) {
 	c.Helper()
-	if over := c.runQuiet(); over != (len(c.after) == 0) {
+	if over := c.runQuiet(0); over != (len(c.after) == 0) {
 		c.Errorf("the engine came to its end: %v, with %v edited by somebody else", over, c.after)
 	}
 	ranks := c.look()
@@ -32,6 +33,11 @@ func (c *chaos) forward() {
 				c.Fatal(err)
 			}
 			c.Logf("%s is restored to %s", k.name, was)
+			for deadline := time.Now().Add(20 * time.Second); c.ranks(c.dig(c.T, c.secondary), "the secondary")[k.name] == foreign; {
+				if time.Now().After(deadline) {
+					c.Fatalf("the secondary does not follow: %s", k.name)
+				}
+			}
 			delete(c.after, k.name)
 			code, _, words := c.command("retry", "--domain", k.name)
 			if c.again[k.name]++; code != 0 {
@@ -39,7 +45,10 @@ func (c *chaos) forward() {
 			}
 		}
 	}
-	if !c.runQuiet() {
+	for range 2 {
+		c.runQuiet(1 + r.IntN(12))
+	}
+	if !c.runQuiet(0) {
 		c.Fatalf("the engine did not come to its end: %+v", c.status())
 	}
 	for name, rank := range c.look() {
@@ -55,48 +64,33 @@ func (c *chaos) track(name string) track {
 
 // runQuiet runs the engine until it is over, or until only what somebody else
 // edited is left. What a fault has left held, or a person has rolled back, is
-// tried again.
-func (c *chaos) runQuiet() (over bool) {
+// tried again. With a cut, it is killed at so many events of restoring TTLs.
+func (c *chaos) runQuiet(cut int) (over bool) {
 	c.Helper()
 	p := c.engine()
-	if p.wait(1, time.Minute); len(p.events) == 0 {
-		c.Fatalf("the engine does not start: %s", strings.Join(p.words, "\n"))
-	}
-	tried := map[string]int{}
 	deadline := time.Now().Add(100 * time.Second)
-	for p.wait(many, 300*time.Millisecond) {
-		s := c.status()
-		left, stuck := 0, 0
-		for _, d := range s.Domains {
-			_, edited := c.after[d.Domain]
-			switch d.State {
-			case "live", "settled":
-			case "held", "rolled-back", "drifted":
-				if edited && d.State != "rolled-back" && strings.Contains(d.Reason, foreignHost) {
-					stuck++ // it is held by a check, or drifted at a write, and names what was found
-					continue
-				}
-				left++
-				code, _, words := c.command("retry", "--domain", d.Domain)
-				c.again[d.Domain]++
-				c.Logf("%s was %s: %s; retry: exit code %d", d.Domain, d.State, d.Reason, code)
-				if tried[d.Domain]++; tried[d.Domain] > 5 {
-					c.Fatalf("%s does not go on, though it was told to: %s", d.Domain, d.Reason)
-				}
-				if code != 0 {
-					c.Errorf("retry --domain %s, which is %s: exit code %d: %s", d.Domain, d.State, code, words)
-				}
-			default:
-				left++
+	tried := map[string]int{}
+	for looked := time.Now(); p.wait(1, 300*time.Millisecond); {
+		if n := len(p.events); n > 0 && p.events[n-1].Step == "settle" && cut > 0 {
+			if cut--; cut == 0 {
+				p.signal(c.T, syscall.SIGKILL)
+				p.end(c.T, 10*time.Second)
+				c.seen(p)
+				c.look()
+				return false
 			}
 		}
-		if left == 0 && stuck > 0 && stuck == len(c.after) {
+		if len(p.events) == 0 || time.Since(looked) < 300*time.Millisecond {
+			continue
+		}
+		if c.unstick(tried) {
 			c.terminate(p)
 			c.seen(p)
 			return false
 		}
-		if time.Now().After(deadline) {
-			c.Fatalf("the engine, undisturbed, comes to no end: %+v", s)
+		looked = time.Now()
+		if looked.After(deadline) {
+			c.Fatalf("the engine, undisturbed, comes to no end: %+v", c.status())
 		}
 	}
 	if code := p.end(c.T, 10*time.Second); code != 0 {
@@ -104,6 +98,39 @@ func (c *chaos) runQuiet() (over bool) {
 	}
 	c.seen(p)
 	return true
+}
+
+// unstick tries again what waits for a person, but for what somebody else
+// edited. It tells whether nothing else is left.
+func (c *chaos) unstick(tried map[string]int) bool {
+	c.Helper()
+	left, stuck := 0, 0
+	for _, d := range c.status().Domains {
+		_, edited := c.after[d.Domain]
+		switch d.State {
+		case "live", "settled":
+			continue
+		case "held", "rolled-back", "drifted":
+		default:
+			left++
+			continue
+		}
+		if edited && d.State != "rolled-back" && strings.Contains(d.Reason, foreignHost) {
+			stuck++ // held by a check or drifted at a write, and it names what was found
+			continue
+		}
+		left++
+		code, _, words := c.command("retry", "--domain", d.Domain)
+		c.again[d.Domain]++
+		c.Logf("%s was %s: %s; retry: exit code %d", d.Domain, d.State, d.Reason, code)
+		if code != 0 {
+			c.Errorf("retry --domain %s, which is %s: exit code %d: %s", d.Domain, d.State, code, words)
+		}
+		if tried[d.Domain]++; tried[d.Domain] > 10 {
+			c.Fatalf("%s does not go on, though it was told to: %s", d.Domain, d.Reason)
+		}
+	}
+	return left == 0 && stuck > 0 && stuck == len(c.after)
 }
 
 // backward rolls everything back, with a few kills in the middle.

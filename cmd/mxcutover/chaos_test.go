@@ -120,7 +120,7 @@ func TestIntegrationChaos(t *testing.T) {
 	seed, n := chaosSeed(t), chaosRounds(t)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("replay: MXCUTOVER_CHAOS_SEED=%d MXCUTOVER_CHAOS_ROUNDS=%d go test -tags integration -count=1 -v -run 'TestIntegrationChaos$' ./cmd/mxcutover", seed, n)
+			t.Logf("replay, as root: MXCUTOVER_CHAOS_SEED=%d MXCUTOVER_CHAOS_ROUNDS=%d go test -tags integration -count=1 -v -run 'TestIntegrationChaos$' ./cmd/mxcutover", seed, n)
 		}
 	})
 	if _, err := exec.LookPath("named-journalprint"); err != nil {
@@ -130,6 +130,13 @@ func TestIntegrationChaos(t *testing.T) {
 		T: t, bindSite: newBindSite(t), bin: buildBinary(t),
 		after: map[string]string{}, asked: map[string]int{}, again: map[string]int{},
 	}
+	t.Cleanup(func() {
+		for _, ev := range c.events {
+			if t.Failed() {
+				t.Logf("%d %s %s%s %s %s %s", ev.Seq, ev.Kind, ev.Wave, ev.Domain, ev.Step, ev.Reason, ev.Err)
+			}
+		}
+	})
 	c.before = c.dig(t, c.primary)
 	c.tracks = tracksOf(c.before)
 	if len(c.tracks) != len(moving()) {
@@ -144,7 +151,7 @@ func TestIntegrationChaos(t *testing.T) {
 		c.round(r)
 		c.look()
 	}
-	c.forward()
+	c.forward(random)
 	c.backward(random)
 	c.verdict()
 }
