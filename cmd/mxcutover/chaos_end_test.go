@@ -130,7 +130,13 @@ func (c *chaos) unstick(tried map[string]int) bool {
 			c.Fatalf("%s does not go on, though it was told to: %s", d.Domain, d.Reason)
 		}
 	}
-	return left == 0 && stuck > 0 && stuck == len(c.after)
+	quiet := left == 0 && stuck > 0 && stuck == len(c.after)
+	for _, d := range c.status().Domains {
+		if _, edited := c.after[d.Domain]; edited && quiet {
+			c.Logf("%s is left alone, %s: %s", d.Domain, d.State, d.Reason)
+		}
+	}
+	return quiet
 }
 
 // backward rolls everything back, with a few kills in the middle.
