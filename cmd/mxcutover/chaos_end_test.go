@@ -205,6 +205,10 @@ func (c *chaos) verdict() {
 				c.Errorf("event %d has no snapshot in the file: %s", ev.Seq, ev.raw)
 			}
 		}
+		edited := func(p passage) bool { return p.to == foreign }
+		if ev.Kind == "drifted" && !slices.ContainsFunc(passed[strings.TrimSuffix(ev.Domain, ".")], edited) {
+			c.Errorf("our own writes were taken for somebody else's: %s", ev.raw)
+		}
 		if ev.Kind == "rolling-back" {
 			c.Errorf("the engine rolls back by itself, though no gateway was broken: %s", ev.raw)
 		}
