@@ -106,7 +106,7 @@ func StartBIND(ctx context.Context, o BINDOptions) (*BIND, error) {
 	if o.Key == (Key{}) {
 		o.Key = NewKey("mxcutover")
 	}
-	b := &BIND{BINDOptions: o, exited: make(chan struct{})}
+	b := &BIND{BINDOptions: o}
 	if err := b.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("bind: %w%s", err, b.log()), b.Stop())
 	}
@@ -132,19 +132,25 @@ func (b *BIND) start(ctx context.Context) error {
 	if out, err := exec.CommandContext(ctx, program("named-checkconf"), "-z", conf).CombinedOutput(); err != nil {
 		return fmt.Errorf("named-checkconf: %w\n%s", err, out)
 	}
+	return b.launch(ctx)
+}
+
+// launch starts named on what its folder holds, and waits until it answers.
+func (b *BIND) launch(ctx context.Context) error {
 	words, err := os.Create(filepath.Join(b.Dir, "named.out"))
 	if err != nil {
 		return err
 	}
 	defer words.Close()
-	cmd := exec.Command(program("named"), "-f", "-c", conf) //nolint:noctx // ended by Stop
+	cmd := exec.Command(program("named"), "-f", "-c", filepath.Join(b.Dir, "named.conf")) //nolint:noctx // ended by Stop
 	cmd.Stdout, cmd.Stderr = words, words
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("%w; install bind9", err)
 	}
-	b.cmd = cmd
+	exited := make(chan struct{})
+	b.cmd, b.exited = cmd, exited
 	go func() {
-		defer close(b.exited)
+		defer close(exited)
 		_ = cmd.Wait() // how it ended is seen in its log
 	}()
 	return b.ready(ctx)
@@ -258,6 +264,26 @@ func (b *BIND) Refresh(ctx context.Context, zone string) error {
 	}
 	if r.Rcode != dns.RcodeSuccess {
 		return fmt.Errorf("notify %s: %s", zone, dns.RcodeToString[r.Rcode])
+	}
+	return nil
+}
+
+// Kill ends named with SIGKILL, as a crash does, and waits. Its folder and its
+// address stay; see [BIND.Restart].
+func (b *BIND) Kill() error {
+	err := b.cmd.Process.Kill()
+	<-b.exited
+	if errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("bind: named at %s had ended by itself%s", b.Addr, b.log())
+	}
+	return err
+}
+
+// Restart starts named again after [BIND.Kill], on the zones and journals that
+// it left, and waits until it answers for every zone.
+func (b *BIND) Restart(ctx context.Context) error {
+	if err := b.launch(ctx); err != nil {
+		return fmt.Errorf("bind: restart: %w%s", err, b.log())
 	}
 	return nil
 }

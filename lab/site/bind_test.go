@@ -3,9 +3,11 @@
 package site
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +91,29 @@ func TestIntegrationBrokenZoneIsTold(t *testing.T) {
 	_, err := StartBIND(t.Context(), BINDOptions{Addr: loopback(t), Zones: map[string]string{"z.test.": zoneText}, Extra: "no-such-option yes;"})
 	if err == nil || !strings.Contains(err.Error(), "no-such-option") {
 		t.Errorf("a broken option: %v", err)
+	}
+}
+
+// A killed server comes back with what it had, an update included.
+func TestIntegrationKillAndRestart(t *testing.T) {
+	t.Parallel()
+	b := started(t, BINDOptions{Addr: loopback(t), Zones: map[string]string{"z.test.": zoneText}})
+	c := exec.CommandContext(t.Context(), "nsupdate", "-y", "hmac-sha256:"+b.Key.Name+":"+b.Key.Secret)
+	c.Stdin = strings.NewReader(fmt.Sprintf("server %s %d\nzone z.test\nupdate add z.test 5 MX 20 mx.example.net.\nsend\n", b.Addr.Addr(), b.Addr.Port()))
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("nsupdate: %v: %s", err, out)
+	}
+	if err := b.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Serial(t.Context(), "z.test."); err == nil {
+		t.Error("it answers after it was killed")
+	}
+	if err := b.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := b.Serial(t.Context(), "z.test."); err != nil || s != 2 {
+		t.Errorf("serial %d, %v after the restart, want 2", s, err)
 	}
 }
 
