@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mxcutover/rrset"
@@ -86,10 +87,25 @@ func readBack(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 		return Result{Mode: Swap, Got: got, Written: true, Clamped: got.TTL != c.After.TTL}, nil
 	}
 	lie := &LieError{Change: c, Got: got}
-	if !lie.Stale() {
-		Quarantine(p, lie)
+	switch {
+	case lie.Stale():
+		return Result{}, lie
+	case foreign(c, got):
+		return Result{}, &DriftError{Expected: c.After, Found: got}
 	}
+	Quarantine(p, lie)
 	return Result{}, lie
+}
+
+// foreign tells whether what was read back is another's, written since: it has
+// nothing of what was there before, and was to go.
+func foreign(c rrset.Change, got rrset.Set) bool {
+	for _, d := range got.Data {
+		if slices.Contains(c.Before.Data, d) && !slices.Contains(c.After.Data, d) {
+			return false
+		}
+	}
+	return !got.Absent()
 }
 
 // look settles a write without an answer by reading, or leaves it in doubt. The

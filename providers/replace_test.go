@@ -81,6 +81,7 @@ func TestReplace(t *testing.T) {
 		"clamped back":    {rrset.Change{Before: before, After: lower}, []any{before, before}, nil, Result{Swap, before, true, true}, nil, 1},
 		"ignored":         {rrset.Change{Before: before, After: after}, []any{before, before}, nil, Result{}, ErrLied, 1},
 		"merged":          {rrset.Change{Before: before, After: after}, []any{before, mx("@", 60, oldMX, gwMX)}, nil, Result{}, ErrLied, 1},
+		"foreign since":   {rrset.Change{Before: before, After: after}, []any{before, mx("@", 60, "10 other.example.")}, nil, Result{}, ErrDrifted, 1},
 		"drifted":         {rrset.Change{Before: before, After: after}, []any{mx("@", 300, "10 other.example.")}, nil, Result{}, ErrDrifted, 0},
 		"drifted in TTL":  {rrset.Change{Before: before, After: after}, []any{before.WithTTL(301)}, nil, Result{}, ErrDrifted, 0},
 		"clamped before":  {rrset.Change{Before: before, After: after}, []any{after.WithTTL(90)}, nil, Result{}, ErrDrifted, 0},

@@ -315,11 +315,11 @@ func (w *sim) play(ctx context.Context) {
 		return
 	}
 	defer e.Journal.Close()
-	attempts := map[string]int{}
+	attempts, told := map[string]int{}, map[string]time.Time{}
 	for _, d := range e.Journal.Status().Domains {
-		attempts[d.Domain] = d.Attempt
+		attempts[d.Domain], told[d.Domain] = d.Attempt, d.Gone
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.oracle.end(w, attempts)
+	w.oracle.end(w, attempts, told)
 }

@@ -23,12 +23,13 @@ func TestLateWrite(t *testing.T) {
 			play(t, setup{}, func(s *scene) {
 				s.reaches(first, state.Waited)
 				s.w.faults[0] = fault{"late", c.late}
+				s.w.dieLate = c.kill
 				for writes := s.w.writes; s.w.writes == writes; {
 					time.Sleep(time.Second)
 				}
 				s.w.faults = map[int]fault{}
-				if c.kill {
-					s.kill("kill")
+				if c.kill { // in the middle of the write, which no outcome tells of
+					s.stop()
 					s.start(nil)
 				}
 				s.rollback(state.DomainTarget(first))

@@ -170,7 +170,7 @@ func (o *oracle) close(w *sim) {
 }
 
 // end judges the world when all is over: wave-2 was rolled back, all else moved.
-func (o *oracle) end(w *sim, attempts map[string]int) {
+func (o *oracle) end(w *sim, attempts map[string]int, told map[string]time.Time) {
 	if w.isClosed() {
 		o.blame("P8", "the old server is closed at the end")
 	}
@@ -192,12 +192,25 @@ func (o *oracle) end(w *sim, attempts map[string]int) {
 					o.blame("P6", "%s ends as %v TTL %d, want %v TTL %d", c.Domain, got.Data, got.TTL, want.Data, want.TTL)
 				}
 			}
+			if last := o.lastCache(r); wave.Name == undone && w.jump == 0 && told[c.Domain].Before(last.Add(-time.Second)) {
+				o.blame("TTL", "%s: a cache may have the gateway's MX until %v, and %v was told", c.Domain, last, told[c.Domain])
+			}
 			if wave.Name == undone && !o.returned[c.Domain] {
 				o.blame("P6", "%s: no probe came back by the old path", c.Domain)
 			}
 			o.twice(c, attempts)
 		}
 	}
+}
+
+// lastCache is until when a cache may answer the gateway's MX.
+func (o *oracle) lastCache(r *record) (last time.Time) {
+	for _, v := range r.past {
+		if ends := o.ends(r, v).Add(r.lag + ttlOf(v.set)); !leads(v.set) && ends.After(last) {
+			last = ends
+		}
+	}
+	return last
 }
 
 // twice counts each change of a domain: once for each attempt that a person

@@ -19,6 +19,9 @@ var needless = map[string]bool{"cache.resolver": true, "ns.ttl": true}
 func (p preflight) Prepare(context.Context, Turn) (state.Intent, error) { return state.Intent{}, nil }
 
 func (p preflight) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
+	if err := p.unchanged(ctx, t); err != nil {
+		return Outcome{}, err
+	}
 	found := p.Checker.Run(ctx, "before", t.Cutover)
 	if ctx.Err() != nil {
 		return Outcome{}, ctx.Err()

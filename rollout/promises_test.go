@@ -116,6 +116,24 @@ func TestOneBadDomain(t *testing.T) {
 	})
 }
 
+// TestSilentServer shows P1: while an authoritative server does not answer,
+// nothing is changed, and the domain waits for a person.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	play(t, setup{world: func(w *sim) { w.mute = first }}, func(s *scene) {
+		if d := s.reaches(first, state.IsHeld); !strings.Contains(d.Reason, "do not agree") {
+			s.Errorf("reason: %s", d.Reason)
+		}
+		s.original(first)
+		if n := len(s.w.records[first].past); n != 1 {
+			s.Errorf("it was written %d times", n-1)
+		}
+		s.w.mute = ""
+		s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
+		s.reaches(first, state.Live)
+	})
+}
+
 // TestGatewayFault holds and turns nothing around: several fail alike, or one
 // that was live fails too.
 func TestGatewayFault(t *testing.T) {
@@ -139,10 +157,12 @@ func TestGatewayFault(t *testing.T) {
 	})
 	t.Run("one that was live", func(t *testing.T) {
 		t.Parallel()
-		play(t, setup{world: func(w *sim) { w.records["d03.example."].lag = time.Hour / 2 }}, func(s *scene) {
+		play(t, setup{}, func(s *scene) {
 			s.do(state.Decision{Verb: state.Approve, Target: "wave:wave-2"})
-			s.reaches("d04.example.", state.Published)
-			s.w.down = true
+			s.reaches("d04.example.", from(state.Published)...)
+			for _, d := range []string{first, "d01.example.", "d02.example.", "d04.example."} {
+				s.w.failing[d] = true
+			}
 			moved(s, "d04.example.")
 			if w := s.e.Journal.Status().Waves[1]; w.State != state.IsHeld || !w.Shut {
 				s.Errorf("its wave is %s, shut %v", w.State, w.Shut)

@@ -43,6 +43,8 @@ type sim struct {
 	failing map[string]bool // probes to them fail
 	silent  map[string]bool // probes to them cannot be made
 	down    bool            // the gateway is: all probes fail
+	mute    string          // one of its name servers never answers
+	dieLate bool            // the engine dies in the next write that comes late
 	flap    string          // whose secondary comes and goes
 
 	points   int
@@ -237,6 +239,13 @@ func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
 				p.w.apply(c)
 			}
 		})
+		if p.w.dieLate {
+			p.w.dieLate = false
+			p.w.deaths[p.w.points+1] = "kill"
+		}
+		if err := p.point("in a write to " + c.After.Name); err != nil {
+			return err
+		}
 		return providers.Unanswered(fence, errors.New("time-out"))
 	case "stalled":
 		p.w.mu.Unlock()
@@ -356,7 +365,7 @@ func (c simChecker) Served(_ context.Context, _, name, _ string) (out map[string
 	found = c.ask("", func() []plan.Finding {
 		r := c.w.records[name]
 		out = map[string]rrset.Set{"ns1": r.now().set, "ns2": r.seen(r.lag)}
-		if name == c.w.flap && time.Now().Minute()%7 < 3 {
+		if name == c.w.mute || name == c.w.flap && time.Now().Minute()%7 < 3 {
 			delete(out, "ns2")
 			return one("ns.sync", "ns2", plan.Unknown, "SERVFAIL")
 		}
