@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"syscall"
+	"time"
 
 	"mxcutover/plan"
 	"mxcutover/state"
@@ -47,11 +48,17 @@ func Dial(dir string) (*Client, error) {
 }
 
 func (c *Client) call(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	ctx, late := context.WithCancelCause(ctx)
+	t := time.AfterFunc(patience, func() { late(ErrSilent) })
+	defer t.Stop() // the answer has begun; its body has the caller's time
 	req, err := http.NewRequestWithContext(ctx, method, "http://engine"+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	r, err := c.http.Do(req)
+	if errors.Is(context.Cause(ctx), ErrSilent) {
+		return nil, ErrSilent
+	}
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}

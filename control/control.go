@@ -31,6 +31,9 @@ type Engine interface {
 var (
 	// ErrNoEngine means that no engine listens.
 	ErrNoEngine = errors.New("no engine runs")
+	// ErrSilent means that an engine is there and does not answer: it may have
+	// been stopped (SIGSTOP), or its disk may hang.
+	ErrSilent = errors.New("the engine is there and does not answer; it may be stopped (SIGSTOP) or wait for its disk: look at its process, and let it go on (SIGCONT) or end it (SIGKILL is safe), then try again")
 	// ErrVersion means that engine and command are of releases that do not speak
 	// to each other.
 	ErrVersion = errors.New("the engine is of another version")
@@ -43,6 +46,7 @@ const (
 	maxLine   = 4 << 20
 	maxAnswer = 1 << 30
 	slow      = 10 * time.Second // a watcher that takes no event for so long is dropped
+	patience  = 10 * time.Second // for an answer to begin
 	alive     = 15 * time.Second // a blank line is sent this often
 )
 

@@ -65,6 +65,12 @@ func (p Plan) write(w io.Writer, id string) error {
 	return err
 }
 
+// Sign gives the plan the ID of what it now says.
+func (p Plan) Sign() Plan {
+	p.ID = p.hash()
+	return p
+}
+
 // hash is the plan's ID: the SHA-256 of its file with an empty ID.
 func (p Plan) hash() string {
 	h := sha256.New()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
@@ -151,7 +152,32 @@ func (p Printer) Status(w io.Writer, s *state.Status) error {
 	}
 	table(b, rows)
 	fmt.Fprintf(b, "\nisolation: %s %s\n", s.Isolation.State, Harmless(s.Isolation.Reason))
+	if s.DiskLow != "" {
+		fmt.Fprintf(b, "the disk is full, and only rollbacks start: %s\n", Harmless(s.DiskLow))
+	}
+	fmt.Fprintln(b, RollbackWords(s))
 	return b.Flush()
+}
+
+// RollbackWords says how long a rollback of all would take now or, after one,
+// when the last cache lets the gateway go.
+func RollbackWords(s *state.Status) string {
+	var gone time.Time
+	for i := range s.Domains {
+		if g := s.Domains[i].Gone; g.After(gone) {
+			gone = g
+		}
+	}
+	line := "a rollback now: nothing is published"
+	if e := s.Rollback; e.Domains > 0 {
+		line = fmt.Sprintf("a rollback now: %d domains, written within about %s, and then caches follow within %s",
+			e.Domains, Span(max(e.Write, time.Second)), Span(e.Caches))
+	}
+	if !gone.IsZero() {
+		line += fmt.Sprintf("\nrolled back: the last cache lets the gateway go at %s; the gateway must accept that mail until %s, since senders may try for five days (RFC 5321 section 4.5.4.1)",
+			gone.UTC().Format("2006-01-02 15:04:05Z"), gone.UTC().AddDate(0, 0, 5).Format("2006-01-02"))
+	}
+	return line
 }
 
 // Findings writes findings, the bad ones first, with a line that counts them.

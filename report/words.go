@@ -49,7 +49,7 @@ func ToneOf(s state.Phase) Tone {
 		return Good
 	case state.IsHeld, state.IsDrifted, state.IsRolledBack:
 		return Bad
-	case state.IsInDoubt, state.IsRollingBack, state.IsolationLifted:
+	case state.IsInDoubt, state.IsRollingBack, state.IsolationLifted, state.IsSkipped:
 		return Wary
 	case state.Planned, state.WaveWaiting, state.IsolationOpen:
 		return Quiet
@@ -134,6 +134,10 @@ func eventWords(e state.Event) (Tone, string) {
 		return Good, or(stepDone[k], e.Step+" done")
 	case state.Failed:
 		return Bad, e.Reason
+	case state.DiskLow:
+		return Bad, "the disk is full, and only rollbacks start: " + e.Reason
+	case state.DiskFree:
+		return Good, "there is room on the disk again"
 	case state.Held:
 		return Bad, "held: " + e.Reason + because(e.Err)
 	case state.Drifted:
@@ -151,9 +155,11 @@ func undoWords(e state.Event) (Tone, string) {
 	case state.Undoing:
 		return Wary, "undoing " + e.Step
 	case state.Undone:
-		return Wary, or(stepUndone[plan.Kind(e.Step)], e.Step+" undone")
+		return Wary, or(stepUndone[plan.Kind(e.Step)], e.Step+" undone") + lastCache(e)
 	case state.RolledBack:
-		return Bad, "rolled back: " + e.Reason
+		return Bad, "rolled back: " + or(e.Reason, "as it was")
+	case state.Skipped:
+		return Wary, "skipped, and left as it is: " + e.Reason
 	case state.Lifted:
 		return Wary, "isolation lifted, and proven open"
 	case state.Closed:
@@ -162,11 +168,22 @@ func undoWords(e state.Event) (Tone, string) {
 	return Quiet, string(e.Kind)
 }
 
+func lastCache(e state.Event) string {
+	if e.Intent == nil || e.Intent.Until.IsZero() {
+		return ""
+	}
+	return "; the last cache lets the gateway go at " + Clock(e.Intent.Until)
+}
+
 func decisionWords(d *state.Decision) (Tone, string) {
 	if d == nil {
 		return Quiet, "decided"
 	}
-	return Busy, fmt.Sprintf("%s %s, decided by %s", d.Verb, state.ConfirmName(d.Target), d.By)
+	choice := ""
+	if d.Drift != "" {
+		choice = " --" + string(d.Drift)
+	}
+	return Busy, fmt.Sprintf("%s %s%s, decided by %s", d.Verb, state.ConfirmName(d.Target), choice, d.By)
 }
 
 func findingsWords(e state.Event) (Tone, string) {

@@ -95,6 +95,7 @@ func (w *sim) decide(s *state.Status) (out []state.Decision) {
 		}
 	}
 	if d := s.Domain(raisedDomain); d.State == state.IsDrifted {
+		w.oracle.forced[raisedDomain] = true
 		out = append(out, state.Decision{Verb: state.Retry, Target: state.DomainTarget(raisedDomain), Drift: state.Adopt})
 	}
 	i := s.Isolation
@@ -167,7 +168,7 @@ func newSim(t testing.TB, adjust func(*plan.Inventory, *plan.Settings)) *sim {
 		inv.Domains = append(inv.Domains, d)
 	}
 	raised := w.records[raisedDomain]
-	raised.past = append(raised.past, version{at: time.Now().Add(-time.Minute), set: raised.now().set.WithTTL(7200)})
+	raised.past = append(raised.past, version{at: time.Now().Add(-time.Minute), set: raised.now().set.WithTTL(7200), foreign: true})
 	window, err := plan.ParseWindow("daily 06:00-23:00")
 	if err != nil {
 		t.Fatal(err)
@@ -296,7 +297,11 @@ func (w *sim) ended(l *life, err error) bool {
 // play plays the whole migration, with as many lives as it takes.
 func (w *sim) play(ctx context.Context) {
 	for !w.live(ctx) {
-		if w.over || w.lives > 400 {
+		if w.lives > 400 {
+			w.oracle.blame("P5", "it does not come to its end in 400 lives")
+			w.over = true
+		}
+		if w.over {
 			return
 		}
 		if err := sleep(ctx, time.Minute); err != nil {

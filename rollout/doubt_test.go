@@ -23,8 +23,10 @@ func TestLateWrite(t *testing.T) {
 			play(t, setup{}, func(s *scene) {
 				s.reaches(first, state.Waited)
 				s.w.faults[0] = fault{"late", c.late}
-				s.w.dieLate = c.kill
-				for writes := s.w.writes; s.w.writes == writes; {
+				if c.kill {
+					s.w.dieLate = first
+				}
+				for writes := s.w.writes; s.w.writes == writes || s.w.dieLate != ""; {
 					time.Sleep(time.Second)
 				}
 				s.w.faults = map[int]fault{}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"syscall"
 	"time"
 
 	"mxcutover/plan"
@@ -132,7 +133,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := e.emit(ctx, state.Event{Kind: state.Started, Reason: e.Name, Engine: &self}); err != nil {
 		return err
 	}
-	err := e.loop(ctx)
+	err := e.keepRoom(ctx)
+	if err == nil {
+		err = e.loop(ctx)
+	}
 	cancel()
 	left := e.drain()
 	if e.journalError() != nil {
@@ -177,6 +181,31 @@ func (e *Engine) drain() int {
 	return len(e.running)
 }
 
+// keepRoom sees that a rollback can be journaled though the disk fills up. Where
+// that is not so, nothing but rollbacks starts. A run that only goes back needs
+// what room there is.
+func (e *Engine) keepRoom(ctx context.Context) error {
+	if e.Policy.BackOnly {
+		return nil
+	}
+	err := e.Journal.KeepRoom(ctx)
+	low := ""
+	e.Journal.View(func(s *state.Status) { low = s.DiskLow })
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	switch {
+	case full && low == "":
+		return e.emit(ctx, state.Event{Kind: state.DiskLow, Reason: err.Error()})
+	case full || ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("journal: %w", err)
+	case low != "":
+		e.lookAtAll()
+		return e.emit(ctx, state.Event{Kind: state.DiskFree})
+	}
+	return nil
+}
+
 func (e *Engine) loop(ctx context.Context) error {
 	for {
 		at, over, err := e.turnover(ctx)
@@ -204,9 +233,10 @@ func (e *Engine) wait(ctx context.Context, at time.Time) error {
 	case <-e.wake:
 	case <-t.C:
 		if d == time.Minute {
-			e.mu.Lock()
-			e.agenda.all = true
-			e.mu.Unlock()
+			e.lookAtAll()
+			if err := e.keepRoom(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return e.journalError()

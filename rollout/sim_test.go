@@ -44,7 +44,7 @@ type sim struct {
 	silent  map[string]bool // probes to them cannot be made
 	down    bool            // the gateway is: all probes fail
 	mute    string          // one of its name servers never answers
-	dieLate bool            // the engine dies in the next write that comes late
+	dieLate string          // the engine dies in the next write to it that comes late
 	flap    string          // whose secondary comes and goes
 
 	points   int
@@ -239,8 +239,8 @@ func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
 				p.w.apply(c)
 			}
 		})
-		if p.w.dieLate {
-			p.w.dieLate = false
+		if p.w.dieLate == c.After.Name {
+			p.w.dieLate = ""
 			p.w.deaths[p.w.points+1] = "kill"
 		}
 		if err := p.point("in a write to " + c.After.Name); err != nil {

@@ -185,6 +185,29 @@ func (j *Journal) Status() *Status {
 	return s
 }
 
+// What a rollback may take in the store, in bytes: some, and more for each
+// domain, up to where many domains share commits.
+const (
+	roomForAll    = 1 << 20
+	roomForDomain = 2 << 10
+	mostRoom      = 64 << 20
+)
+
+// KeepRoom makes sure that a whole rollback can be journaled though the disk is
+// full, if the store can do that. An error that is syscall.ENOSPC or
+// syscall.EDQUOT tells that it could not, and the journal goes on; any other is
+// the journal's end.
+func (j *Journal) KeepRoom(ctx context.Context) error {
+	r, ok := j.store.(Reserver)
+	if !ok || j.readOnly {
+		return nil
+	}
+	j.mu.RLock()
+	domains := int64(len(j.status.Domains))
+	j.mu.RUnlock()
+	return r.Reserve(ctx, min(roomForAll+domains*roomForDomain, mostRoom))
+}
+
 // View shows the fold without copying it. The function must neither change it,
 // keep it, nor call the Journal.
 func (j *Journal) View(f func(*Status)) {

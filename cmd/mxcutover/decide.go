@@ -20,6 +20,8 @@ type target struct {
 	wave, domain string
 	all, isolate bool
 	confirm      string
+
+	adopt, force, skip bool // what becomes of somebody else's record
 }
 
 func (t *target) flags(c *cobra.Command, names ...string) {
@@ -34,6 +36,11 @@ func (t *target) flags(c *cobra.Command, names ...string) {
 			f.BoolVar(&t.all, n, false, "the whole migration")
 		case "isolate":
 			f.BoolVar(&t.isolate, n, false, "the isolation of the old server")
+		case "drift":
+			f.BoolVar(&t.adopt, "adopt", false, "a record that somebody else changed counts as right: it is built upon, or stays")
+			f.BoolVar(&t.force, "force", false, "a record that somebody else changed is overwritten; needs --confirm")
+			f.BoolVar(&t.skip, "skip", false, "a domain whose record somebody else changed is left as it is, out of the migration")
+			c.MarkFlagsMutuallyExclusive("adopt", "force", "skip")
 		case "confirm":
 			f.StringVar(&t.confirm, n, "", "the target's name once more: the wave, the domain, or \"all\"")
 		}
@@ -61,7 +68,19 @@ func (t target) decision(v state.Verb) (state.Decision, error) {
 	if len(targets) != 1 {
 		return state.Decision{}, usagef("%s: say whom: exactly one of --wave NAME, --domain NAME, --all or --isolate, as far as the command has them", v)
 	}
-	return state.Decision{Verb: v, Target: targets[0], Confirm: t.confirm}, nil
+	return state.Decision{Verb: v, Target: targets[0], Confirm: t.confirm, Drift: t.drift()}, nil
+}
+
+func (t target) drift() state.Drift {
+	switch {
+	case t.adopt:
+		return state.Adopt
+	case t.force:
+		return state.Force
+	case t.skip:
+		return state.Skip
+	}
+	return ""
 }
 
 // decider makes the command of one verb.
@@ -101,18 +120,44 @@ func newResume(s *streams) *cobra.Command {
 
 func newRetry(s *streams) *cobra.Command {
 	return decider(s, state.Retry, "let a held, drifted or rolled-back domain go on",
-		"retry takes a held or drifted domain up where it stands, and begins a rolled-back\none anew. Use it when the cause is mended.",
-		"  mxcutover retry --domain estates.example", "wave", "domain", "all", "isolate")
+		`retry takes a held or drifted domain up where it stands, and begins a rolled-back
+one anew (by its name or its wave's, never by --all). Use it when the cause is
+mended. A drifted record is looked at again and not overwritten: say --adopt,
+--force or --skip to choose what becomes of it. The choice is journaled with your
+name.`,
+		"  mxcutover retry --domain estates.example\n  mxcutover retry --domain estates.example --adopt\n  mxcutover retry --domain estates.example --force --confirm estates.example",
+		"wave", "domain", "all", "isolate", "drift", "confirm")
 }
 
 func newRollback(s *streams) *cobra.Command {
-	return decider(s, state.Rollback, "restore the records of a domain, a wave or all",
+	c := decider(s, state.Rollback, "restore the records of a domain, a wave or all",
 		`rollback restores each journaled MX RRset, member for member, newest step first:
 the old server is opened and proven open, then the old members are written at the
-low TTL, then the original TTL. It works while an engine runs and without one, and
-needs the target's name typed once more.`,
-		"  mxcutover rollback --domain choir.example --confirm choir.example\n  mxcutover rollback --wave pilot --confirm pilot\n  mxcutover rollback --all --confirm all",
-		"wave", "domain", "all", "confirm")
+low TTL and proven by a probe, then the original TTL. It works while an engine runs
+and without one, weeks later too, and needs the target's name typed once more.
+
+A record that somebody else changed is left alone until you choose: --adopt keeps
+it, --force overwrites it, --skip leaves the domain out. The choice is journaled
+with your name.
+
+With --from it restores from the snapshots file alone, when the journal is lost:
+it refuses while an engine lives, and journals what it does to a new file.`,
+		"  mxcutover rollback --domain choir.example --confirm choir.example\n  mxcutover rollback --wave pilot --confirm pilot\n  mxcutover rollback --all --confirm all\n  mxcutover rollback --domain choir.example --confirm choir.example --force\n  mxcutover rollback --from /var/lib/mxcutover/gateway-2026.snapshots --all --confirm all",
+		"wave", "domain", "all", "drift", "confirm")
+	var from, journal string
+	c.Flags().StringVar(&from, "from", "", "restore from this snapshots file, without the journal")
+	c.Flags().StringVar(&journal, "journal", "", "with --from: the new journal (default beside the lost one)")
+	decide := c.RunE
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case from != "":
+			return runRestore(cmd, s, from, journal)
+		case journal != "":
+			return usagef("--journal goes with --from")
+		}
+		return decide(cmd, args)
+	}
+	return c
 }
 
 // runDecide hands the decision to the engine, or without one journals it and
@@ -171,6 +216,11 @@ func decideAlone(ctx context.Context, s *streams, cfg *config.Config, d state.De
 		s.say("%s %s: journaled; no engine runs, so it counts from the next: mxcutover run", d.Verb, state.ConfirmName(d.Target))
 		return nil
 	}
+	return carryOut(ctx, s, cfg, j)
+}
+
+// carryOut works off the rollbacks and lifts of a journal, here and now.
+func carryOut(ctx context.Context, s *streams, cfg *config.Config, j *journal) error {
 	site, err := openSite(cfg)
 	if err != nil {
 		return fmt.Errorf("journaled, but not carried out: %w", err)
@@ -178,8 +228,13 @@ func decideAlone(ctx context.Context, s *streams, cfg *config.Config, d state.De
 	pol := policy(cfg)
 	pol.BackOnly = true
 	err = runEngine(ctx, s, site, j, pol, s.progress("plain"))
-	if errors.Is(err, rollout.ErrPersonNeeded) {
+	s.say("%s", report.RollbackWords(j.Status()))
+	switch {
+	case errors.Is(err, rollout.ErrPersonNeeded):
 		return fmt.Errorf("not all of it: %w; see: mxcutover status", err)
+	case errors.Is(err, context.Canceled):
+		s.say("stopped at a safe point; go on with the same command")
+		return exitCode(codeInterrupted)
 	}
 	return err
 }

@@ -41,6 +41,7 @@ var errNoMigration = errors.New("no migration was begun here; begin one with: mx
 type journal struct {
 	*state.Journal
 	store *bolt.Store
+	path  string
 }
 
 // Close ends the journal, then its store.
@@ -72,7 +73,7 @@ func withStore(cfg *config.Config, o bolt.Options, open func(*bolt.Store) (*stat
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &journal{Journal: j, store: store}, nil
+	return &journal{Journal: j, store: store, path: cfg.State.Path}, nil
 }
 
 func journalOptions(cfg *config.Config) state.Options {
