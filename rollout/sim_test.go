@@ -234,7 +234,8 @@ func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
 		time.AfterFunc(f.wait, func() {
 			p.w.mu.Lock()
 			defer p.w.mu.Unlock()
-			if p.w.records[c.After.Name].now().set.Equal(c.Before) {
+			// A prerequisite compares no TTL (RFC 2136 section 3.2).
+			if p.w.records[c.After.Name].now().set.SameData(c.Before) {
 				p.w.note("the write to %s comes late", c.After.Name)
 				p.w.apply(c)
 			}

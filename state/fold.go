@@ -55,10 +55,24 @@ func (s *Status) started(e Event) {
 	s.Engine, s.Running = "running", e.Engine
 	s.Begun = s.moment(e)
 	for i := range s.Domains {
-		if d := &s.Domains[i]; d.Step != "" && stepKind(s.plan[d.Domain], d.Step).Writes() {
+		if d := &s.Domains[i]; d.writing(s.plan[d.Domain]) {
 			d.Doubt = Wait{From: s.Begun, For: Unfenced}
 		}
 	}
+}
+
+// writing tells whether a write was begun, forward or back, that no event tells
+// the outcome of. A decision since then may have ended the step.
+func (d *DomainStatus) writing(c *plan.Cutover) bool {
+	if d.Step != "" && stepKind(c, d.Step).Writes() {
+		return true
+	}
+	for id, r := range d.Steps {
+		if !r.Done && stepKind(c, id).Writes() {
+			return true
+		}
+	}
+	return false
 }
 
 // Unfenced is a wait without an end yet: whoever knows the provider knows for
