@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,7 +22,11 @@ import (
 )
 
 // A Client speaks to the engine that listens in a directory. It is an [Engine].
-type Client struct{ http *http.Client }
+type Client struct {
+	http  *http.Client
+	token atomic.Pointer[string] // of the session that has control
+	seize bool                   // decisions take control
+}
 
 // Dial finds the engine. [ErrNoEngine]: nobody listens. A user who may only
 // watch gets a client whose decisions are refused.
@@ -48,6 +54,10 @@ func Dial(dir string) (*Client, error) {
 }
 
 func (c *Client) call(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	return c.callWith(ctx, method, path, body, nil)
+}
+
+func (c *Client) callWith(ctx context.Context, method, path string, body io.Reader, header http.Header) (*http.Response, error) {
 	ctx, late := context.WithCancelCause(ctx)
 	t := time.AfterFunc(patience, func() { late(ErrSilent) })
 	defer t.Stop() // the answer has begun; its body has the caller's time
@@ -55,6 +65,7 @@ func (c *Client) call(ctx context.Context, method, path string, body io.Reader) 
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
+	maps.Copy(req.Header, header)
 	r, err := c.http.Do(req)
 	if errors.Is(context.Cause(ctx), ErrSilent) {
 		return nil, ErrSilent
@@ -89,7 +100,14 @@ func (c *Client) Do(ctx context.Context, d state.Decision) error {
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
-	r, err := c.call(ctx, http.MethodPost, "/v1/decisions", bytes.NewReader(b))
+	header := http.Header{}
+	if t := c.token.Load(); t != nil {
+		header.Set(tokenHeader, *t)
+	}
+	if c.seize {
+		header.Set(takeHeader, "1")
+	}
+	r, err := c.callWith(ctx, http.MethodPost, "/v1/decisions", bytes.NewReader(b), header)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@
 //	GET  /v1/plan                        the plan file
 //	GET  /v1/events?since=N&follow=1     JSON Lines; the first line tells the version
 //	POST /v1/decisions                   on the control socket only
+//	POST /v1/control                     decide alone, for as long as the connection lives
+//	GET  /v1/backup                      the journal's file; on the control socket only
 //	GET  /metrics
 package control
 

@@ -97,16 +97,23 @@ func thePlan() plan.Plan {
 // serve starts a server in a directory with a short path, for sockets.
 func serve(t *testing.T) (*fake, string) {
 	t.Helper()
+	f := &fake{grown: make(chan struct{})}
+	return f, serveWith(t, f, func(*Options) {})
+}
+
+func serveWith(t *testing.T, f *fake, adjust func(*Options)) (dir string) {
+	t.Helper()
 	base, err := os.MkdirTemp("", "mxc") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(base, "run")
-	f := &fake{grown: make(chan struct{})}
+	dir = filepath.Join(base, "run")
+	o := Options{Dir: dir, Engine: f, Plan: thePlan(), Status: f.status, Version: "test"}
+	adjust(&o)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Serve(ctx, Options{Dir: dir, Engine: f, Plan: thePlan(), Status: f.status, Version: "test"})
+		ended <- Serve(ctx, o)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -117,7 +124,7 @@ func serve(t *testing.T) (*fake, string) {
 	})
 	for {
 		if _, err := Dial(dir); err == nil {
-			return f, dir
+			return dir
 		}
 		select {
 		case err := <-ended:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -23,10 +24,13 @@ type Options struct {
 	Plan    plan.Plan
 	Status  func() *state.Status
 	Version string
+	Control func(context.Context, state.Decision) error // journals who decides; nil = nobody notes it
+	Backup  func(context.Context, io.Writer) error      // copies the journal; nil = it is not offered
 }
 
 type server struct {
 	Options
+	reins
 	ctx context.Context // ends streams
 }
 
@@ -106,6 +110,8 @@ func (s *server) routes(control bool) http.Handler {
 	mux.HandleFunc("GET /metrics", s.metrics)
 	if control {
 		mux.HandleFunc("POST /v1/decisions", s.decide)
+		mux.HandleFunc("POST /v1/control", s.take)
+		mux.HandleFunc("GET /v1/backup", s.backup)
 	}
 	return mux
 }
@@ -131,6 +137,10 @@ func (s *server) decide(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.By, d.UID = by, &uid
+	if held := s.mayDecide(r, d); held != nil {
+		answer(w, http.StatusConflict, held.refusal())
+		return
+	}
 	switch err := s.Engine.Do(r.Context(), d); {
 	case errors.Is(err, state.ErrRefused):
 		answer(w, http.StatusConflict, refusal{err.Error()})

@@ -121,7 +121,11 @@ func ports(list []uint16) string {
 // Status writes how a migration stands.
 func (p Printer) Status(w io.Writer, s *state.Status) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, "migration %s  engine %s  event %d\n\n", Harmless(s.Migration), s.Engine, s.Seq)
+	fmt.Fprintf(b, "migration %s  engine %s  event %d\n", Harmless(s.Migration), s.Engine, s.Seq)
+	if s.Control != "" {
+		fmt.Fprintf(b, "control: %s, since %s\n", Harmless(s.Control), Clock(s.Since))
+	}
+	fmt.Fprintln(b)
 	rows := [][]string{{"  WAVE", "STATE", "LIVE", "HELD", "FAILED", "NOTE"}}
 	for _, x := range s.Waves {
 		note := x.Reason

@@ -120,6 +120,11 @@ func eventWords(e state.Event) (Tone, string) {
 		return Quiet, "stopped: " + e.Reason
 	case state.Decided:
 		return decisionWords(e.Decision)
+	case state.Control:
+		if e.Decision != nil && e.Decision.Verb == state.Take {
+			return Busy, "control was taken by " + e.Decision.By
+		}
+		return Quiet, "control was given up"
 	case state.WaveStarted:
 		return Busy, "started"
 	case state.WaveHeld:

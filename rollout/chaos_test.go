@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,10 +16,23 @@ import (
 // How much of the chaos is played. "make test" plays some of it, "make chaos"
 // all points and as many pairs and schedules as it is told.
 var (
-	everyPoint = flag.Int("chaos.every", 97, "end the engine at each nth point")
-	pairs      = flag.Int("chaos.pairs", 6, "play so many pairs of deaths")
+	everyPoint = flag.Int("chaos.every", 151, "end the engine at each nth point")
+	pairs      = flag.Int("chaos.pairs", 4, "play so many pairs of deaths")
 	seed       = flag.Uint64("chaos.seed", 1, "of the pairs, and of where the matrix begins")
 )
+
+// TestMain plays few of rapid's schedules, unless it is told how many.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "rapid.checks" })
+	if !told {
+		if err := flag.Set("rapid.checks", "12"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // playOnce plays the migration with a world that was prepared.
 func playOnce(t *testing.T, prepare func(*sim)) (w *sim) {

@@ -197,7 +197,7 @@ func (w World) Watch(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	return found, nil
 }
 
-// Control probes a domain that was live before, by the public way.
-func (w World) Control(ctx context.Context, t Turn) ([]plan.Finding, error) {
+// Compare probes a domain that was live before, by the public way.
+func (w World) Compare(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	return w.Checker.Routed(ctx, t.Cutover), nil
 }

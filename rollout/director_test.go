@@ -226,7 +226,7 @@ func (w *sim) open(ctx context.Context, adjust func(*Policy)) (*life, *Engine, e
 		adjust(&world.Policy)
 	}
 	e := New(Options{
-		Journal: j, Actions: world.Actions(), Watch: world.Watch, Control: world.Control, Lift: world.Lift, Quiet: world.Quiet,
+		Journal: j, Actions: world.Actions(), Watch: world.Watch, Compare: world.Compare, Lift: world.Lift, Quiet: world.Quiet,
 		Policy: world.Policy, Clock: clock, Engine: state.Engine{UID: 1, Version: fmt.Sprint("test ", w.lives)}, Name: "sim",
 	})
 	return l, e, nil

@@ -22,14 +22,14 @@ func TestLateWrite(t *testing.T) {
 			t.Parallel()
 			play(t, setup{}, func(s *scene) {
 				s.reaches(first, state.Waited)
-				s.w.faults[0] = fault{"late", c.late}
+				s.world(func(w *sim) { w.faults[0] = fault{"late", c.late} })
 				if c.kill {
-					s.w.dieLate = first
+					s.world(func(w *sim) { w.dieLate = first })
 				}
-				for writes := s.w.writes; s.w.writes == writes || s.w.dieLate != ""; {
+				for writes := s.writes(); s.writes() == writes || s.dying(); {
 					time.Sleep(time.Second)
 				}
-				s.w.faults = map[int]fault{}
+				s.world(func(w *sim) { w.faults = map[int]fault{} })
 				if c.kill { // in the middle of the write, which no outcome tells of
 					s.stop()
 					s.start(nil)
@@ -86,12 +86,12 @@ func TestProviderFaults(t *testing.T) {
 			t.Parallel()
 			play(t, setup{}, func(s *scene) {
 				s.reaches(first, state.Waited)
-				s.w.faults[0] = c.fault
+				s.world(func(w *sim) { w.faults[0] = c.fault })
 				if c.fault.kind == "stale" {
-					s.w.faults = map[int]fault{}
-					s.w.director.staleOnWrite = true
+					s.world(func(w *sim) { w.faults = map[int]fault{} })
+					s.world(func(w *sim) { w.director.staleOnWrite = true })
 				}
-				for writes := s.w.writes; s.w.writes == writes; {
+				for writes := s.writes(); s.writes() == writes; {
 					time.Sleep(time.Second)
 				}
 				time.Sleep(c.for_)
@@ -100,7 +100,7 @@ func TestProviderFaults(t *testing.T) {
 						s.Errorf("reason: %s", d.Reason)
 					}
 				}
-				s.w.faults = map[int]fault{}
+				s.world(func(w *sim) { w.faults = map[int]fault{} })
 				if c.state != "" {
 					s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
 				}
@@ -117,7 +117,7 @@ func TestDriftChoices(t *testing.T) {
 	t.Parallel()
 	target := state.DomainTarget(first)
 	choose := func(s *scene, v state.Verb, drift state.Drift) {
-		s.w.oracle.forced[first] = drift == state.Force || drift == state.Adopt
+		s.world(func(w *sim) { w.oracle.forced[first] = drift == state.Force || drift == state.Adopt })
 		s.do(state.Decision{Verb: v, Target: target, Drift: drift, Confirm: state.ConfirmName(target)})
 	}
 	for _, drift := range []state.Drift{state.Adopt, state.Force, state.Skip} {

@@ -21,7 +21,7 @@ type Options struct {
 	Journal *state.Journal
 	Actions map[plan.Kind]Action
 	Watch   func(context.Context, Turn) ([]plan.Finding, error) // looks at a live domain; nil = never
-	Control func(context.Context, Turn) ([]plan.Finding, error) // probes a live domain, to tell a domain's fault from the gateway's; nil = never
+	Compare func(context.Context, Turn) ([]plan.Finding, error) // probes a live domain, to tell a domain's fault from the gateway's; nil = never
 	Lift    func(context.Context, Turn) ([]plan.Finding, error) // opens the old server and proves it
 	Quiet   func(provider string) time.Duration                 // how late a write without an answer may come; nil = 5 minutes
 	Policy  Policy
@@ -87,6 +87,11 @@ func (e *Engine) Do(ctx context.Context, d state.Decision) error {
 	e.mu.Unlock()
 	e.look()
 	return nil
+}
+
+// Control journals who decides from now on.
+func (e *Engine) Control(ctx context.Context, d state.Decision) error {
+	return e.emit(ctx, state.Event{Kind: state.Control, Decision: &d})
 }
 
 // interrupt ends the steps under way that a decision is about. A write in the

@@ -70,12 +70,12 @@ func (e *Engine) shared(ctx context.Context, t Turn, found []plan.Finding) strin
 	if alike >= limit {
 		return fmt.Sprintf("%d domains fail alike (%s), which looks like the gateway", alike, check)
 	}
-	if e.Control == nil || control.Domain == "" {
+	if e.Compare == nil || control.Domain == "" {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, controlTime)
 	defer cancel()
-	again, err := e.Control(ctx, e.turn(control, state.DomainStatus{}, plan.Step{}))
+	again, err := e.Compare(ctx, e.turn(control, state.DomainStatus{}, plan.Step{}))
 	if err == nil && (Outcome{Findings: again}).verdict() == plan.Fail {
 		return fmt.Sprintf("%s, which was live, fails too (%s), which looks like the gateway", control.Domain, worst(again))
 	}

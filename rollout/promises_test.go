@@ -76,15 +76,15 @@ func TestRollbackFromEveryState(t *testing.T) {
 			play(t, setup{}, func(s *scene) {
 				switch at {
 				case state.IsHeld:
-					s.w.silent[first] = true
+					s.world(func(w *sim) { w.silent[first] = true })
 				case state.IsInDoubt:
 					s.reaches(first, state.Waited)
-					s.w.faults[0] = fault{"late", 25 * time.Second}
+					s.world(func(w *sim) { w.faults[0] = fault{"late", 25 * time.Second} })
 				case state.Settled:
 					s.isolate()
 				}
 				s.reaches(first, at)
-				s.w.faults = map[int]fault{}
+				s.world(func(w *sim) { w.faults = map[int]fault{} })
 				s.rollback(state.DomainTarget(first))
 				s.reaches(first, state.IsRolledBack)
 				s.original(first)
@@ -110,7 +110,7 @@ func TestOneBadDomain(t *testing.T) {
 		if st.Waves[0].State != state.IsHeld || st.Waves[1].State != state.WaveWaiting {
 			s.Errorf("waves are %s and %s", st.Waves[0].State, st.Waves[1].State)
 		}
-		s.w.failing[first] = false
+		s.world(func(w *sim) { w.failing[first] = false })
 		s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
 		s.until("the next wave runs", func(st *state.Status) bool { return st.Waves[1].State == state.WaveRunning })
 	})
@@ -125,10 +125,10 @@ func TestSilentServer(t *testing.T) {
 			s.Errorf("reason: %s", d.Reason)
 		}
 		s.original(first)
-		if n := len(s.w.records[first].past); n != 1 {
+		if n := len(s.past(first)); n != 1 {
 			s.Errorf("it was written %d times", n-1)
 		}
-		s.w.mute = ""
+		s.world(func(w *sim) { w.mute = "" })
 		s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
 		s.reaches(first, state.Live)
 	})
@@ -161,7 +161,7 @@ func TestGatewayFault(t *testing.T) {
 			s.do(state.Decision{Verb: state.Approve, Target: "wave:wave-2"})
 			s.reaches("d04.example.", from(state.Published)...)
 			for _, d := range []string{first, "d01.example.", "d02.example.", "d04.example."} {
-				s.w.failing[d] = true
+				s.world(func(w *sim) { w.failing[d] = true })
 			}
 			moved(s, "d04.example.")
 			if w := s.e.Journal.Status().Waves[1]; w.State != state.IsHeld || !w.Shut {
@@ -201,7 +201,7 @@ func TestUnknownIsHeld(t *testing.T) {
 		if leads(s.set(first)) || d.Failed || !strings.Contains(d.Reason, "could not check") {
 			s.Errorf("failed %v, %v: %s", d.Failed, s.set(first).Data, d.Reason)
 		}
-		s.w.silent[first] = false
+		s.world(func(w *sim) { w.silent[first] = false })
 		s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
 		s.reaches(first, state.Live)
 	})
@@ -218,7 +218,7 @@ func TestClocksThatJump(t *testing.T) {
 				play(t, setup{}, func(s *scene) {
 					s.reaches(first, at)
 					begun := time.Now()
-					s.w.jump += by
+					s.world(func(w *sim) { w.jump += by })
 					s.reaches(first, from(at)[1:]...)
 					if took := time.Since(begun); at == state.Soaking && (took < 25*time.Minute || took > 35*time.Minute) {
 						s.Errorf("it soaked for %v", took)
@@ -236,7 +236,7 @@ func TestClocksThatJump(t *testing.T) {
 			}
 			s.do(state.Decision{Verb: state.Approve, Target: state.Isolate})
 			s.until("it observes", func(st *state.Status) bool { return st.Isolation.Step == string(plan.Observe) })
-			s.w.jump += 30 * time.Hour
+			s.world(func(w *sim) { w.jump += 30 * time.Hour })
 			s.until("it is armed", func(st *state.Status) bool { return st.Isolation.State == state.IsolationProven })
 		})
 	})
@@ -259,7 +259,7 @@ func TestRestartOfTheMachine(t *testing.T) {
 		s.reaches(first, state.Soaking)
 		s.kill("reboot")
 		s.w.mu.Lock()
-		s.w.syncAt = time.Now().Add(40 * time.Minute)
+		s.world(func(w *sim) { w.syncAt = time.Now().Add(40 * time.Minute) })
 		s.w.mu.Unlock()
 		again = time.Now()
 		s.start(nil)
@@ -295,15 +295,15 @@ func TestStopInAWrite(t *testing.T) {
 	t.Parallel()
 	play(t, setup{}, func(s *scene) {
 		s.reaches(first, state.Waited)
-		s.w.faults[0] = fault{"stalled", 20 * time.Second}
-		for writes := s.w.writes; s.w.writes == writes; {
+		s.world(func(w *sim) { w.faults[0] = fault{"stalled", 20 * time.Second} })
+		for writes := s.writes(); s.writes() == writes; {
 			time.Sleep(time.Second)
 		}
 		if took := s.stop(); took > 2*time.Second {
 			s.Errorf("it ended after %v", took)
 		}
 		time.Sleep(time.Minute)
-		s.w.faults = map[int]fault{}
+		s.world(func(w *sim) { w.faults = map[int]fault{} })
 		s.start(nil)
 		s.reaches(first, state.Live)
 	})
@@ -341,7 +341,7 @@ func TestPeakHour(t *testing.T) {
 		s.reaches("d01.example.", state.Live)
 		s.reaches(first, state.Live)
 		for domain, hour := range map[string]int{first: 7, "d01.example.": 6} {
-			for _, v := range s.w.records[domain].past {
+			for _, v := range s.past(domain) {
 				if !leads(v.set) {
 					if got := v.at.UTC().Hour(); got != hour {
 						s.Errorf("%s was published at %v, want hour %d", domain, v.at.UTC(), hour)

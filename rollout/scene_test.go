@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,6 +129,24 @@ func (s *scene) reaches(domain string, states ...state.Phase) *state.DomainStatu
 	}).Domain(domain)
 }
 
+// world changes the world.
+func (s *scene) world(f func(*sim)) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	f(s.w)
+}
+
+func (s *scene) writes() (n int) {
+	s.world(func(w *sim) { n = w.writes })
+	return n
+}
+
+// dying tells whether the engine is still to die in a write.
+func (s *scene) dying() (yes bool) {
+	s.world(func(w *sim) { yes = w.dieLate != "" })
+	return yes
+}
+
 func (s *scene) do(d state.Decision) {
 	s.Helper()
 	d.By = "scene"
@@ -163,9 +182,15 @@ func (s *scene) set(domain string) rrset.Set {
 // original fails unless a domain is as it was before the migration.
 func (s *scene) original(domain string) {
 	s.Helper()
-	if got, want := s.set(domain), s.w.records[domain].past[0].set; !got.Equal(want) {
+	if got, want := s.set(domain), s.past(domain)[0].set; !got.Equal(want) {
 		s.Errorf("%s is %v TTL %d, was %v TTL %d", domain, got.Data, got.TTL, want.Data, want.TTL)
 	}
+}
+
+// past are all versions of a domain's record.
+func (s *scene) past(domain string) (out []version) {
+	s.world(func(w *sim) { out = slices.Clone(w.records[domain].past) })
+	return out
 }
 
 func (s *scene) foreign(domain string, ttl uint32, data string) {

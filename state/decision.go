@@ -81,6 +81,10 @@ func (s *Status) Check(d Decision) error {
 // Destroys tells whether the decision needs its target's name typed.
 func (d Decision) Destroys() bool { return d.Verb == Rollback || d.Verb == Keep || d.Drift == Force }
 
+// Urgent tells whether the verb is taken from anybody, whoever has control:
+// losing mail is worse than a surprise.
+func (v Verb) Urgent() bool { return v == Hold || v == Rollback || v == Lift }
+
 // checkDrift refuses a choice that is none, or that the verb has no use for.
 func (d Decision) checkDrift() error {
 	switch {

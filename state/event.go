@@ -52,6 +52,7 @@ const (
 	Stopped Kind = "stopped" // an engine, in order; Reason says why
 
 	Decided Kind = "decided" // a person's Decision was taken
+	Control Kind = "control" // Decision.Verb is Take or Release, and By whose
 
 	WaveStarted Kind = "wave-started" // Wave
 	WaveHeld    Kind = "wave-held"    // Wave, Reason: no later wave starts; with Step "publish", nor is more of this one published
@@ -83,7 +84,7 @@ const (
 // that they do not know; writers refuse the journal.
 func (k Kind) Known() bool {
 	switch k {
-	case Begun, Started, Stopped, Decided, WaveStarted, WaveHeld, WaveLive,
+	case Begun, Started, Stopped, Decided, Control, WaveStarted, WaveHeld, WaveLive,
 		Intended, Observed, Done, Failed, Held, Drifted, InDoubt,
 		RollingBack, Undoing, Undone, RolledBack, Skipped, DiskLow, DiskFree, Lifted, Closed:
 		return true
@@ -137,4 +138,7 @@ const (
 	Keep     Verb = "confirm"  // isolation is kept; needs Confirm
 	Lift     Verb = "lift"     // isolation is lifted
 	Quit     Verb = "quit"     // the engine stops at the next safe point
+
+	Take    Verb = "take"    // of Control: one session decides from now on
+	Release Verb = "release" // of Control: any may
 )

@@ -16,7 +16,9 @@ func (s *Status) Apply(e Event) {
 	case Started:
 		s.started(e)
 	case Stopped:
-		s.Engine = "stopped"
+		s.Engine, s.Control, s.Since = "stopped", "", time.Time{}
+	case Control:
+		s.controlled(e)
 	case Decided:
 		s.decided(e)
 	case WaveStarted, WaveHeld, WaveLive:
@@ -40,6 +42,14 @@ func (s *Status) Apply(e Event) {
 	}
 }
 
+// controlled notes who decides.
+func (s *Status) controlled(e Event) {
+	s.Control, s.Since = "", time.Time{}
+	if e.Decision != nil && e.Decision.Verb == Take {
+		s.Control, s.Since = e.Decision.By, e.At
+	}
+}
+
 // moment is when an event was, by the engine's two clocks.
 func (s *Status) moment(e Event) Moment {
 	m := Moment{At: e.At, Up: e.Up}
@@ -53,6 +63,7 @@ func (s *Status) moment(e Event) Moment {
 // effect: its writes count as in doubt from now on.
 func (s *Status) started(e Event) {
 	s.Engine, s.Running = "running", e.Engine
+	s.Control, s.Since = "", time.Time{}
 	s.Begun = s.moment(e)
 	for i := range s.Domains {
 		if d := &s.Domains[i]; d.writing(s.plan[d.Domain]) {

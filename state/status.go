@@ -65,6 +65,8 @@ type Status struct {
 	Rollback  Estimate                 `json:"rollback,omitzero"`  // what it would take now
 	Over      bool                     `json:"over,omitempty"`     // settled; nothing is left to do
 	DiskLow   string                   `json:"disk_low,omitempty"` // why only rollbacks start; "" = there is room
+	Control   string                   `json:"control,omitempty"`       // whose session alone decides; "" = any
+	Since     time.Time                `json:"control_since,omitzero"` // since when
 	Running   *Engine                  `json:"-"`                  // the engine, or the last one; nil = none yet
 	Begun     Moment                   `json:"-"`                  // when that engine was started
 	index     map[string]int           // domain -> place in Domains

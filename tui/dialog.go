@@ -26,6 +26,10 @@ type decidedMsg struct {
 }
 
 func (m *model) open(v state.Verb, target string) {
+	if m.readOnly != "" && v != state.Take && !v.Urgent() {
+		m.note = "read-only: " + m.readOnly + "; O takes control over"
+		return
+	}
 	d := dialog{decision: state.Decision{Verb: v, Target: target}}
 	if d.decision.Destroys() {
 		d.need = state.ConfirmName(target)
@@ -87,6 +91,10 @@ func (m *model) decided(msg decidedMsg) {
 		return
 	}
 	m.dialog = nil
+	if msg.decision.Verb == state.Take {
+		m.note = "this screen has control"
+		return
+	}
 	m.note = fmt.Sprintf("%s %s: taken by the engine", msg.decision.Verb, state.ConfirmName(msg.decision.Target))
 }
 
@@ -120,6 +128,8 @@ func (m model) dialogView() []string {
 // about says what a decision does, how long it takes, and how it is undone.
 func (m model) about(d state.Decision) []string {
 	switch d.Verb {
+	case state.Take:
+		return []string{"This screen decides from now on, and who had control only looks.", "It is journaled. Undone by leaving the screen, or when another takes it over."}
 	case state.Rollback:
 		return m.aboutRollback(d)
 	case state.Keep:
@@ -169,6 +179,9 @@ func (m model) aboutRollback(d state.Decision) []string {
 
 // command is the line that does the same.
 func command(d state.Decision) string {
+	if d.Verb == state.Take {
+		return "any command, with --take-control"
+	}
 	if d.Verb == state.Keep {
 		return "mxcutover isolate confirm --confirm isolate"
 	}

@@ -15,6 +15,7 @@ func (m model) helpView() []string {
 		{"H  U", "hold the domain; resume it"},
 		{"T", "retry: go on, or begin anew after a rollback"},
 		{"R  W", "roll the domain back; roll its whole wave back"},
+		{"O", "take control over, where another session has it"},
 		{"q", "detach: the engine goes on"},
 	} {
 		lines = append(lines, "   "+m.style.title.Render(pad(k[0], 16))+k[1])

@@ -108,6 +108,8 @@ func (m *model) ask(k string) {
 		m.askApprove()
 	case "C":
 		m.open(state.Keep, state.Isolate)
+	case "O":
+		m.open(state.Take, state.All)
 	case "H", "U", "T", "R":
 		if d != nil {
 			m.open(map[string]state.Verb{"H": state.Hold, "U": state.Resume, "T": state.Retry, "R": state.Rollback}[k], state.DomainTarget(d.Domain))

@@ -44,6 +44,7 @@ type model struct {
 	filtering     bool
 	dialog        *dialog
 	note          string // what the last decision came to
+	readOnly      string // why this screen decides nothing; "" = it does
 }
 
 func newModel(p plan.Plan, printer report.Printer, now func() time.Time, send func(state.Decision) error) model {
@@ -72,6 +73,8 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.lost = msg.err
 	case decidedMsg:
 		m.decided(msg)
+	case controlMsg:
+		m.readOnly = msg.lost
 	case tea.PasteMsg: // nothing is ever pasted into a decision
 	case tea.KeyPressMsg:
 		return m.key(msg)

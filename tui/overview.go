@@ -24,8 +24,15 @@ func (m model) head() string {
 	for _, w := range m.status.Waves {
 		live += w.Live
 	}
-	return fmt.Sprintf(" %s %s  %s  %d/%d live  %sZ", m.style.title.Render("mxcutover"), report.Harmless(m.status.Migration),
-		engine, live, len(m.status.Domains), report.Clock(m.now()))
+	who := ""
+	if m.readOnly != "" {
+		who = "  " + m.painted(report.Wary, "read-only")
+		if m.status.Control != "" {
+			who = "  " + m.painted(report.Wary, fmt.Sprintf("read-only: %s has control since %s", report.Harmless(m.status.Control), report.Clock(m.status.Since)))
+		}
+	}
+	return fmt.Sprintf(" %s %s  %s  %d/%d live  %sZ%s", m.style.title.Render("mxcutover"), report.Harmless(m.status.Migration),
+		engine, live, len(m.status.Domains), report.Clock(m.now()), who)
 }
 
 func (m model) brief() string {

@@ -29,10 +29,17 @@ type Engine interface {
 	Follow(ctx context.Context, since uint64) iter.Seq2[state.Event, error]
 }
 
+// A Controller lets one session decide alone. Its channel gets the name of who
+// took control over, and is closed when it ends.
+type Controller interface {
+	Take(ctx context.Context, force bool) (lost <-chan string, err error)
+}
+
 // Options of the screen.
 type Options struct {
 	Plan    plan.Plan
 	Engine  Engine
+	Control Controller       // nil = everybody decides
 	ASCII   bool             // no symbols beyond ASCII
 	NoColor bool             // symbols and words only
 	Now     func() time.Time // default time.Now
@@ -48,13 +55,28 @@ func Run(ctx context.Context, o Options) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	send := func(d state.Decision) error { return o.Engine.Do(ctx, d) }
+	var p *tea.Program
+	take := func(force bool) error { return nil }
+	if o.Control != nil {
+		take = func(force bool) error { return takeControl(ctx, o.Control, force, func(m tea.Msg) { p.Send(m) }) }
+	}
+	send := func(d state.Decision) error {
+		if d.Verb == state.Take {
+			return take(true)
+		}
+		return o.Engine.Do(ctx, d)
+	}
 	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithFPS(10)}
 	if o.NoColor {
 		opts = append(opts, tea.WithColorProfile(colorprofile.ASCII))
 	}
-	p := tea.NewProgram(newModel(o.Plan, report.Printer{ASCII: o.ASCII}, o.Now, send), opts...)
+	p = tea.NewProgram(newModel(o.Plan, report.Printer{ASCII: o.ASCII}, o.Now, send), opts...)
 	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := take(false); err != nil {
+			p.Send(controlMsg{lost: err.Error()})
+		}
+	})
 	wg.Go(func() { feed(ctx, o.Engine, p.Send) })
 	_, err := p.Run()
 	cancel()
@@ -63,6 +85,24 @@ func Run(ctx context.Context, o Options) error {
 		return nil
 	}
 	return err
+}
+
+// controlMsg says whether this screen decides; lost is why it does not.
+type controlMsg struct{ lost string }
+
+// takeControl takes control, and tells when it is lost.
+func takeControl(ctx context.Context, c Controller, force bool, send func(tea.Msg)) error {
+	lost, err := c.Take(ctx, force)
+	if err != nil {
+		return err
+	}
+	send(controlMsg{})
+	go func() { // it ends with the session, which ends with ctx
+		if by, told := <-lost; told {
+			send(controlMsg{lost: by + " took control over"})
+		}
+	}()
+	return nil
 }
 
 // batchMsg are events that came together; lostMsg says that the stream broke.

@@ -412,3 +412,29 @@ func TestTheEndIsNoLoss(t *testing.T) {
 		t.Errorf("the end of the migration looks like a loss:\n%s", s)
 	}
 }
+
+// TestReadOnly shows who has control, and takes nothing but what is urgent until
+// it is taken over.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	m, _ := started(t, 120, 30, false, six...)
+	m = send(m, batchMsg{{Seq: 1000, Kind: state.Control, At: noon, Decision: &state.Decision{Verb: state.Take, By: "uid 7 (op)"}}})
+	m = send(m, controlMsg{lost: "uid 7 (op) has control"})
+	if !strings.Contains(screenOf(m), "read-only: uid 7 (op) has control since 12:00:00") {
+		t.Errorf("head: %s", m.head())
+	}
+	if m = press(m, "A"); m.dialog != nil || !strings.Contains(m.note, "O takes control over") {
+		t.Errorf("a read-only screen opens a dialog, or says nothing: %q", m.note)
+	}
+	if m = press(m, "R"); m.dialog == nil || m.dialog.decision.Verb != state.Rollback {
+		t.Fatal("a rollback is locked out")
+	}
+	if m = press(m, "esc", "O"); m.dialog == nil || m.dialog.decision.Verb != state.Take {
+		t.Fatal("control cannot be taken over")
+	}
+	m = send(m, decidedMsg{decision: m.dialog.decision})
+	m = send(m, controlMsg{})
+	if m = press(m, "A"); m.dialog == nil || strings.Contains(screenOf(m), "read-only") {
+		t.Errorf("after taking over: %s", m.head())
+	}
+}

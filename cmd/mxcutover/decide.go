@@ -21,6 +21,7 @@ type target struct {
 	all, isolate bool
 	confirm      string
 
+	take               bool // control from whoever has it
 	adopt, force, skip bool // what becomes of somebody else's record
 }
 
@@ -93,10 +94,11 @@ func decider(s *streams, verb state.Verb, short, long, example string, flags ...
 			if err != nil {
 				return err
 			}
-			return runDecide(cmd.Context(), s, d)
+			return runDecide(cmd.Context(), s, d, t.take)
 		},
 	}
 	t.flags(c, flags...)
+	c.Flags().BoolVar(&t.take, "take-control", false, "decide though another session has control, and take it away")
 	return c
 }
 
@@ -162,7 +164,7 @@ it refuses while an engine lives, and journals what it does to a new file.`,
 
 // runDecide hands the decision to the engine, or without one journals it and
 // carries out what must not wait for an engine.
-func runDecide(ctx context.Context, s *streams, d state.Decision) error {
+func runDecide(ctx context.Context, s *streams, d state.Decision, take bool) error {
 	cfg, err := s.load()
 	if err != nil {
 		return err
@@ -170,6 +172,9 @@ func runDecide(ctx context.Context, s *streams, d state.Decision) error {
 	client, err := control.Dial(socketDir(cfg))
 	switch {
 	case err == nil:
+		if take {
+			client.TakeControl()
+		}
 		if err := client.Do(ctx, d); err != nil {
 			return decisionError(d, err)
 		}

@@ -37,7 +37,7 @@ person confirms. Until then the kernel itself opens the ports again.`,
 		Use: "confirm", Short: "keep what is armed and proven",
 		Example: "  mxcutover isolate confirm --confirm isolate",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runDecide(cmd.Context(), s, state.Decision{Verb: state.Keep, Target: state.Isolate, Confirm: t.confirm})
+			return runDecide(cmd.Context(), s, state.Decision{Verb: state.Keep, Target: state.Isolate, Confirm: t.confirm}, t.take)
 		},
 	}
 	confirm.Flags().StringVar(&t.confirm, "confirm", "", `the word "isolate"`)
@@ -114,7 +114,7 @@ func runLift(ctx context.Context, s *streams) error {
 	if plan.Judge(found) != plan.Pass {
 		return refusef("lifted, but the old server was not proven open; see the findings above")
 	}
-	err = runDecide(ctx, s, state.Decision{Verb: state.Lift, Target: state.Isolate})
+	err = runDecide(ctx, s, state.Decision{Verb: state.Lift, Target: state.Isolate}, false)
 	if errors.Is(err, errNoMigration) || errors.Is(err, control.ErrNoEngine) {
 		return nil
 	}

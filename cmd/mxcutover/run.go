@@ -135,7 +135,7 @@ func runEngine(ctx context.Context, s *streams, site *site, j *journal, pol roll
 	w := site.world(pol)
 	hook := control.NewHook(site.cfg.Notify.Command, func(err error) { s.say("notify: %v", report.Harmless(err.Error())) })
 	engine := rollout.New(rollout.Options{
-		Journal: j.Journal, Actions: w.Actions(), Watch: w.Watch, Control: w.Control, Lift: w.Lift, Quiet: w.Quiet,
+		Journal: j.Journal, Actions: w.Actions(), Watch: w.Watch, Compare: w.Compare, Lift: w.Lift, Quiet: w.Quiet,
 		Policy: pol, Clock: rollout.SystemClock(), Engine: state.Engine{UID: os.Getuid(), PID: os.Getpid(), Version: version},
 		Name: fmt.Sprintf("mxcutover %s, %s, pid %d", version, whoami(), os.Getpid()),
 		Warn: func(what string, err error) {
@@ -150,7 +150,7 @@ func runEngine(ctx context.Context, s *streams, site *site, j *journal, pol roll
 	served := make(chan error, 2)
 	go func() {
 		err := control.Serve(ctx, control.Options{
-			Dir: socketDir(site.cfg), Engine: engine, Plan: j.Plan(), Status: j.Status, Version: version,
+			Dir: socketDir(site.cfg), Engine: engine, Plan: j.Plan(), Status: j.Status, Version: version, Backup: j.store.Backup, Control: engine.Control,
 		})
 		if err != nil {
 			cancel() // an engine that nobody can reach must not go on

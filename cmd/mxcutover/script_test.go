@@ -51,7 +51,7 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"world": worldCmd, "code": codeCmd, "edit": editCmd, "eventually": eventuallyCmd,
+			"world": worldCmd, "code": codeCmd, "edit": editCmd, "flip": flipCmd, "eventually": eventuallyCmd,
 		},
 	})
 }
@@ -94,6 +94,15 @@ func editCmd(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s does not hold %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o600))
+}
+
+// flipCmd changes bytes of a journal's first pages: flip FILE.
+func flipCmd(ts *testscript.TestScript, _ bool, args []string) {
+	text := []byte(ts.ReadFile(args[0]))
+	for i := 3 * 4096; i < min(len(text), 100<<10); i += 97 {
+		text[i] ^= 0xff
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
 }
 
 // eventuallyCmd runs mxcutover until it succeeds: eventually status.

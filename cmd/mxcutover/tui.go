@@ -35,6 +35,18 @@ func runBare(ctx context.Context, s *streams) error {
 		return err
 	}
 	return tui.Run(ctx, tui.Options{
-		Plan: p, Engine: client, ASCII: s.ascii, NoColor: os.Getenv("NO_COLOR") != "", In: s.in, Out: s.out,
+		Plan: p, Engine: client, Control: screen{client}, ASCII: s.ascii, NoColor: os.Getenv("NO_COLOR") != "", In: s.in, Out: s.out,
 	})
+}
+
+// screen takes control for the screen.
+type screen struct{ *control.Client }
+
+// Take takes control until the context ends, or another does.
+func (s screen) Take(ctx context.Context, force bool) (<-chan string, error) {
+	session, err := s.Client.Take(ctx, force)
+	if err != nil {
+		return nil, err
+	}
+	return session.Lost, nil
 }
