@@ -258,9 +258,7 @@ func TestRestartOfTheMachine(t *testing.T) {
 		}
 		s.reaches(first, state.Soaking)
 		s.kill("reboot")
-		s.w.mu.Lock()
 		s.world(func(w *sim) { w.syncAt = time.Now().Add(40 * time.Minute) })
-		s.w.mu.Unlock()
 		again = time.Now()
 		s.start(nil)
 		s.reaches(first, state.Live)
