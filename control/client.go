@@ -132,6 +132,20 @@ func (c *Client) Status(ctx context.Context) (*state.Status, error) {
 	return s, nil
 }
 
+// Look is Status without the plan: what is shown of many domains, and no more.
+func (c *Client) Look(ctx context.Context) (*state.Status, error) {
+	r, err := c.call(ctx, http.MethodGet, "/v1/status", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Body.Close()
+	s := &state.Status{}
+	if err := json.NewDecoder(io.LimitReader(r.Body, maxAnswer)).Decode(s); err != nil {
+		return nil, fmt.Errorf("engine: status: %w", err)
+	}
+	return s, nil
+}
+
 // Plan is the plan that was begun.
 func (c *Client) Plan(ctx context.Context) (plan.Plan, error) {
 	r, err := c.call(ctx, http.MethodGet, "/v1/plan", nil)

@@ -153,7 +153,7 @@ func TestTablesAndJSON(t *testing.T) {
 		"inventory.json": func(b *bytes.Buffer) error { return InventoryJSON(b, inv) },
 		"plan.txt":       func(b *bytes.Buffer) error { return Printer{}.Plan(b, p) },
 		"plan.json":      func(b *bytes.Buffer) error { return PlanJSON(b, p) },
-		"status.txt":     func(b *bytes.Buffer) error { return Printer{ASCII: true}.Status(b, s) },
+		"status.txt":     func(b *bytes.Buffer) error { return Printer{ASCII: true}.Status(b, s, false) },
 		"status.json":    func(b *bytes.Buffer) error { return StatusJSON(b, s) },
 		"findings.txt":   func(b *bytes.Buffer) error { return Printer{}.Findings(b, found) },
 		"verify.json":    func(b *bytes.Buffer) error { return VerifyJSON(b, time.Unix(1e9, 0), found) },

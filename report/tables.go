@@ -118,8 +118,12 @@ func ports(list []uint16) string {
 	return strings.Join(s, ", ")
 }
 
-// Status writes how a migration stands.
-func (p Printer) Status(w io.Writer, s *state.Status) error {
+// manyDomains is how many are shown one by one without being asked for.
+const manyDomains = 200
+
+// Status writes how a migration stands. Of many domains it shows those that wait
+// for a person or go back, unless all are asked for.
+func (p Printer) Status(w io.Writer, s *state.Status, all bool) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "migration %s  engine %s  event %d\n", Harmless(s.Migration), s.Engine, s.Seq)
 	if s.Control != "" {
@@ -140,7 +144,13 @@ func (p Printer) Status(w io.Writer, s *state.Status) error {
 	table(b, rows)
 	fmt.Fprintln(b)
 	rows = [][]string{{"  DOMAIN", "WAVE", "STATE", "SINCE", "NOTE"}}
-	for _, d := range s.Domains {
+	left := 0
+	for i := range s.Domains {
+		d := &s.Domains[i]
+		if !all && len(s.Domains) > manyDomains && (ToneOf(d.State) != Bad && ToneOf(d.State) != Wary || len(rows) > manyDomains) {
+			left++
+			continue
+		}
 		since := "-"
 		if !d.Since.IsZero() {
 			since = Clock(d.Since)
@@ -155,6 +165,9 @@ func (p Printer) Status(w io.Writer, s *state.Status) error {
 		rows = append(rows, []string{p.Symbol(ToneOf(d.State)) + " " + rrset.Bare(d.Domain), d.Wave, string(d.State), since, note})
 	}
 	table(b, rows)
+	if left > 0 {
+		fmt.Fprintf(b, "and %d more; see them with: mxcutover status --all\n", left)
+	}
 	fmt.Fprintf(b, "\nisolation: %s %s\n", s.Isolation.State, Harmless(s.Isolation.Reason))
 	if s.DiskLow != "" {
 		fmt.Fprintf(b, "the disk is full, and only rollbacks start: %s\n", Harmless(s.DiskLow))

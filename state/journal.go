@@ -50,6 +50,7 @@ type Journal struct {
 	stopped   chan struct{} // closed when the committer has ended
 	begin     sync.Once
 	head      head // the committer's alone
+	written   bool // so far without a failure; the committer's alone, until it has ended
 
 	mu      sync.RWMutex // of what follows
 	status  *Status
@@ -222,6 +223,10 @@ func (j *Journal) Close() error {
 	j.refuse(ErrClosed)
 	j.begin.Do(func() { close(j.stopped) }) // the committer never ran
 	<-j.stopped
+	if j.written {
+		// What is not there is folded from the events: an error does no harm.
+		_ = j.checkpoint(context.WithoutCancel(j.held))
+	}
 	j.end(nil)
 	j.release()
 	return j.snapshots.Close()

@@ -192,7 +192,7 @@ func (j *Journal) write(b *batch) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.head = next
+	j.head, j.written = next, true
 	j.fold(events)
 	close(j.grown)
 	j.grown = make(chan struct{})
@@ -209,6 +209,7 @@ func (j *Journal) lost() error {
 // die ends the journal: nothing is known about what a failed commit left.
 func (j *Journal) die(reqs []*request, err error) {
 	err = fmt.Errorf("%w: %w", ErrDead, err)
+	j.written = false
 	j.refuse(err)
 	j.qmu.Lock()
 	reqs = append(reqs, j.queue...)

@@ -62,13 +62,13 @@ type Status struct {
 	Waves     []WaveStatus             `json:"waves"`
 	Domains   []DomainStatus           `json:"domains"`
 	Isolation IsolationStatus          `json:"isolation"`
-	Rollback  Estimate                 `json:"rollback,omitzero"`  // what it would take now
-	Over      bool                     `json:"over,omitempty"`     // settled; nothing is left to do
-	DiskLow   string                   `json:"disk_low,omitempty"` // why only rollbacks start; "" = there is room
-	Control   string                   `json:"control,omitempty"`       // whose session alone decides; "" = any
+	Rollback  Estimate                 `json:"rollback,omitzero"`      // what it would take now
+	Over      bool                     `json:"over,omitempty"`         // settled; nothing is left to do
+	DiskLow   string                   `json:"disk_low,omitempty"`     // why only rollbacks start; "" = there is room
+	Control   string                   `json:"control,omitempty"`      // whose session alone decides; "" = any
 	Since     time.Time                `json:"control_since,omitzero"` // since when
-	Running   *Engine                  `json:"-"`                  // the engine, or the last one; nil = none yet
-	Begun     Moment                   `json:"-"`                  // when that engine was started
+	Running   *Engine                  `json:"-"`                      // the engine, or the last one; nil = none yet
+	Begun     Moment                   `json:"-"`                      // when that engine was started
 	index     map[string]int           // domain -> place in Domains
 	waves     map[string]int           // wave -> place in Waves
 	plan      map[string]*plan.Cutover // by domain

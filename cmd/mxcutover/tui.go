@@ -18,11 +18,11 @@ func runBare(ctx context.Context, s *streams) error {
 		return err
 	}
 	if !isTerminal(s.out) || !isTerminal(s.in) {
-		return runStatus(ctx, s, "")
+		return runStatus(ctx, s, "", false)
 	}
 	client, err := control.Dial(socketDir(cfg))
 	if errors.Is(err, control.ErrNoEngine) {
-		if err := runStatus(ctx, s, ""); err != nil {
+		if err := runStatus(ctx, s, "", false); err != nil {
 			return err
 		}
 		return fmt.Errorf("no engine runs; start one, in another terminal or as a service, with:\n  mxcutover run")
