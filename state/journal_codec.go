@@ -126,15 +126,21 @@ func (c *codec) open(value []byte, after head) ([]Event, head, error) {
 	if err != nil {
 		return nil, head{}, err
 	}
+	next, err := s.follows(value, after)
+	return s.Events, next, err
+}
+
+// follows checks that a batch follows the chain's head, and gives the new one.
+func (s sealed) follows(value []byte, after head) (head, error) {
 	if s.Prev != hex.EncodeToString(after.sum[:]) {
-		return nil, head{}, fmt.Errorf("%w: it does not follow what stands before it: one of the two was changed", ErrBroken)
+		return head{}, fmt.Errorf("%w: it does not follow what stands before it: one of the two was changed", ErrBroken)
 	}
 	for i, e := range s.Events {
 		if want := after.seq + 1 + uint64(i); e.Seq != want {
-			return nil, head{}, fmt.Errorf("%w: event %d stands where %d should", ErrBroken, e.Seq, want)
+			return head{}, fmt.Errorf("%w: event %d stands where %d should", ErrBroken, e.Seq, want)
 		}
 	}
-	return s.Events, head{seq: after.seq + uint64(len(s.Events)), sum: sha256.Sum256(value)}, nil
+	return head{seq: after.seq + uint64(len(s.Events)), sum: sha256.Sum256(value)}, nil
 }
 
 // decode reads a value, whatever it is.

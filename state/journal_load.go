@@ -9,7 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -176,26 +179,25 @@ func (j *Journal) load(ctx context.Context) error {
 	return nil
 }
 
+// decodedAtOnce is how many batches are decoded side by side; they are folded in
+// their order.
+const decodedAtOnce = 64
+
 func (j *Journal) loadEvents(ctx context.Context) error {
+	var page []KV
 	for kv, err := range j.store.Scan(ctx, eventPrefix) {
 		if err != nil {
 			return fmt.Errorf("read the journal: %w", err)
 		}
-		at := j.head.seq + 1
-		if kv.Key != eventKey(at) {
-			return fmt.Errorf("event %d: %w: it is missing; %.40q comes next", at, ErrBroken, kv.Key)
-		}
-		events, next, err := j.codec.open(kv.Value, j.head)
-		if err != nil {
-			return fmt.Errorf("event %d: %w", at, err)
-		}
-		for _, e := range events {
-			if !e.Kind.Known() && !j.readOnly {
-				return fmt.Errorf("event %d is of the kind %.40q, which this mxcutover does not know: %w", e.Seq, e.Kind, ErrVersion)
+		if page = append(page, kv); len(page) == decodedAtOnce {
+			if err := j.loadPage(page); err != nil {
+				return err
 			}
+			page = page[:0]
 		}
-		j.head = next
-		j.fold(events)
+	}
+	if err := j.loadPage(page); err != nil {
+		return err
 	}
 	stored, err := get(ctx, j.store, headKey)
 	if err != nil {
@@ -203,6 +205,43 @@ func (j *Journal) loadEvents(ctx context.Context) error {
 	}
 	if err := checkHead(stored, j.head); err != nil {
 		return fmt.Errorf("event %d: %w", j.head.seq, err)
+	}
+	return nil
+}
+
+// loadPage decodes some batches, and folds them one after the other.
+func (j *Journal) loadPage(page []KV) error {
+	opened := make([]sealed, len(page))
+	faults := make([]error, len(page))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(page)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(page); i = int(next.Add(1)) - 1 {
+				opened[i], faults[i] = j.codec.decode(page[i].Value)
+			}
+		})
+	}
+	wg.Wait()
+	for i, kv := range page {
+		at := j.head.seq + 1
+		if kv.Key != eventKey(at) {
+			return fmt.Errorf("event %d: %w: it is missing; %.40q comes next", at, ErrBroken, kv.Key)
+		}
+		if faults[i] != nil {
+			return fmt.Errorf("event %d: %w", at, faults[i])
+		}
+		next, err := opened[i].follows(kv.Value, j.head)
+		if err != nil {
+			return fmt.Errorf("event %d: %w", at, err)
+		}
+		for _, e := range opened[i].Events {
+			if !e.Kind.Known() && !j.readOnly {
+				return fmt.Errorf("event %d is of the kind %.40q, which this mxcutover does not know: %w", e.Seq, e.Kind, ErrVersion)
+			}
+		}
+		j.head = next
+		j.fold(opened[i].Events)
 	}
 	return nil
 }
