@@ -6,7 +6,7 @@ LINT    := $(CURDIR)/bin/golangci-lint-2.15.0
 RACE    ?= -race
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test lint fuzz bench golden integration clean
+.PHONY: build demo test lint fuzz bench golden chaos mutants integration clean
 
 build: ## bin/mxcutover, static and reproducible
 	$(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mxcutover ./cmd/mxcutover
@@ -30,6 +30,12 @@ fuzz: ## each fuzz target for FUZZTIME (default 20s)
 
 bench: ## durable steps: the group commit beside one Update a step
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+chaos: ## engines that die at every point, pairs of deaths, and N schedules of faults
+	N=$(N) EVERY=$(EVERY) SEED=$(SEED) ./scripts/chaos
+
+mutants: ## break a copy of the code on purpose; the tests must notice
+	./scripts/mutants
 
 golden: ## write the golden files anew; look at the diff
 	$(GO) test ./report ./tui ./config ./firewall -update

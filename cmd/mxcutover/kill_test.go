@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,12 +39,13 @@ func TestKillInEachStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	setGateAuto(t, cfg)
-	bin := buildBinary(t)
+	bin, next := buildBinary(t), buildVersion(t, "next")
 	if out, err := exec.Command(bin, "-c", cfg, "plan", "--out", filepath.Join(dir, "plan.jsonl")).CombinedOutput(); err != nil {
 		t.Fatalf("plan: %v: %s", err, out)
 	}
 	seen := map[string]bool{}
 	for range 40 {
+		bin, next = next, bin // another version goes on, and then the first again
 		step, err := runUntilNewStep(t, bin, cfg, filepath.Join(dir, "plan.jsonl"), seen)
 		if err != nil {
 			t.Fatal(err)
@@ -75,10 +77,12 @@ func TestKillInEachStep(t *testing.T) {
 	}
 }
 
-func buildBinary(t *testing.T) string {
+func buildBinary(t *testing.T) string { return buildVersion(t, "this") }
+
+func buildVersion(t *testing.T, version string) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "mxcutover")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags", "-X main.version="+version, "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v: %s", err, out)
 	}
 	return bin
@@ -126,6 +130,80 @@ func runUntilNewStep(t *testing.T, bin, cfg, plan string, seen map[string]bool) 
 		return "", errors.New(words.String() + err.Error())
 	}
 	return "", nil
+}
+
+// TestSignals ends the engine by each signal that asks it to end: it does so
+// within two seconds, says how to go on, and the next one does. A second signal
+// ends it at once.
+func TestSignals(t *testing.T) {
+	t.Parallel()
+	w, err := lab.Start(t.Context(), lab.Options{
+		Domains: []lab.Domain{{Name: "choir.test"}}, SenderRate: -1, SpamRate: -1, TTL: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	dir := t.TempDir()
+	cfg, err := w.WriteConfig(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := buildBinary(t)
+	if out, err := exec.Command(bin, "-c", cfg, "plan", "--out", filepath.Join(dir, "plan.jsonl")).CombinedOutput(); err != nil {
+		t.Fatalf("plan: %v: %s", err, out)
+	}
+	for _, sigs := range [][]os.Signal{{syscall.SIGHUP}, {syscall.SIGTERM}, {os.Interrupt}, {os.Interrupt, os.Interrupt}} {
+		took, words := signalled(t, bin, cfg, filepath.Join(dir, "plan.jsonl"), sigs)
+		if took > 2*time.Second {
+			t.Errorf("%v: it ended after %v", sigs, took)
+		}
+		if len(sigs) == 1 && !strings.Contains(words, "go on with: mxcutover run") {
+			t.Errorf("%v: it does not say how to go on: %s", sigs, words)
+		}
+		if out, err := exec.Command(bin, "-c", cfg, "state", "check").CombinedOutput(); err != nil {
+			t.Errorf("%v: the journal afterwards: %v\n%s", sigs, err, out)
+		}
+	}
+}
+
+// signalled runs the engine until it waits for caches, sends signals, and tells
+// how long it took to end and what it said then.
+func signalled(t *testing.T, bin, cfg, plan string, sigs []os.Signal) (took time.Duration, words string) {
+	t.Helper()
+	c := exec.Command(bin, "-c", cfg, "run", "--plan", plan, "--progress", "json")
+	pipe, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
+	defer late.Stop()
+	var begun time.Time
+	lines := bufio.NewScanner(pipe)
+	for lines.Scan() {
+		var ev state.Event
+		if json.Unmarshal(lines.Bytes(), &ev) != nil {
+			words += lines.Text() + "\n"
+			continue
+		}
+		if begun.IsZero() && (ev.Kind == state.Started || ev.Step == "await-ttl") {
+			begun = time.Now()
+			for _, s := range sigs {
+				if err := c.Process.Signal(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	_ = c.Wait() // its code is told by the signal
+	return time.Since(begun), words
 }
 
 // TestInterruptedDemoLeavesNothing ends a demo by Ctrl-C in the middle.
