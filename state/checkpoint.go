@@ -14,13 +14,14 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A checkpoint is the fold as it was at the journal's end, for those who only
-// look: the rows that status shows, without the steps. It is disposable: one
-// that is missing, torn, or of another end of the journal is passed over, and
-// the events are folded instead. There is one at most.
+// A checkpoint is the fold as an orderly end left it: rows for those who only
+// look, and the rest for the next engine. It is disposable: one that is missing,
+// torn, or of another journal is passed over, and the events are folded instead.
+// There is one at most.
 //
 //	checkpoint/head          JSON: which end of the journal, how many pages, their hash
 //	checkpoint/<page>        compressed rows, in the plan's order
+//	checkpoint/more/<page>   see checkpoint_full.go
 const (
 	checkpointPrefix = "checkpoint/"
 	checkpointHead   = checkpointPrefix + "head"
@@ -34,6 +35,28 @@ type checkpointMeta struct {
 	Pages  int    `json:"pages"`
 	Hash   string `json:"hash"`   // SHA-256 of the pages, in hexadecimal
 	Status []byte `json:"status"` // JSON, without domains
+
+	Rest      *rest  `json:"rest"`
+	MorePages int    `json:"more_pages"`
+	MoreHash  string `json:"more_hash"` // SHA-256 of those pages, in hexadecimal
+	Roll      []byte `json:"roll"`      // over the hashes of all values that it stands for
+}
+
+// rows are the pages of rows, joined.
+func (m checkpointMeta) rows(ctx context.Context, s Store) ([]byte, error) {
+	var packed []byte
+	pages := 0
+	for kv, err := range s.Scan(ctx, checkpointPrefix+"0") {
+		if err != nil {
+			return nil, err
+		}
+		packed = append(packed, kv.Value...)
+		pages++
+	}
+	if sum := sha256.Sum256(packed); pages != m.Pages || hex.EncodeToString(sum[:]) != m.Hash {
+		return nil, errNoFit
+	}
+	return packed, nil
 }
 
 func pageKey(n int) string { return fmt.Sprintf("%s%08x", checkpointPrefix, n) }
@@ -63,6 +86,12 @@ func (j *Journal) checkpoint(ctx context.Context) error {
 		}
 		m.Pages++
 	}
+	more := sha256.New()
+	if m.MorePages, err = j.writeMore(ctx, more); err != nil {
+		return err
+	}
+	r := restOf(j.status)
+	m.Rest, m.MoreHash, m.Roll = &r, hex.EncodeToString(more.Sum(nil)), j.head.roll[:]
 	text, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
@@ -118,17 +147,12 @@ func Look(ctx context.Context, s Store) (st *Status, ok bool, err error) {
 	if json.Unmarshal(text, &m) != nil || m.V != Version || m.End != string(end) {
 		return nil, false, nil
 	}
-	var packed []byte
-	pages := 0
-	for kv, err := range s.Scan(ctx, checkpointPrefix+"0") {
-		if err != nil {
-			return nil, false, err
-		}
-		packed = append(packed, kv.Value...)
-		pages++
-	}
-	if sum := sha256.Sum256(packed); pages != m.Pages || hex.EncodeToString(sum[:]) != m.Hash {
+	packed, err := m.rows(ctx, s)
+	if errors.Is(err, errNoFit) {
 		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
 	}
 	st = &Status{}
 	if json.Unmarshal(m.Status, st) != nil || readRows(packed, st) != nil {

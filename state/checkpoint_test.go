@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 
 	"mxcutover/state"
@@ -68,5 +69,37 @@ func TestDamagedCheckpointIsPassedOver(t *testing.T) {
 				t.Errorf("%s %s: the fold differs", key, name)
 			}
 		}
+	}
+}
+
+// TestRestartFromACheckpoint folds only what came since, and comes to the very
+// same status, steps and deadlines too; events of any number are still there.
+func TestRestartFromACheckpoint(t *testing.T) {
+	t.Parallel()
+	s, _ := looked(t)
+	for _, k := range []state.Kind{state.Started, state.Held, state.RollingBack} {
+		j, err := state.Open(t.Context(), s, state.Options{Now: clock})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j.FromCheckpoint() == 0 || j.FromCheckpoint() != j.Status().Seq {
+			t.Fatalf("the checkpoint counts up to event %d of %d", j.FromCheckpoint(), j.Status().Seq)
+		}
+		whole, err := state.Open(t.Context(), s.Copy(), state.Options{Now: clock, Verify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if whole.FromCheckpoint() != 0 || !reflect.DeepEqual(j.Status(), whole.Status()) {
+			t.Errorf("the status differs:\n%s\n%s", asJSON(t, j.Status()), asJSON(t, whole.Status()))
+		}
+		if got, want := asJSON(t, history(t, j, 3)), asJSON(t, history(t, whole, 3)); got != want {
+			t.Errorf("events differ:\n%s\n%s", got, want)
+		}
+		closeJournal(t, whole)
+		e := state.Event{Kind: k, Domain: "d0011.example.", Reason: "why", Up: 5, Engine: &state.Engine{Boot: "b", UID: 3}}
+		if err := j.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		closeJournal(t, j)
 	}
 }

@@ -58,3 +58,6 @@ func (j *Journal) Queued() int {
 	defer j.qmu.Unlock()
 	return len(j.queue)
 }
+
+// FromCheckpoint is the event up to which a checkpoint was believed.
+func (j *Journal) FromCheckpoint() uint64 { return j.from.seq }

@@ -29,6 +29,9 @@ type Options struct {
 	// Salvage opens a damaged journal up to where it breaks, to be read only.
 	// Journal.Damage then tells where that is.
 	Salvage bool
+
+	// Verify reads every event from the first, whatever checkpoint there is.
+	Verify bool
 }
 
 // A Journal is the only writer of a migration's facts and keeps their fold. It
@@ -50,6 +53,7 @@ type Journal struct {
 	stopped   chan struct{} // closed when the committer has ended
 	begin     sync.Once
 	head      head // the committer's alone
+	from      head // of the checkpoint that the fold began with; zero = none
 	written   bool // so far without a failure; the committer's alone, until it has ended
 
 	mu      sync.RWMutex // of what follows

@@ -184,7 +184,7 @@ func (j *Journal) write(b *batch) error {
 	if err := j.snapshots.append(events); err != nil {
 		return err
 	}
-	next := head{seq: events[len(events)-1].Seq, sum: sha256.Sum256(value)}
+	next := j.head.after(len(events), sha256.Sum256(value))
 	txn := Txn{Put: []KV{{eventKey(events[0].Seq), value}, {headKey, next.encode()}}}
 	txn.If = []KV{{headKey, j.head.encode()}}
 	if err := j.store.Commit(j.held, txn); err != nil {

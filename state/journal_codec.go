@@ -31,8 +31,17 @@ func eventKey(first uint64) string { return fmt.Sprintf("%s%016x", eventPrefix, 
 // A head is the end of the chain of batches. Before the first batch, its hash
 // is that of the meta value, so that the chain is tied to this plan.
 type head struct {
-	seq uint64
-	sum [sha256.Size]byte
+	seq  uint64
+	sum  [sha256.Size]byte
+	roll [sha256.Size]byte // over the hashes of all values so far; not stored with the end
+}
+
+// after is the head after one more value.
+func (h head) after(events int, sum [sha256.Size]byte) head {
+	return head{
+		seq: h.seq + uint64(events), sum: sum, //nolint:gosec // a count
+		roll: sha256.Sum256(append(h.roll[:], sum[:]...)),
+	}
 }
 
 func (h head) encode() []byte { return fmt.Appendf(nil, "%016x %x", h.seq, h.sum) }
@@ -140,7 +149,7 @@ func (s sealed) follows(value []byte, after head) (head, error) {
 			return head{}, fmt.Errorf("%w: event %d stands where %d should", ErrBroken, e.Seq, want)
 		}
 	}
-	return head{seq: after.seq + uint64(len(s.Events)), sum: sha256.Sum256(value)}, nil
+	return after.after(len(s.Events), sha256.Sum256(value)), nil
 }
 
 // decode reads a value, whatever it is.

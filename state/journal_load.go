@@ -11,6 +11,8 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -162,8 +164,18 @@ func (j *Journal) load(ctx context.Context) error {
 		return err
 	}
 	j.status = NewStatus(j.plan)
+	start.roll = start.sum
 	j.head = start
+	if !j.opt.Verify && !j.opt.Salvage {
+		if err := j.loadCheckpoint(ctx); err != nil {
+			j.from = head{} // all events are folded
+		}
+	}
 	err = j.loadEvents(ctx)
+	if (errors.Is(err, ErrBroken) || errors.Is(err, ErrVersion)) && j.from.seq > 0 { // all events tell where
+		j.status, j.from, j.head, j.batches = NewStatus(j.plan), head{}, start, nil
+		err = j.loadEvents(ctx)
+	}
 	if errors.Is(err, ErrBroken) && j.opt.Salvage {
 		j.damage, j.readOnly, err = err, true, nil
 	}
@@ -189,12 +201,23 @@ func (j *Journal) loadEvents(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the journal: %w", err)
 		}
+		if first, ok := j.skips(kv.Key); ok {
+			j.batches = append(j.batches, batchRef{first: first})
+			j.head = j.head.after(0, sha256.Sum256(kv.Value))
+			continue
+		}
+		if err := j.joins(); err != nil {
+			return err
+		}
 		if page = append(page, kv); len(page) == decodedAtOnce {
 			if err := j.loadPage(page); err != nil {
 				return err
 			}
 			page = page[:0]
 		}
+	}
+	if err := j.joins(); err != nil {
+		return err
 	}
 	if err := j.loadPage(page); err != nil {
 		return err
@@ -206,6 +229,25 @@ func (j *Journal) loadEvents(ctx context.Context) error {
 	if err := checkHead(stored, j.head); err != nil {
 		return fmt.Errorf("event %d: %w", j.head.seq, err)
 	}
+	return nil
+}
+
+// skips tells whether a batch is in the checkpoint, and its first event.
+func (j *Journal) skips(key string) (first uint64, ok bool) {
+	n, err := strconv.ParseUint(strings.TrimPrefix(key, eventPrefix), 16, 64)
+	return n, err == nil && n <= j.from.seq && key == eventKey(n)
+}
+
+// joins goes on from the checkpoint's end, if what stands before it is what it was
+// made of, byte for byte.
+func (j *Journal) joins() error {
+	if j.head.seq >= j.from.seq {
+		return nil
+	}
+	if j.head.roll != j.from.roll {
+		return fmt.Errorf("%w: it is not what the checkpoint was made of", ErrBroken)
+	}
+	j.head, j.last = j.from, j.from.seq
 	return nil
 }
 

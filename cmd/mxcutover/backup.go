@@ -124,7 +124,7 @@ func look(path string) (found copied, err error) {
 		return found, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	j, err := state.Open(context.Background(), store, state.Options{Now: time.Now})
+	j, err := state.Open(context.Background(), store, state.Options{Now: time.Now, Verify: true})
 	if err != nil {
 		return found, err
 	}

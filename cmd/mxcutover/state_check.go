@@ -74,7 +74,7 @@ func (c *checkup) journal(ctx context.Context, path, text string) error {
 		return nil
 	}
 	defer store.Close()
-	j, err := state.Open(ctx, store, state.Options{Now: time.Now, Salvage: true})
+	j, err := state.Open(ctx, store, state.Options{Now: time.Now, Salvage: true, Verify: true})
 	if err != nil {
 		c.Damage = append(c.Damage, err.Error())
 		return nil
