@@ -65,8 +65,8 @@ func (d *document) row(n int, line string, out map[string]plan.Traffic, found *p
 		found.add(n, first, "", fmt.Sprintf("%d words; a domain and a number of messages were expected", len(words)), "write: example.org 1200")
 		return
 	}
-	after := content[len(before)+len(words[0]):]
-	second := utf8.RuneCountInString(content) - utf8.RuneCountInString(after[strings.Index(after, words[1]):]) + 1
+	gap, _, _ := strings.Cut(content[len(before)+len(words[0]):], words[1])
+	second := first + utf8.RuneCountInString(words[0]) + utf8.RuneCountInString(gap)
 	var peak *int
 	if len(words) == 3 {
 		hour, err := strconv.Atoi(words[2])

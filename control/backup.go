@@ -36,7 +36,7 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request) {
 // Backup writes a copy of the engine's journal, as it is now. After an error what
 // was written is worth nothing.
 func (c *Client) Backup(ctx context.Context, w io.Writer) error {
-	r, err := c.call(ctx, http.MethodGet, "/v1/backup", nil)
+	r, err := c.get(ctx, "/v1/backup")
 	if err != nil {
 		return err
 	}

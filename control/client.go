@@ -53,11 +53,11 @@ func Dial(dir string) (*Client, error) {
 	}}}, nil
 }
 
-func (c *Client) call(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
-	return c.callWith(ctx, method, path, body, nil)
+func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
+	return c.call(ctx, http.MethodGet, path, nil, nil)
 }
 
-func (c *Client) callWith(ctx context.Context, method, path string, body io.Reader, header http.Header) (*http.Response, error) {
+func (c *Client) call(ctx context.Context, method, path string, body io.Reader, header http.Header) (*http.Response, error) {
 	ctx, late := context.WithCancelCause(ctx)
 	t := time.AfterFunc(patience, func() { late(ErrSilent) })
 	defer t.Stop() // the answer has begun; its body has the caller's time
@@ -107,7 +107,7 @@ func (c *Client) Do(ctx context.Context, d state.Decision) error {
 	if c.seize {
 		header.Set(takeHeader, "1")
 	}
-	r, err := c.callWith(ctx, http.MethodPost, "/v1/decisions", bytes.NewReader(b), header)
+	r, err := c.call(ctx, http.MethodPost, "/v1/decisions", bytes.NewReader(b), header)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (c *Client) Do(ctx context.Context, d state.Decision) error {
 
 // Status is how the migration stands.
 func (c *Client) Status(ctx context.Context) (*state.Status, error) {
-	r, err := c.call(ctx, http.MethodGet, "/v1/status", nil)
+	r, err := c.get(ctx, "/v1/status")
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (c *Client) Status(ctx context.Context) (*state.Status, error) {
 
 // Look is Status without the plan: what is shown of many domains, and no more.
 func (c *Client) Look(ctx context.Context) (*state.Status, error) {
-	r, err := c.call(ctx, http.MethodGet, "/v1/status", nil)
+	r, err := c.get(ctx, "/v1/status")
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (c *Client) Look(ctx context.Context) (*state.Status, error) {
 
 // Plan is the plan that was begun.
 func (c *Client) Plan(ctx context.Context) (plan.Plan, error) {
-	r, err := c.call(ctx, http.MethodGet, "/v1/plan", nil)
+	r, err := c.get(ctx, "/v1/plan")
 	if err != nil {
 		return plan.Plan{}, err
 	}
@@ -165,7 +165,7 @@ func (c *Client) Plan(ctx context.Context) (plan.Plan, error) {
 // number that was seen.
 func (c *Client) Follow(ctx context.Context, since uint64) iter.Seq2[state.Event, error] {
 	return func(yield func(state.Event, error) bool) {
-		r, err := c.call(ctx, http.MethodGet, fmt.Sprintf("/v1/events?follow=1&since=%d", since), nil)
+		r, err := c.get(ctx, fmt.Sprintf("/v1/events?follow=1&since=%d", since))
 		if err != nil {
 			yield(state.Event{}, err)
 			return

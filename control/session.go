@@ -85,13 +85,13 @@ func (s *server) take(w http.ResponseWriter, r *http.Request) {
 // seize takes the reins, if nobody has them or it is asked to. It gives back who
 // has them, if they were not taken.
 func (s *server) seize(h *holding, force bool) *holding {
-	s.reins.mu.Lock()
-	defer s.reins.mu.Unlock()
-	old := s.reins.held
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.held
 	if old != nil && !force {
 		return old
 	}
-	s.reins.held = h
+	s.held = h
 	if old != nil {
 		by := "a single command"
 		if h != nil {
@@ -104,21 +104,21 @@ func (s *server) seize(h *holding, force bool) *holding {
 
 // release gives the reins up, and tells whether the session still had them.
 func (s *server) release(h *holding) bool {
-	s.reins.mu.Lock()
-	defer s.reins.mu.Unlock()
-	if s.reins.held != h {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held != h {
 		return false
 	}
-	s.reins.held = nil
+	s.held = nil
 	return true
 }
 
 // mayDecide tells who stands in the way of a decision; nil = nobody. A single
 // command that may take control does, and leaves it to nobody.
 func (s *server) mayDecide(r *http.Request, d state.Decision) *holding {
-	s.reins.mu.Lock()
-	held := s.reins.held
-	s.reins.mu.Unlock()
+	s.mu.Lock()
+	held := s.held
+	s.mu.Unlock()
 	switch {
 	case held == nil, held.token == r.Header.Get(tokenHeader), d.Verb.Urgent():
 		return nil
@@ -156,7 +156,7 @@ func (c *Client) Take(ctx context.Context, force bool) (*Session, error) {
 	if force {
 		header.Set(takeHeader, "1")
 	}
-	r, err := c.callWith(ctx, http.MethodPost, "/v1/control", nil, header)
+	r, err := c.call(ctx, http.MethodPost, "/v1/control", nil, header) //nolint:bodyclose // the session closes it
 	if err != nil {
 		cancel()
 		return nil, err

@@ -22,7 +22,6 @@ type director struct {
 	staleOnWrite bool // the provider lags after each write
 	drifted      bool // has edited the drifting domain
 	retries      map[string]int
-	mends        map[string]bool
 	back         bool // has asked for the rollback
 }
 

@@ -68,7 +68,7 @@ func TestProviderFaults(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault fault
-		for_  time.Duration // how long it lasts
+		lasts time.Duration // how long it lasts
 		state state.Phase   // it comes to that in between; "" = it goes on by itself
 		words string
 	}{
@@ -94,7 +94,7 @@ func TestProviderFaults(t *testing.T) {
 				for writes := s.writes(); s.writes() == writes; {
 					time.Sleep(time.Second)
 				}
-				time.Sleep(c.for_)
+				time.Sleep(c.lasts)
 				if c.state != "" {
 					if d := s.reaches(first, c.state); !strings.Contains(d.Reason, c.words) {
 						s.Errorf("reason: %s", d.Reason)

@@ -145,18 +145,18 @@ func Look(ctx context.Context, s Store) (st *Status, ok bool, err error) {
 	}
 	var m checkpointMeta
 	if json.Unmarshal(text, &m) != nil || m.V != Version || m.End != string(end) {
-		return nil, false, nil
+		return nil, false, nil //nolint:nilerr // the events tell
 	}
 	packed, err := m.rows(ctx, s)
-	if errors.Is(err, errNoFit) {
+	switch {
+	case errors.Is(err, errNoFit):
 		return nil, false, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, false, err
 	}
 	st = &Status{}
 	if json.Unmarshal(m.Status, st) != nil || readRows(packed, st) != nil {
-		return nil, false, nil
+		return nil, false, nil //nolint:nilerr // the events tell
 	}
 	return st, true, nil
 }

@@ -128,17 +128,6 @@ func (c *codec) seal(b *batch) ([]byte, []Event, error) {
 	return c.enc.EncodeAll(b.text, []byte{Version}), s.Events, nil
 }
 
-// open reads a value that should follow the chain's head, and gives its events
-// and the new head. Faults are ErrBroken or ErrVersion.
-func (c *codec) open(value []byte, after head) ([]Event, head, error) {
-	s, err := c.decode(value)
-	if err != nil {
-		return nil, head{}, err
-	}
-	next, err := s.follows(value, after)
-	return s.Events, next, err
-}
-
 // follows checks that a batch follows the chain's head, and gives the new one.
 func (s sealed) follows(value []byte, after head) (head, error) {
 	if s.Prev != hex.EncodeToString(after.sum[:]) {

@@ -192,3 +192,83 @@ func TestDryMigration(t *testing.T) {
 		}
 	})
 }
+
+// manyDomains is how many domains TestStatusOfMany looks at.
+var manyDomains = flag.Int("many.domains", 2000, "domains that status is asked about")
+
+// TestStatusOfMany makes a journal of many domains, two events each, and tells
+// what status and a restart take.
+func TestStatusOfMany(t *testing.T) {
+	t.Parallel()
+	d := &dry{sets: map[string]rrset.Set{}}
+	p := dryPlan(t, d, *manyDomains)
+	path := filepath.Join(t.TempDir(), "many.db")
+	open := func(ro bool) *bolt.Store {
+		store, err := bolt.Open(path, bolt.Options{ReadOnly: ro})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store
+	}
+	took := func(what string, f func() *state.Status) {
+		runtime.GC()
+		begun := time.Now()
+		if s := f(); len(s.Domains) != *manyDomains || s.Domains[*manyDomains-1].State != state.IsHeld {
+			t.Errorf("%s: %d domains", what, len(s.Domains))
+		}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		t.Logf("%-8s %8v, heap %d MB", what, time.Since(begun).Round(time.Millisecond), m.HeapAlloc>>20)
+	}
+	took("made", func() *state.Status {
+		store := open(false)
+		j, err := state.Create(t.Context(), store, p, state.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var events []state.Event
+		all := p.Cutovers()
+		for i, c := range all {
+			events = append(events,
+				state.Event{Kind: state.Intended, Domain: c.Domain, Wave: c.Wave, Step: string(plan.Preflight), Intent: &state.Intent{Attempt: 1}},
+				state.Event{Kind: state.Held, Domain: c.Domain, Wave: c.Wave, Reason: "it was held"})
+			if len(events) >= 2000 || i == len(all)-1 {
+				if err := j.Append(t.Context(), events...); err != nil {
+					t.Fatal(err)
+				}
+				events = events[:0]
+			}
+		}
+		s := j.Status()
+		if err := errors.Join(j.Close(), store.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+	p, d.sets = plan.Plan{}, nil
+	took("status", func() *state.Status {
+		store := open(true)
+		s, ok, err := state.Look(t.Context(), store)
+		if err := errors.Join(err, store.Close()); err != nil || !ok {
+			t.Fatalf("look: %v, %v", ok, err)
+		}
+		return s
+	})
+	took("restart", func() *state.Status {
+		store := open(false)
+		j, err := state.Open(t.Context(), store, state.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := j.Status()
+		if err := errors.Join(j.Close(), store.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d domains, file %d MB", *manyDomains, info.Size()>>20)
+}
