@@ -16,6 +16,7 @@ type agenda struct {
 	all    bool            // look at every domain
 	dirty  map[string]bool // look at these
 	timers timers          // look at these then
+	own    int             // timers of domains that go on by themselves, and are not only watched
 	ready  map[string]*queue
 	busy   map[string]int // by wave: domains that are worked on, waits apart
 }
@@ -75,9 +76,12 @@ func (a *agenda) due(p *plan.Plan, now time.Time) (out []string) {
 	for len(a.timers) > 0 && !now.Before(a.timers[0].at) {
 		t, _ := heap.Pop(&a.timers).(timer)
 		a.dirty[t.domain] = true
+		if !t.watch {
+			a.own--
+		}
 	}
 	if a.all {
-		a.timers = nil // they are found again
+		a.timers, a.own = nil, 0 // they are found again
 		for _, w := range p.Waves {
 			for i := range w.Cutovers {
 				out = append(out, w.Cutovers[i].Domain)
@@ -104,13 +108,14 @@ func (a *agenda) at() (t time.Time) {
 
 func (a *agenda) later(domain string, at time.Time, watch bool) {
 	heap.Push(&a.timers, timer{domain, at, watch})
+	if !watch {
+		a.own++
+	}
 }
 
 // waits tells whether anything will go on by itself at a known time. Watching
 // live domains is not that.
-func (a *agenda) waits() bool {
-	return slices.ContainsFunc(a.timers, func(t timer) bool { return !t.watch })
-}
+func (a *agenda) waits() bool { return a.own > 0 }
 
 // A timer says when to look at a domain again.
 type timer struct {

@@ -101,7 +101,11 @@ func (m *model) decided(msg decidedMsg) {
 func (m model) dialogView() []string {
 	d := m.dialog
 	name := report.Harmless(state.ConfirmName(d.decision.Target))
-	body := []string{m.style.title.Render(strings.ToUpper(string(d.decision.Verb)) + " " + name), ""}
+	title := strings.ToUpper(string(d.decision.Verb)) + " " + name
+	if d.decision.Verb == state.Take {
+		title = "TAKE CONTROL OVER"
+	}
+	body := []string{m.style.title.Render(title), ""}
 	body = append(body, m.about(d.decision)...)
 	body = append(body, "")
 	if d.need != "" {
