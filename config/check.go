@@ -84,6 +84,9 @@ func (k *checker) providers() map[string]bool {
 			}}
 			k.c.Providers[name] = p
 		}
+		if p.Writes < 0 {
+			k.fault(inner(key, "writes"), "is below 0", "write 8")
+		}
 		for i, z := range p.Zones {
 			ki := item(inner(key, "zones"), i)
 			switch had, twice := holder[z]; {

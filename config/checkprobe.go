@@ -8,6 +8,7 @@ import (
 )
 
 func (k *checker) probe() {
+	k.atLeast("probe.concurrency", k.c.Probe.Concurrency, 1)
 	p := k.c.Probe
 	k.atLeast("probe.failures", p.Failures, 1)
 	oneOf(k, "probe.on_failure", p.OnFailure, "rollback", "hold")

@@ -67,6 +67,7 @@ type MX struct {
 type Provider struct {
 	Kind     string   `yaml:"kind,required"`                     // as package providers names it
 	Zones    []string `yaml:"zones,required,nonempty" is:"host"` // each zone has one provider
+	Writes   int      `yaml:"writes"`                            // RRsets written at once; default 8
 	Settings Section  `yaml:"settings"`                          // for the provider alone
 }
 

@@ -81,7 +81,7 @@ mx:
   keep: [third.example.net]
   templates: {Shop.Example.org: [{preference: 5, host: gw2.example.org}]}
 providers:
-  p: {kind: rfc2136, zones: [example.org], settings: {server: x}}
+  p: {kind: rfc2136, zones: [example.org], writes: 3, settings: {server: x}}
   q-1: {kind: powerdns, zones: [xn--bcher-kva.example]}
 domains: {include: ["*.example.org", example.org], exclude: ["Lists.*", bücher.example.], own_name: [mail.example.org]}
 traffic: {table: ../t.txt}
@@ -96,6 +96,7 @@ probe:
   from: Probe+x@bücher.example
   recipients: {file: rcpt.txt}
   failures: 4
+  concurrency: 9
   on_failure: hold
   interval: 1s
   timeout: 2s
@@ -122,7 +123,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Templates: map[string][]rrset.MX{"shop.example.org.": {{Preference: 5, Host: "gw2.example.org."}}},
 		},
 		Providers: map[string]Provider{
-			"p":   {Kind: "rfc2136", Zones: []string{"example.org."}, Settings: doc},
+			"p":   {Kind: "rfc2136", Zones: []string{"example.org."}, Writes: 3, Settings: doc},
 			"q-1": {Kind: "powerdns", Zones: []string{"xn--bcher-kva.example."}, Settings: doc2},
 		},
 		Domains: Domains{Include: []string{"*.example.org", "example.org"}, Exclude: []string{"lists.*", "xn--bcher-kva.example"}, OwnName: []string{"mail.example.org."}},
@@ -145,7 +146,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		Vantages: []Vantage{{Name: "v", Source: netip.MustParseAddr("198.51.100.7")}},
 		Outbound: []netip.Addr{netip.MustParseAddr("192.0.2.11")},
 		Probe: Probe{
-			From: "Probe+x@xn--bcher-kva.example", Recipients: Recipients{File: "etc/rcpt.txt"}, Failures: 4, OnFailure: "hold",
+			From: "Probe+x@xn--bcher-kva.example", Recipients: Recipients{File: "etc/rcpt.txt"}, Failures: 4, OnFailure: "hold", Concurrency: 9,
 			Interval: time.Second, Timeout: 2 * time.Second, GreylistRetry: 3 * time.Second, CatchAll: true,
 			Arrival: Arrival{IMAP: &IMAP{Address: "127.0.0.1:143", User: "u", Password: secret.Ref{File: "etc/imap.pw"}, TLS: "none", CA: "etc/ca.pem"}},
 		},

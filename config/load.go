@@ -25,7 +25,7 @@ func Default() Config {
 		TTL:       TTL{Low: 300, Prepare: "all", Assume: 24 * time.Hour, SettleAfter: week},
 		Preflight: Preflight{Lifetime: time.Hour},
 		Probe: Probe{
-			Failures: 3, OnFailure: "rollback",
+			Failures: 3, OnFailure: "rollback", Concurrency: 4,
 			Interval: 5 * time.Minute, Timeout: 5 * time.Minute, GreylistRetry: 5 * time.Minute,
 		},
 		Ports: Ports{DNS: 53, SMTP: 25},

@@ -26,6 +26,7 @@ type Probe struct {
 	Recipients    Recipients    `yaml:"recipients,required"`
 	Failures      int           `yaml:"failures"`             // so many in a row fail a domain; default 3
 	OnFailure     string        `yaml:"on_failure"`           // rollback or hold; default rollback
+	Concurrency   int           `yaml:"concurrency"`          // SMTP conversations with one address at once; default 4
 	Interval      time.Duration `yaml:"interval"`             // between a domain's probes while it soaks; default 5m
 	Timeout       time.Duration `yaml:"timeout"`              // for each reply, and for the arrival; default 5m
 	GreylistRetry time.Duration `yaml:"greylist_retry"`       // after a 4xx reply; default 5m

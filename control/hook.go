@@ -62,7 +62,25 @@ func (h *Hook) Run(ctx context.Context) error {
 		case ev := <-h.queue:
 			h.one(ctx, ev)
 		case <-ctx.Done():
+			h.rest(ctx)
 			return nil
+		}
+	}
+}
+
+// lastTime bounds telling what waits when the engine ends.
+const lastTime = time.Second
+
+// rest tells what still waits, such as that the engine has stopped.
+func (h *Hook) rest(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+	defer cancel()
+	for ctx.Err() == nil {
+		select {
+		case ev := <-h.queue:
+			h.one(ctx, ev)
+		default:
+			return
 		}
 	}
 }

@@ -121,9 +121,10 @@ func TestPairsOfDeaths(t *testing.T) {
 type schedule struct {
 	Deaths map[int]string
 	Faults map[int]fault
-	Jumps  []happening // of the wall's clock
-	Stale  []happening // the provider answers what was a minute ago
-	Twice  bool        // each decision is said twice
+	Jumps  []happening   // of the wall's clock
+	Stale  []happening   // the provider answers what was a minute ago
+	Twice  bool          // each decision is said twice
+	Delay  time.Duration // each decision comes so late
 }
 
 // A happening is something at a time after the beginning.
@@ -132,6 +133,7 @@ type happening struct{ At, By time.Duration }
 func schedules() *rapid.Generator[schedule] {
 	return rapid.Custom(func(t *rapid.T) schedule {
 		s := schedule{Deaths: map[int]string{}, Faults: map[int]fault{}, Twice: rapid.Bool().Draw(t, "twice")}
+		s.Delay = time.Duration(rapid.SampledFrom([]int{0, 0, 3, 7}).Draw(t, "delay")) * time.Minute
 		for range rapid.IntRange(0, 6).Draw(t, "deaths") {
 			s.Deaths[rapid.IntRange(1, 1700).Draw(t, "point")] = rapid.SampledFrom([]string{"kill", "kill", "reboot"}).Draw(t, "how")
 		}
@@ -156,7 +158,7 @@ func schedules() *rapid.Generator[schedule] {
 
 // prepare lets a schedule befall the world.
 func (s schedule) prepare(w *sim) {
-	w.deaths, w.faults, w.director.twice = s.Deaths, s.Faults, s.Twice
+	w.deaths, w.faults, w.director.twice, w.director.delay = s.Deaths, s.Faults, s.Twice, s.Delay
 	at := func(h happening, f func()) {
 		time.AfterFunc(h.At, func() {
 			w.mu.Lock()

@@ -17,7 +17,8 @@ import (
 // A director is the people of the play: who approves, mends, retries, edits
 // records behind the engine's back, and at last wants one wave back.
 type director struct {
-	twice        bool // says everything twice, as a script that lost the answer
+	delay        time.Duration // decides by what it saw so long ago
+	twice        bool          // says everything twice, as a script that lost the answer
 	staleUntil   time.Time
 	staleOnWrite bool // the provider lags after each write
 	drifted      bool // has edited the drifting domain
@@ -43,7 +44,11 @@ func (w *sim) direct(ctx context.Context, e *Engine) {
 			w.stuck(s)
 			return
 		}
-		for _, d := range w.decide(s) {
+		decisions := w.decide(s)
+		if len(decisions) > 0 && sleep(ctx, w.director.delay) != nil {
+			return
+		}
+		for _, d := range decisions {
 			w.say(ctx, e, d)
 			if w.director.twice {
 				w.say(ctx, e, d)
@@ -251,12 +256,12 @@ func (w *sim) live(ctx context.Context) (over bool) {
 	w.mu.Lock()
 	l.cancel = quit
 	w.mu.Unlock()
-	if e.Journal.Status().Over && !w.director.back {
+	if e.Journal.Status().Over {
+		w.director.back = true // though the answer may be lost
 		err := e.Journal.Decide(run, state.Decision{Verb: state.Rollback, Target: state.WaveTarget(undone), Confirm: undone, By: "director"})
 		if err != nil {
 			return w.ended(l, err)
 		}
-		w.director.back = true
 		return false
 	}
 	played := make(chan struct{})

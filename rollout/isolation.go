@@ -70,7 +70,7 @@ func (e *Engine) walkIsolation(ctx context.Context, step plan.Step, m moveKind) 
 		reason := string(step.Kind) + ": " + summary(out.Findings, out.verdict())
 		return e.emit(ctx, e.event(t, state.Event{Kind: state.Failed, Step: step.ID, Findings: out.Findings, Reason: reason}))
 	}
-	return e.emit(ctx, e.event(t, state.Event{Kind: state.Done, Step: step.ID, Findings: out.Findings, Intent: out.got()}))
+	return e.emit(ctx, e.event(t, state.Event{Kind: state.Done, Step: step.ID, Findings: out.Findings, Intent: out.got(e.Clock.Now())}))
 }
 
 func (e *Engine) intendIsolation(ctx context.Context, t *Turn, a Action) (state.Intent, error) {

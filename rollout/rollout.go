@@ -38,7 +38,7 @@ type Outcome struct {
 	Findings []plan.Finding
 	Verdict  plan.Severity // "" = that of the findings; without any, passed
 	Got      *rrset.Set
-	Until    time.Time // of an undo: when the last cache lets go of what was there
+	Caches   time.Duration // of an undo: for how long a cache may go on with what was there
 }
 
 func (o Outcome) verdict() plan.Severity {
@@ -51,12 +51,16 @@ func (o Outcome) verdict() plan.Severity {
 	return plan.Judge(o.Findings)
 }
 
-// got is the Intent of a Done event.
-func (o Outcome) got() *state.Intent {
-	if o.Got == nil && o.Until.IsZero() {
+// got is the Intent of a Done or Undone event.
+func (o Outcome) got(now time.Time) *state.Intent {
+	if o.Got == nil && o.Caches == 0 {
 		return nil
 	}
-	return &state.Intent{Snapshot: o.Got, Until: o.Until}
+	i := &state.Intent{Snapshot: o.Got, Wait: o.Caches}
+	if o.Caches > 0 {
+		i.Until = now.Add(o.Caches).UTC()
+	}
+	return i
 }
 
 // A Turn is one step's turn at one domain, or at the old server.

@@ -137,7 +137,7 @@ func (e *Engine) outcome(ctx context.Context, t Turn, out Outcome, err error) er
 			Kind: state.Held, Step: t.Step.ID, Findings: out.Findings, Reason: "could not check " + summary(out.Findings, plan.Unknown),
 		}))
 	}
-	return e.emit(ctx, e.event(t, state.Event{Kind: state.Done, Step: t.Step.ID, Findings: out.Findings, Intent: out.got()}))
+	return e.emit(ctx, e.event(t, state.Event{Kind: state.Done, Step: t.Step.ID, Findings: out.Findings, Intent: out.got(e.Clock.Now())}))
 }
 
 // trouble is the event of a step that could not be carried out.
@@ -207,7 +207,7 @@ func (e *Engine) back(ctx context.Context, t Turn) error {
 	case out.verdict() == plan.Fail, out.verdict() == plan.Unknown:
 		return e.emit(ctx, e.event(t, state.Event{Kind: state.Held, Step: t.Step.ID, Findings: out.Findings, Reason: "rollback: " + worst(out.Findings)}))
 	}
-	return e.emit(ctx, e.event(t, state.Event{Kind: state.Undone, Step: t.Step.ID, Findings: out.Findings, Intent: out.got()}))
+	return e.emit(ctx, e.event(t, state.Event{Kind: state.Undone, Step: t.Step.ID, Findings: out.Findings, Intent: out.got(e.Clock.Now())}))
 }
 
 // watch looks at a live domain; an authoritative MX that leads elsewhere is

@@ -128,16 +128,18 @@ func (w write) Undo(ctx context.Context, t Turn, i state.Intent) (Outcome, error
 		return out, err
 	}
 	gone := lastCache(t, was)
-	out.Until = t.Now().Add(gone).UTC()
+	wait, told := state.Wait{From: moment(t.Clock), For: gone}, t.Now().Add(gone).UTC()
 	if t.Step.Kind == plan.Publish {
 		var proof Outcome
 		proof, err = w.proveBack(ctx, t, *i.Snapshot, gone)
 		out.Findings, out.Verdict = append(out.Findings, proof.Findings...), proof.Verdict
 		out.Findings = append(out.Findings, plan.Finding{
 			Check: "cache.resolver", Target: t.Cutover.Domain, Severity: plan.Pass, At: t.Now(),
-			Detail: "the last cache lets the gateway go at " + out.Until.Format(time.RFC3339) + "; the gateway must accept its mail until five days later (RFC 5321 section 4.5.4.1)",
+			Detail: "the last cache lets the gateway go at " + told.Format(time.RFC3339) + "; the gateway must accept its mail until five days later (RFC 5321 section 4.5.4.1)",
 		})
 	}
+	left, _ := wait.Left(moment(t.Clock))
+	out.Caches = max(left, 1)
 	out.Findings = append(found, out.Findings...)
 	return out, err
 }
@@ -146,9 +148,12 @@ func (w write) Undo(ctx context.Context, t Turn, i state.Intent) (Outcome, error
 // now or, with its original TTL, until not long ago.
 func lastCache(t Turn, was rrset.Set) time.Duration {
 	gone := time.Duration(was.TTL) * time.Second
-	if s, ok := t.Cutover.Step(plan.Settle); ok && s.Change != nil && !t.Domain.Gone.IsZero() {
-		before := min(t.Domain.Gone.Sub(t.Now()), time.Duration(s.Change.After.TTL)*time.Second)
-		gone = max(gone, before)
+	if before := t.Domain.Caches; !before.IsZero() {
+		left, sure := before.Left(moment(t.Clock))
+		if !sure {
+			left = before.For // the machine was started again: nobody knows
+		}
+		gone = max(gone, left)
 	}
 	return gone
 }

@@ -26,6 +26,7 @@ const (
 type more struct {
 	Steps    map[string]StepRecord `json:"s,omitempty"`
 	Findings []plan.Finding        `json:"f,omitempty"`
+	Caches   Wait                  `json:"c,omitzero"`
 	Doubt    Wait                  `json:"d,omitzero"`
 	Doubts   int                   `json:"n,omitempty"`
 }
@@ -52,7 +53,7 @@ func (j *Journal) writeMore(ctx context.Context, sum hash.Hash) (pages int, err 
 		e := json.NewEncoder(&text)
 		for i := at; i < min(at+morePage, len(j.status.Domains)); i++ {
 			d := &j.status.Domains[i]
-			if err := e.Encode(more{Steps: d.Steps, Findings: d.Findings, Doubt: d.Doubt, Doubts: d.Doubts}); err != nil {
+			if err := e.Encode(more{Steps: d.Steps, Findings: d.Findings, Caches: d.Caches, Doubt: d.Doubt, Doubts: d.Doubts}); err != nil {
 				return pages, fmt.Errorf("checkpoint: %w", err)
 			}
 		}
@@ -195,7 +196,7 @@ func (j *Journal) fillPage(packed []byte, st *Status, at int) error {
 			x.Steps = map[string]StepRecord{}
 		}
 		d := &st.Domains[i]
-		d.Steps, d.Findings, d.Doubt, d.Doubts = x.Steps, x.Findings, x.Doubt, x.Doubts
+		d.Steps, d.Findings, d.Caches, d.Doubt, d.Doubts = x.Steps, x.Findings, x.Caches, x.Doubt, x.Doubts
 	}
 	return nil
 }

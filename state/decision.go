@@ -270,7 +270,7 @@ func (d *DomainStatus) askedBack(e Event) {
 		d.Back = true
 		return
 	}
-	d.Back, d.Gone = true, time.Time{}
+	d.Back, d.Gone, d.Caches = true, time.Time{}, Wait{}
 	if d.State != IsRollingBack {
 		d.endStep()
 	}
@@ -309,7 +309,7 @@ func (d *DomainStatus) goOn(e Event, c *plan.Cutover) {
 		d.skip(e)
 		return
 	}
-	d.Drift, d.Gone = e.Decision.Drift, time.Time{}
+	d.Drift, d.Gone, d.Caches = e.Decision.Drift, time.Time{}, Wait{}
 	for id, r := range d.Steps {
 		if !r.Done && !stepKind(c, id).Writes() {
 			delete(d.Steps, id) // what was waited for, and was not believed, is waited for anew

@@ -185,9 +185,7 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 		d.Reason = reason
 	case Undone:
 		delete(d.Steps, e.Step)
-		if u := untilOf(e); u.After(d.Gone) {
-			d.Gone = u
-		}
+		d.letGo(e, at)
 		d.endStep()
 		d.Doubt = Wait{}
 		d.set(IsRollingBack, Event{At: e.At, Reason: d.Reason})
@@ -224,6 +222,19 @@ func (d *DomainStatus) keep() {
 		r.Kept = true
 		d.Steps[id] = r
 	}
+}
+
+// letGo notes until when a cache may have the gateway's MX: until the later of
+// what was known and what is told now.
+func (d *DomainStatus) letGo(e Event, at Moment) {
+	u := untilOf(e)
+	if u.IsZero() {
+		return
+	}
+	if left, _ := d.Caches.Left(at); !d.Caches.IsZero() && left > intentOf(e).Wait {
+		return
+	}
+	d.Gone, d.Caches = u, Wait{From: at, For: intentOf(e).Wait}
 }
 
 // begin begins a step, forward or back. A doubt about the same one goes on.

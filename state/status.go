@@ -106,6 +106,7 @@ type DomainStatus struct {
 	Drift    Drift                 `json:"drift,omitempty"`  // a person's choice, until it was carried out
 	TTL      uint32                `json:"ttl,omitempty"`    // of the new MX RRset, in seconds, once it is published
 	Gone     time.Time             `json:"gone,omitzero"`    // rolled back: when the last cache lets the gateway go
+	Caches   Wait                  `json:"-"`                // the same, by the machine's own clock
 	Doubt    Wait                  `json:"-"`                // a write without an answer may yet be applied for so long
 	Doubts   int                   `json:"-"`                // how often the step under way came to be in doubt
 	Steps    map[string]StepRecord `json:"-"`                // intended or done, and not undone

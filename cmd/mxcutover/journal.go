@@ -13,6 +13,7 @@ import (
 	"mxcutover/config"
 	"mxcutover/control"
 	"mxcutover/plan"
+	"mxcutover/report"
 	"mxcutover/state"
 	"mxcutover/state/bolt"
 )
@@ -137,6 +138,14 @@ func viewJournal(ctx context.Context, cfg *config.Config) (*viewing, error) {
 	j, err := withStore(cfg, bolt.Options{ReadOnly: true, Wait: time.Second}, func(s *bolt.Store) (*state.Journal, error) {
 		return state.Open(ctx, s, state.Options{Now: time.Now})
 	})
+	if errors.Is(err, state.ErrBroken) { // what is whole can be looked at; run refuses it
+		why := err
+		if j, err = withStore(cfg, bolt.Options{ReadOnly: true, Wait: time.Second}, func(s *bolt.Store) (*state.Journal, error) {
+			return state.Open(ctx, s, state.Options{Now: time.Now, Salvage: true})
+		}); err == nil {
+			fmt.Fprintf(os.Stderr, "mxcutover: %s\nshown is what stands before that; see: mxcutover state check\n", report.Harmless(why.Error()))
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -58,6 +58,7 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 		DNSPort: cfg.Ports.DNS, SMTPPort: cfg.Ports.SMTP, From: cfg.Probe.From,
 		Recipients: verify.Recipients{Postmaster: cfg.Probe.Recipients.Postmaster, Rewrite: cfg.Probe.Recipients.Rewrite},
 		Arrival:    cfg.Probe.Timeout, GreylistRetry: cfg.Probe.GreylistRetry, CatchAll: cfg.Probe.CatchAll,
+		Concurrency: cfg.Probe.Concurrency,
 	}
 	v.Hello, _ = os.Hostname()
 	for _, r := range cfg.Resolvers {
@@ -210,7 +211,10 @@ func policy(cfg *config.Config) rollout.Policy {
 
 // world is what the engine's Actions reach.
 func (s *site) world(p rollout.Policy) rollout.World {
-	w := rollout.World{Providers: s.providers, Checker: s.checker, Firewall: s.firewall, Policy: p}
+	w := rollout.World{Providers: s.providers, Checker: s.checker, Firewall: s.firewall, Policy: p, Writes: map[string]int{}}
+	for name, p := range s.cfg.Providers {
+		w.Writes[name] = p.Writes
+	}
 	if i := s.cfg.Isolate; i != nil {
 		w.Trust, w.Action = i.Trust, firewall.Action(i.Action)
 	}
