@@ -120,6 +120,23 @@ func TestDriftChoices(t *testing.T) {
 		s.world(func(w *sim) { w.oracle.forced[first] = drift == state.Force || drift == state.Adopt })
 		s.do(state.Decision{Verb: v, Target: target, Drift: drift, Confirm: state.ConfirmName(target)})
 	}
+	t.Run("from the start, adopt", func(t *testing.T) {
+		t.Parallel()
+		play(t, setup{world: func(w *sim) {
+			set := w.records[first].past[0].set
+			set.Data = []string{"10 mail.other.test."}
+			w.change(first, set, true)
+		}}, func(s *scene) {
+			s.reaches(first, state.IsDrifted)
+			choose(s, state.Retry, state.Adopt)
+			s.reaches(first, state.Live)
+			s.rollback(target)
+			s.reaches(first, state.IsRolledBack)
+			if got := s.set(first); got.Data[0] != "10 mail.other.test." || got.TTL != 3600 {
+				s.Errorf("rolled back to %v TTL %d", got.Data, got.TTL)
+			}
+		})
+	})
 	for _, drift := range []state.Drift{state.Adopt, state.Force, state.Skip} {
 		t.Run("forward, "+string(drift), func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,60 @@
+package rollout
+
+import (
+	"context"
+
+	"mxcutover/plan"
+	"mxcutover/providers"
+	"mxcutover/rrset"
+)
+
+// unchanged tells, before a step that writes nothing, that somebody else changed
+// the record. What cannot be read now is for the checks to tell.
+func (w World) unchanged(ctx context.Context, t Turn) error {
+	p, err := w.provider(t.Cutover.Provider)
+	if err != nil {
+		return err
+	}
+	expected := t.Cutover.Before()
+	if got := lastGot(t, plan.Publish); got != nil {
+		expected = *got
+	}
+	if _, begun := t.Domain.Steps[string(plan.Publish)]; begun || t.Domain.Drift != "" {
+		return nil // the step itself looks
+	}
+	now, err := providers.Read(ctx, p, t.Cutover.Zone, expected.Name, expected.Type)
+	if err == nil && foreign(t, now) && !now.SameData(expected) {
+		return &providers.DriftError{Expected: expected, Found: now}
+	}
+	return nil
+}
+
+// foreign tells whether a record is nobody's of ours. A provider may answer for a
+// while what it had before, so the TTL alone is no sign.
+func foreign(t Turn, now rrset.Set) bool {
+	return !now.SameData(t.Cutover.Before()) && !now.SameData(t.Cutover.After())
+}
+
+// lastGot is the RRset that the step before wrote, as it was read back: a
+// server may have clamped its TTL.
+func lastGot(t Turn, k plan.Kind) *rrset.Set {
+	before := map[plan.Kind]plan.Kind{plan.Publish: plan.LowerTTL, plan.Settle: plan.Publish}[k]
+	if s, ok := t.Cutover.Step(before); ok {
+		return t.Domain.Steps[s.ID].Got
+	}
+	return nil
+}
+
+// stillThere tells that somebody else changed the record while its name servers
+// are waited for.
+func (w World) stillThere(ctx context.Context, t Turn, want rrset.Set) error {
+	p, err := w.provider(t.Cutover.Provider)
+	if err != nil {
+		return err
+	}
+	now, err := providers.Read(ctx, p, t.Cutover.Zone, want.Name, want.Type)
+	if err == nil && foreign(t, now) && !now.SameData(want) {
+		return &providers.DriftError{Expected: want, Found: now}
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package rollout
+
+import (
+	"context"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+	"mxcutover/verify"
+)
+
+// simChecker asks and probes, for one life.
+type simChecker struct{ *life }
+
+func one(check, target string, s plan.Severity, detail string) []plan.Finding {
+	return []plan.Finding{{Check: check, Target: target, Severity: s, Detail: detail}}
+}
+
+func severity(ok bool) plan.Severity {
+	if ok {
+		return plan.Pass
+	}
+	return plan.Fail
+}
+
+// ask runs a check, unless the engine is dead. Probes are points.
+func (c simChecker) ask(what string, f func() []plan.Finding) []plan.Finding {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	if c.dead || what != "" && c.point(what) != nil {
+		return one("dead", "", plan.Unknown, "dead")
+	}
+	return f()
+}
+
+func (c simChecker) Run(_ context.Context, when verify.When, cut plan.Cutover) []plan.Finding {
+	return c.ask("preflight of "+cut.Domain, func() []plan.Finding {
+		if when == verify.Before {
+			c.w.oracle.preflight[cut.Domain] = time.Now()
+		}
+		return one("probe.arrival", cut.Domain, plan.Pass, "straight")
+	})
+}
+
+func (c simChecker) Only(_ context.Context, cut plan.Cutover, checks ...string) []plan.Finding {
+	return c.ask("", func() []plan.Finding {
+		r := c.w.records[cut.Domain]
+		if checks[0] == "cache.resolver" {
+			ok := r.cached().SameData(cut.After())
+			return one(checks[0], cut.Domain, map[bool]plan.Severity{true: plan.Pass, false: plan.Warn}[ok], "")
+		}
+		return one(checks[0], cut.Domain, severity(r.seen(r.lag).SameData(cut.After()) && r.now().set.SameData(cut.After())), "")
+	})
+}
+
+func (c simChecker) Served(_ context.Context, _, name, _ string) (out map[string]rrset.Set, found []plan.Finding) {
+	found = c.ask("", func() []plan.Finding {
+		r := c.w.records[name]
+		out = map[string]rrset.Set{"ns1": r.now().set, "ns2": r.seen(r.lag)}
+		if name == c.w.mute || name == c.w.flap && time.Now().Minute()%7 < 3 {
+			delete(out, "ns2")
+			return one("ns.sync", "ns2", plan.Unknown, "SERVFAIL")
+		}
+		return one("ns.sync", "ns2", plan.Pass, "")
+	})
+	return out, found
+}
+
+func (c simChecker) NegativeTTL(context.Context, string) (uint32, error) {
+	return uint32(negativeTTL / time.Second), nil
+}
+
+func (c simChecker) LeadsToOld(_ context.Context, _, name string) (bool, string, error) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	r := c.w.records[name]
+	return leads(r.now().set) || leads(r.seen(r.lag)), "MX", nil
+}
+
+func (c simChecker) Routed(_ context.Context, cut plan.Cutover) []plan.Finding {
+	return c.ask("a probe to "+cut.Domain, func() []plan.Finding {
+		if !c.w.records[cut.Domain].cached().SameData(cut.After()) {
+			return one("probe.arrival", cut.Domain, plan.Unknown, "our resolver still answers the old MX")
+		}
+		if c.w.silent[cut.Domain] {
+			return one("probe.arrival", cut.Domain, plan.Unknown, "the mailbox could not be asked")
+		}
+		return one("probe.arrival", cut.Domain, severity(!c.w.failing[cut.Domain] && !c.w.down), "550")
+	})
+}
+
+func (c simChecker) Returned(_ context.Context, cut plan.Cutover, back rrset.Set) []plan.Finding {
+	return c.ask("a probe back to "+cut.Domain, func() []plan.Finding {
+		if !c.w.records[cut.Domain].cached().SameData(back) {
+			return one("probe.arrival", cut.Domain, plan.Unknown, "our resolver still answers the new MX")
+		}
+		c.w.oracle.returned[cut.Domain] = true
+		return one("probe.arrival", cut.Domain, severity(!c.w.isClosed()), "the old server")
+	})
+}
+
+func (c simChecker) OldClosed(context.Context, uint16) []plan.Finding {
+	return c.ask("", func() []plan.Finding { return one("old.closed", "old", severity(c.w.isClosed()), "") })
+}
+
+func (c simChecker) OldOpen(context.Context) []plan.Finding {
+	return c.ask("", func() []plan.Finding { return one("old.open", "old", severity(!c.w.isClosed()), "") })
+}

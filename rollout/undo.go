@@ -1,0 +1,158 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/providers"
+	"mxcutover/rrset"
+	"mxcutover/state"
+)
+
+// Undo writes the journaled snapshot back. Publishing is undone only when the
+// old server is proven open (P8), and proven like a cutover. No undo is final
+// while a write of ours may yet come late.
+func (w write) Undo(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
+	if i.Change == nil || i.Snapshot == nil {
+		return Outcome{}, hold(nil, "the journal has no snapshot for %s", t.Step.ID)
+	}
+	was, kept, found, err := w.restore(ctx, t, i)
+	if err != nil || kept {
+		return Outcome{Findings: found, Verdict: plan.Pass}, err
+	}
+	if err := w.fence(ctx, t, i); err != nil {
+		return Outcome{Findings: found}, err
+	}
+	out, err := w.served(ctx, t, *i.Snapshot)
+	out.Got = nil
+	if err != nil || out.verdict() != plan.Pass || t.Step.Kind == plan.LowerTTL {
+		out.Findings = append(found, out.Findings...)
+		return out, err
+	}
+	gone := lastCache(t, was)
+	wait, told := state.Wait{From: moment(t.Clock), For: gone}, t.Now().Add(gone).UTC()
+	if t.Step.Kind == plan.Publish {
+		var proof Outcome
+		proof, err = w.proveBack(ctx, t, *i.Snapshot, gone)
+		out.Findings, out.Verdict = append(out.Findings, proof.Findings...), proof.Verdict
+		out.Findings = append(out.Findings, plan.Finding{
+			Check: "cache.resolver", Target: t.Cutover.Domain, Severity: plan.Pass, At: t.Now(),
+			Detail: "the last cache lets the gateway go at " + told.Format(time.RFC3339) + "; the gateway must accept its mail until five days later (RFC 5321 section 4.5.4.1)",
+		})
+	}
+	left, _ := wait.Left(moment(t.Clock))
+	out.Caches = max(left, 1)
+	out.Findings = append(found, out.Findings...)
+	return out, err
+}
+
+// lastCache is how long a cache may go on with the gateway's MX, as it was just
+// now or, with its original TTL, until not long ago.
+func lastCache(t Turn, was rrset.Set) time.Duration {
+	gone := time.Duration(was.TTL) * time.Second
+	if before := t.Domain.Caches; !before.IsZero() {
+		left, sure := before.Left(moment(t.Clock))
+		if !sure {
+			left = before.For // the machine was started again: nobody knows
+		}
+		gone = max(gone, left)
+	}
+	return gone
+}
+
+// restore puts the snapshot back, unless it is there, or a person chose to keep
+// what somebody else wrote. It tells what was there.
+func (w write) restore(ctx context.Context, t Turn, i state.Intent) (was rrset.Set, kept bool, found []plan.Finding, err error) {
+	p, err := w.provider(i.Provider)
+	if err != nil {
+		return was, false, nil, err
+	}
+	was, err = providers.Read(ctx, p, i.Change.Zone, i.Snapshot.Name, i.Snapshot.Type)
+	if err != nil {
+		return was, false, nil, fmt.Errorf("read %s at %s: %w", i.Snapshot.Name, i.Provider, err)
+	}
+	if was.Equal(*i.Snapshot) {
+		return i.Change.After, false, nil, nil
+	}
+	if !ours(was, i.Change.After, t.Domain.Steps[t.Step.ID].Got) {
+		switch t.Domain.Drift {
+		case state.Force:
+		case state.Adopt:
+			return was, true, []plan.Finding{{
+				Check: "ns.sync", Target: t.Cutover.Domain, Severity: plan.Warn, At: t.Now(),
+				Detail: "kept as somebody else wrote it: " + inLine(was), Evidence: was.String(),
+			}}, nil
+		default:
+			return was, false, nil, &providers.DriftError{Expected: i.Change.After, Found: was}
+		}
+	}
+	if t.Step.Kind == plan.Publish {
+		if found = w.Checker.OldOpen(ctx); plan.Judge(found) != plan.Pass {
+			return was, false, nil, hold(found, "the old server was not proven open, so no MX is pointed back to it: %s", worst(found))
+		}
+	}
+	back := rrset.Change{Zone: i.Change.Zone, Before: was, After: *i.Snapshot}
+	_, err = w.replace(ctx, t, i.Provider, back, providers.Restore)
+	return was, false, found, err
+}
+
+// fence waits until no write of ours can come late any more, and looks again:
+// what came late is taken back like what came in time.
+func (w write) fence(ctx context.Context, t Turn, i state.Intent) error {
+	p, err := w.provider(i.Provider)
+	if err != nil {
+		return err
+	}
+	left := fenced(t.Domain.Doubt, providers.Quiet(p), moment(t.Clock))
+	if left <= 0 {
+		return nil
+	}
+	if err := t.Observe(ctx, t.Now().Add(left)); err != nil {
+		return err
+	}
+	if err := sleep(ctx, left); err != nil {
+		return err
+	}
+	_, _, _, err = w.restore(ctx, t, i)
+	return err
+}
+
+// proveBack sends a message by the public way until it arrives by the old path.
+// A resolver that still has the gateway's MX has its time. What could not be
+// proven does not hold the rollback up, and is told.
+func (w write) proveBack(ctx context.Context, t Turn, back rrset.Set, gone time.Duration) (Outcome, error) {
+	row := streak{limit: w.Policy.ProbeFailures}
+	caches := state.Wait{From: moment(t.Clock), For: gone}
+	for {
+		found := w.Checker.Returned(ctx, t.Cutover, back)
+		if ctx.Err() != nil {
+			return Outcome{}, ctx.Err()
+		}
+		left, _ := caches.Left(moment(t.Clock))
+		verdict := plan.Judge(found)
+		switch {
+		case verdict == plan.Unknown && left > 0:
+		case row.add(verdict) && verdict == plan.Unknown:
+			return Outcome{Findings: found, Verdict: plan.Pass}, nil
+		case !bad(verdict), verdict == plan.Fail && row.failed >= row.limit:
+			return Outcome{Findings: found}, nil
+		}
+		if err := t.Observe(ctx, t.Now().Add(max(left, 0)), found...); err != nil {
+			return Outcome{}, err
+		}
+		if err := sleep(ctx, min(w.Policy.ProbeEvery, max(left, w.Policy.PollEvery))); err != nil {
+			return Outcome{}, err
+		}
+	}
+}
+
+// ours tells whether what is there is what we wrote. wrote is what was read back
+// then; after a crash it may be missing, and then only the TTL may be lower.
+func ours(now, after rrset.Set, wrote *rrset.Set) bool {
+	if wrote != nil {
+		return now.Equal(*wrote)
+	}
+	return now.SameData(after) && now.TTL <= after.TTL
+}
