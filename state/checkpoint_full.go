@@ -10,6 +10,8 @@ import (
 	"hash"
 	"sync"
 
+	"github.com/klauspost/compress/zstd"
+
 	"mxcutover/plan"
 )
 
@@ -151,6 +153,11 @@ func (j *Journal) fillRows(ctx context.Context, m checkpointMeta, st *Status) er
 
 // fillMore takes the rest of each domain, some pages side by side.
 func (j *Journal) fillMore(ctx context.Context, m checkpointMeta, st *Status) error {
+	z, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxRows), zstd.WithDecoderConcurrency(4))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
 	sum := sha256.New()
 	var mu sync.Mutex
 	var failed error
@@ -167,7 +174,7 @@ func (j *Journal) fillMore(ctx context.Context, m checkpointMeta, st *Status) er
 		places <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-places }()
-			if err := j.fillPage(kv.Value, st, at); err != nil {
+			if err := fillPage(z, kv.Value, st, at); err != nil {
 				mu.Lock()
 				failed = err
 				mu.Unlock()
@@ -181,8 +188,8 @@ func (j *Journal) fillMore(ctx context.Context, m checkpointMeta, st *Status) er
 	return nil
 }
 
-func (j *Journal) fillPage(packed []byte, st *Status, at int) error {
-	text, err := j.codec.dec.DecodeAll(packed, nil)
+func fillPage(z *zstd.Decoder, packed []byte, st *Status, at int) error {
+	text, err := z.DecodeAll(packed, nil)
 	if err != nil {
 		return err
 	}

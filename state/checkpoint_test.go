@@ -3,8 +3,10 @@ package state_test
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
+	"mxcutover/plan"
 	"mxcutover/state"
 	"mxcutover/state/storetest"
 )
@@ -13,7 +15,16 @@ import (
 func looked(t *testing.T) (*storetest.Memory, string) {
 	t.Helper()
 	s := storetest.NewMemory()
-	j := create(t, s, samplePlan(t, 50))
+	j := create(t, s, samplePlan(t, 600))
+	long := strings.Repeat("what was found ", 250) // so that pages are of the size that they have
+	for i := range 600 {
+		e := state.Event{Kind: state.Observed, Domain: fmt.Sprintf("d%04d.example.", i), Findings: []plan.Finding{
+			{Check: "mx.target", Target: fmt.Sprint(i), Severity: plan.Pass, Detail: long, At: epoch},
+		}}
+		if err := j.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for i := range 30 {
 		e := intended(t, fmt.Sprintf("d%04d.example.", i), 1)
 		if i%3 == 0 {
@@ -50,7 +61,7 @@ func TestLook(t *testing.T) {
 		t.Errorf("a checkpoint of what was before counts: %v", err)
 	}
 	closeJournal(t, j)
-	if got, ok, err := state.Look(t.Context(), s); !ok || err != nil || got.Seq != 33 || got.Engine != "running" {
+	if got, ok, err := state.Look(t.Context(), s); !ok || err != nil || got.Seq != 633 || got.Engine != "running" {
 		t.Errorf("after the next end: %v, %v", ok, err)
 	}
 }
@@ -92,7 +103,7 @@ func TestRestartFromACheckpoint(t *testing.T) {
 		if whole.FromCheckpoint() != 0 || !reflect.DeepEqual(j.Status(), whole.Status()) {
 			t.Errorf("the status differs:\n%s\n%s", asJSON(t, j.Status()), asJSON(t, whole.Status()))
 		}
-		if got, want := asJSON(t, history(t, j, 3)), asJSON(t, history(t, whole, 3)); got != want {
+		if got, want := asJSON(t, history(t, j, 603)), asJSON(t, history(t, whole, 603)); got != want {
 			t.Errorf("events differ:\n%s\n%s", got, want)
 		}
 		closeJournal(t, whole)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -75,6 +76,9 @@ func runRun(ctx context.Context, s *streams, o runOptions) (err error) {
 	if errors.Is(err, context.Canceled) {
 		s.say("stopped at a safe point; go on with: mxcutover run")
 		return exitCode(codeInterrupted)
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w\nthe engine has ended, and nothing is lost; make room on the disk and go on, or go back as it is (mxcutover rollback --all --confirm all):\n  mxcutover run", err)
 	}
 	return err
 }
