@@ -3,6 +3,7 @@ package rollout
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"sync/atomic"
@@ -158,9 +159,11 @@ func schedules() *rapid.Generator[schedule] {
 
 // prepare lets a schedule befall the world.
 func (s schedule) prepare(w *sim) {
-	w.deaths, w.faults, w.director.twice, w.director.delay = s.Deaths, s.Faults, s.Twice, s.Delay
+	w.deaths, w.faults, w.director.twice, w.director.delay, w.inOrder = maps.Clone(s.Deaths), s.Faults, s.Twice, s.Delay, true
+	n := 0
 	at := func(h happening, f func()) {
-		time.AfterFunc(h.At, func() {
+		n++ // no two things happen at the same instant
+		time.AfterFunc(h.At+time.Duration(n)*11*time.Microsecond, func() {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			f()
@@ -193,4 +196,20 @@ func TestSchedules(t *testing.T) {
 		}
 	})
 	t.Logf("schedules: %d played, violations: none", played)
+}
+
+// TestSchedulesAreReplayed plays schedules twice: a seed that failed would be of
+// no use if it were played otherwise the next time.
+func TestSchedulesAreReplayed(t *testing.T) {
+	t.Parallel()
+	for seed := range 3 {
+		s := schedules().Example(seed)
+		one := playOnce(t, s.prepare).trace
+		two := playOnce(t, s.prepare).trace
+		for i := range max(len(one), len(two)) {
+			if i >= len(one) || i >= len(two) || one[i] != two[i] {
+				t.Fatalf("schedule %d is played otherwise from line %d on:\n%q\n%q", seed, i, one[min(i, len(one)):min(i+3, len(one))], two[min(i, len(two)):min(i+3, len(two))])
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"testing"
 	"time"
@@ -38,7 +39,7 @@ const (
 // direct acts on what the status shows, every few minutes, until the context
 // ends.
 func (w *sim) direct(ctx context.Context, e *Engine) {
-	for sleep(ctx, 2*time.Minute) == nil {
+	for sleep(ctx, 2*time.Minute+7*time.Microsecond) == nil {
 		s := e.Journal.Status()
 		if time.Since(w.begun) > playLimit {
 			w.stuck(s)
@@ -153,7 +154,7 @@ func newSim(t testing.TB, adjust func(*plan.Inventory, *plan.Settings)) *sim {
 	w := &sim{
 		records: map[string]*record{}, disk: &disk{data: map[string][]byte{}}, oracle: newOracle(), bootAt: time.Now(), begun: time.Now(),
 		failing: map[string]bool{failingDomain: true}, silent: map[string]bool{}, flap: flappingDomain, deaths: map[int]string{}, faults: map[int]fault{},
-		director: director{retries: map[string]int{}},
+		director: director{retries: map[string]int{}}, turns: map[string]int{},
 	}
 	var inv plan.Inventory
 	for i := range 20 {
@@ -233,7 +234,23 @@ func (w *sim) open(ctx context.Context, adjust func(*Policy)) (*life, *Engine, e
 		Journal: j, Actions: world.Actions(), Watch: world.Watch, Compare: world.Compare, Lift: world.Lift, Quiet: world.Quiet,
 		Policy: world.Policy, Clock: clock, Engine: state.Engine{UID: 1, Version: fmt.Sprint("test ", w.lives)}, Name: "sim",
 	})
+	e.apart = w.apart
 	return l, e, nil
+}
+
+// apart sleeps for up to 10 ms, for each domain and time another while, where the
+// play is to be the same each time: of goroutines that are awake at the same
+// instant, any may be first.
+func (w *sim) apart(domain string) {
+	if !w.inOrder {
+		return
+	}
+	h := fnv.New64a()
+	w.mu.Lock()
+	fmt.Fprint(h, domain, w.turns[domain])
+	w.turns[domain]++
+	w.mu.Unlock()
+	time.Sleep(time.Duration(h.Sum64() % 1e7))
 }
 
 // live runs one life, to its end or its death. It tells whether the play is over.

@@ -110,6 +110,40 @@ func TestProviderFaults(t *testing.T) {
 	}
 }
 
+// TestSettleIsInsistedUpon lets the provider ignore the original TTL again and
+// again. It held that TTL before, so it is not one that it would not hold: a
+// person decides.
+func TestSettleIsInsistedUpon(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		drift   state.Drift
+		ignores bool // for ever
+		ttl     uint32
+	}{
+		"written after all": {"", false, 3600},
+		"left so":           {state.Adopt, true, 300},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{}, func(s *scene) {
+				s.isolate()
+				s.world(func(w *sim) { w.faults[0] = fault{"ignored", 0} })
+				if d := s.reaches(first, state.IsHeld); !strings.Contains(d.Reason, "keeps 300 s") {
+					s.Errorf("reason: %s", d.Reason)
+				}
+				if !c.ignores {
+					s.world(func(w *sim) { w.faults = map[int]fault{} })
+				}
+				s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first), Drift: c.drift})
+				s.reaches(first, state.Settled)
+				if got := s.set(first); got.TTL != c.ttl {
+					s.Errorf("ends with TTL %d, want %d", got.TTL, c.ttl)
+				}
+			})
+		})
+	}
+}
+
 // TestDriftChoices changes a record behind the engine's back, on the way forward
 // and on the way back: it is not written until a person chooses, and then as
 // they choose.

@@ -44,8 +44,9 @@ type Engine struct {
 	quit    context.CancelFunc
 	waves   bool // new waves may start
 	workers sync.WaitGroup
-	ended   bool  // Run has given up on workers that did not end
-	failed  error // the journal's
+	ended   bool                // Run has given up on workers that did not end
+	failed  error               // the journal's
+	apart   func(domain string) // tests: lets no two moves begin at the same instant
 }
 
 // working is a step under way.

@@ -46,6 +46,9 @@ type sim struct {
 	dieLate string          // the engine dies in the next write to it that comes late
 	flap    string          // whose secondary comes and goes
 
+	inOrder bool           // no two Actions begin at the same instant
+	turns   map[string]int // by domain: Actions begun, where they begin in order
+
 	points   int
 	deaths   map[int]string // by point: "kill" or "reboot"
 	faults   map[int]fault  // by write

@@ -54,6 +54,7 @@ func (c simChecker) Only(_ context.Context, cut plan.Cutover, checks ...string) 
 }
 
 func (c simChecker) Served(_ context.Context, _, name, _ string) (out map[string]rrset.Set, found []plan.Finding) {
+	c.w.apart(name)
 	found = c.ask("", func() []plan.Finding {
 		r := c.w.records[name]
 		out = map[string]rrset.Set{"ns1": r.now().set, "ns2": r.seen(r.lag)}

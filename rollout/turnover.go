@@ -180,6 +180,9 @@ func (e *Engine) startDomain(ctx context.Context, st start) {
 	e.running[st.cut.Domain] = &working{cancel: cancel, wave: st.cut.Wave, idle: st.idle()}
 	e.workers.Go(func() {
 		defer e.done(st.cut.Domain)
+		if e.apart != nil {
+			e.apart(st.cut.Domain)
+		}
 		if err := e.walk(ctx, st); err != nil && ctx.Err() == nil && e.Warn != nil {
 			e.Warn(st.cut.Domain, err)
 		}
@@ -191,6 +194,9 @@ func (e *Engine) startIsolation(ctx context.Context, step plan.Step, m moveKind)
 	e.running[""] = &working{cancel: cancel, idle: true}
 	e.workers.Go(func() {
 		defer e.done("")
+		if e.apart != nil {
+			e.apart("")
+		}
 		if err := e.walkIsolation(ctx, step, m); err != nil && ctx.Err() == nil && e.Warn != nil {
 			e.Warn("isolation", err)
 		}

@@ -91,13 +91,27 @@ func (w write) replace(ctx context.Context, t Turn, provider string, c rrset.Cha
 	switch {
 	case late(err) && t.Domain.Doubts > 0:
 		providers.Quarantine(p, err) // it had its time
-	case err == nil && r.Written && r.Got.Equal(c.Before) && t.Domain.Doubts == 0:
-		err = &providers.LieError{Change: c, Got: r.Got} // clamped, or late
+	case err == nil && r.Written && r.Got.Equal(c.Before):
+		err = keeps(t, c, r.Got)
 	}
 	if err != nil {
 		return rrset.Set{}, fmt.Errorf("%s: %w", provider, err)
 	}
 	return r.Got, nil
+}
+
+// keeps judges a provider that says it has written a TTL, and still has the one
+// from before. That may be late, or be its least or its highest TTL. The
+// original TTL it had before, so a settle is not done by that, unless a person
+// adopts what is there.
+func keeps(t Turn, c rrset.Change, got rrset.Set) error {
+	switch {
+	case t.Domain.Doubts == 0:
+		return &providers.LieError{Change: c, Got: got}
+	case t.Step.Kind == plan.Settle && t.Domain.Drift != state.Adopt:
+		return hold(nil, "the provider says that it has written the original TTL of %d s, and keeps %d s; retry writes it again, retry --adopt leaves it so", c.After.TTL, got.TTL)
+	}
+	return nil
 }
 
 // served waits until every authoritative server serves the RRset.
