@@ -1,11 +1,15 @@
 package rollout
 
 import (
+	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -178,7 +182,8 @@ func (s schedule) prepare(w *sim) {
 }
 
 // TestSchedules plays what rapid makes up: deaths, faults of the provider, jumps
-// of the clock. What fails is kept in testdata, and played first from then on.
+// of the clock. rapid prints the seed that plays a failing one again; as JSON it
+// is kept in testdata/schedules once its cause is mended.
 func TestSchedules(t *testing.T) {
 	t.Parallel()
 	played := 0
@@ -193,9 +198,36 @@ func TestSchedules(t *testing.T) {
 			for _, l := range w.trace[max(0, len(w.trace)-250):] {
 				rt.Log(l)
 			}
+			text, err := json.Marshal(s)
+			rt.Logf("as JSON, for testdata/schedules: %s, %v", text, err)
 		}
 	})
 	t.Logf("schedules: %d played, violations: none", played)
+}
+
+// TestPastSchedules plays the schedules that once broke a promise.
+func TestPastSchedules(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/schedules/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d schedules, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var s schedule
+			d := json.NewDecoder(bytes.NewReader(text))
+			d.DisallowUnknownFields()
+			if err := d.Decode(&s); err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			playOnce(t, s.prepare).report(t)
+		})
+	}
 }
 
 // TestSchedulesAreReplayed plays schedules twice: a seed that failed would be of

@@ -87,7 +87,7 @@ func TestProviderFaults(t *testing.T) {
 			play(t, setup{}, func(s *scene) {
 				s.reaches(first, state.Waited)
 				s.world(func(w *sim) { w.faults[0] = c.fault })
-				if c.fault.kind == "stale" {
+				if c.fault.Kind == "stale" {
 					s.world(func(w *sim) { w.faults = map[int]fault{} })
 					s.world(func(w *sim) { w.director.staleOnWrite = true })
 				}

@@ -183,8 +183,8 @@ func leads(s rrset.Set) bool {
 
 // A fault befalls one write.
 type fault struct {
-	kind string // "timeout", "late", "ignored", "throttled", "refused", "stalled"
-	wait time.Duration
+	Kind string // "timeout", "late", "ignored", "throttled", "refused", "stalled"
+	Wait time.Duration
 }
 
 const fence = 31 * time.Second
@@ -222,10 +222,10 @@ func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
 	if every, ok := p.w.faults[0]; ok {
 		f = every
 	}
-	if f.kind != "" {
-		p.w.note("write %d, to %s: %s %v", p.w.writes, c.After.Name, f.kind, f.wait)
+	if f.Kind != "" {
+		p.w.note("write %d, to %s: %s %v", p.w.writes, c.After.Name, f.Kind, f.Wait)
 	}
-	switch f.kind {
+	switch f.Kind {
 	case "throttled":
 		return providers.Transient(errors.New("429: later"))
 	case "refused":
@@ -233,7 +233,7 @@ func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
 	case "ignored":
 		return nil
 	case "late":
-		time.AfterFunc(f.wait, func() {
+		time.AfterFunc(f.Wait, func() {
 			p.w.mu.Lock()
 			defer p.w.mu.Unlock()
 			// A prerequisite compares no TTL (RFC 2136 section 3.2).
@@ -252,7 +252,7 @@ func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
 		return providers.Unanswered(fence, errors.New("time-out"))
 	case "stalled":
 		p.w.mu.Unlock()
-		err := sleep(ctx, f.wait)
+		err := sleep(ctx, f.Wait)
 		p.w.mu.Lock()
 		if p.dead {
 			return errDead
@@ -265,7 +265,7 @@ func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
 		return &providers.DriftError{Expected: c.Before, Found: now}
 	}
 	p.w.apply(c)
-	if f.kind == "timeout" {
+	if f.Kind == "timeout" {
 		return providers.Unanswered(fence, errors.New("time-out"))
 	}
 	return p.point("after a write to " + c.After.Name)
