@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"mxcutover/firewall"
 	"mxcutover/plan"
 	"mxcutover/rrset"
@@ -18,8 +20,13 @@ type observe struct{ World }
 // Prepare sets the earliest time: the last cache has let go of the last domain,
 // and Policy.IsolateAfter has passed since.
 func (o observe) Prepare(_ context.Context, t Turn) (state.Intent, error) {
+	return state.Intent{Until: t.Now().Add(o.cachesLeft(t))}, nil
+}
+
+// cachesLeft is how long some cache may still lead to the old server, and
+// Policy.IsolateAfter after that.
+func (w World) cachesLeft(t Turn) (left time.Duration) {
 	now := moment(t.Clock)
-	left := time.Duration(0)
 	t.View(func(s *state.Status) {
 		for i := range s.Domains {
 			d := &s.Domains[i]
@@ -28,72 +35,96 @@ func (o observe) Prepare(_ context.Context, t Turn) (state.Intent, error) {
 				continue
 			}
 			passed, _ := now.Since(r.DoneAt)
-			left = max(left, highestTTL(d.Steps[string(plan.Publish)].Intent)+o.Policy.IsolateAfter-max(passed, 0))
+			left = max(left, highestTTL(d.Steps[string(plan.Publish)].Intent)+w.Policy.IsolateAfter-max(passed, 0))
 		}
 	})
-	return state.Intent{Until: now.At.Add(left)}, nil
+	return left
 }
 
-// Do waits, then asks live DNS about every name of the inventory: none may still
-// lead to the old server.
+// Do waits, also for domains that moved while it did, then gathers the evidence.
 func (o observe) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
 	if err := t.wait(ctx); err != nil {
 		return Outcome{}, err
 	}
-	out := Outcome{Verdict: plan.Pass}
-	asked := 0
-	for _, n := range names(t.Plan) {
-		if n.mayLeadOld {
-			if err := o.ask(ctx, t, n, &out); err != nil {
-				return Outcome{}, err
-			}
-			asked++
+	for left := o.cachesLeft(t); left > 0; left = o.cachesLeft(t) {
+		if err := t.Observe(ctx, t.Now().Add(left)); err != nil {
+			return Outcome{}, err
+		}
+		if err := sleep(ctx, left); err != nil {
+			return Outcome{}, err
 		}
 	}
 	if o.Firewall == nil || len(o.Trust) == 0 {
 		return Outcome{}, hold(nil, "isolate needs a driver, and the gateway's addresses in isolate.trust")
 	}
+	return o.evidence(ctx, t)
+}
+
+// askers is how many names are asked about at once.
+const askers = 16
+
+// evidence asks live DNS about every name of the inventory: none may still lead
+// to the old server.
+func (w World) evidence(ctx context.Context, t Turn) (Outcome, error) {
+	all := names(t.Plan)
+	found := make([]*plan.Finding, len(all))
+	var g errgroup.Group
+	g.SetLimit(askers)
+	for i, n := range all {
+		g.Go(func() error {
+			found[i] = w.ask(ctx, t, n)
+			return ctx.Err()
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return Outcome{}, err
+	}
+	out := Outcome{Verdict: plan.Pass}
+	lead := 0
+	for _, f := range found {
+		if f == nil {
+			continue
+		}
+		out.Findings = append(out.Findings, *f)
+		if f.Severity == plan.Fail {
+			lead++
+		}
+	}
+	if len(out.Findings) > 0 {
+		out.Verdict = plan.Judge(out.Findings)
+	}
 	out.Findings = append(out.Findings, plan.Finding{
 		Check: "old.names", Target: "all", Severity: plan.Pass, At: t.Now(),
-		Detail: fmt.Sprintf("%d names were asked about, %d lead to the old server", asked, len(out.Findings)),
+		Detail: fmt.Sprintf("%d names were asked about, %d lead to the old server", len(all), lead),
 	})
 	return out, nil
 }
 
-func (o observe) ask(ctx context.Context, t Turn, n name, out *Outcome) error {
-	leads, why, err := o.Checker.LeadsToOld(ctx, n.zone, n.domain)
+// ask is nil for a name that does not lead to the old server.
+func (w World) ask(ctx context.Context, t Turn, n name) *plan.Finding {
+	leads, why, err := w.Checker.LeadsToOld(ctx, n.zone, n.domain)
+	f := plan.Finding{Check: "old.names", Target: rrset.Bare(n.domain), At: t.Now(), RFC: "RFC 5321 section 5.1"}
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
 	case err != nil:
-		out.Findings = append(out.Findings, oldName(t, n, plan.Unknown, err.Error()))
-		if out.Verdict == plan.Pass {
-			out.Verdict = plan.Unknown
-		}
+		f.Severity, f.Detail = plan.Unknown, err.Error()
 	case leads:
-		out.Findings = append(out.Findings, oldName(t, n, plan.Fail, "still leads to the old server: "+why))
-		out.Verdict = plan.Fail
+		f.Severity, f.Detail = plan.Fail, "still leads to the old server: "+why
+	default:
+		return nil
 	}
-	return nil
+	return &f
 }
 
-func oldName(t Turn, n name, s plan.Severity, detail string) plan.Finding {
-	return plan.Finding{Check: "old.names", Target: rrset.Bare(n.domain), Severity: s, Detail: detail, At: t.Now(), RFC: "RFC 5321 section 5.1"}
-}
-
-type name struct {
-	domain, zone string
-	mayLeadOld   bool
-}
+type name struct{ domain, zone string }
 
 // names are all of the inventory, moved or left. A null MX is one that leads
 // nowhere, and is asked about all the same: it may have changed.
 func names(p *plan.Plan) (out []name) {
 	for _, c := range p.Cutovers() {
-		out = append(out, name{c.Domain, c.Zone, true})
+		out = append(out, name{c.Domain, c.Zone})
 	}
 	for _, l := range p.Left {
-		out = append(out, name{l.Domain, l.Zone, true})
+		out = append(out, name{l.Domain, l.Zone})
 	}
 	return out
 }
@@ -103,7 +134,15 @@ func (o observe) Undo(context.Context, Turn, state.Intent) (Outcome, error) { re
 // arm is the Action that refuses new connections for a limited time.
 type arm struct{ World }
 
-func (a arm) Prepare(_ context.Context, t Turn) (state.Intent, error) {
+// Prepare gathers the evidence once more: since it was observed, and approved,
+// days may have passed.
+func (a arm) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
+	if left := a.cachesLeft(t); left > 0 {
+		return state.Intent{}, hold(nil, "a domain has moved since it was observed: for %v a cache may lead to the old server, or it is too early after that; retry observes again", left.Round(time.Second))
+	}
+	if err := a.stillEarned(ctx, t); err != nil {
+		return state.Intent{}, err
+	}
 	return state.Intent{Until: t.Now().Add(a.Policy.ConfirmWithin)}, nil
 }
 
@@ -116,6 +155,9 @@ func (a arm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	if err := t.givesWay(); err != nil {
+		return Outcome{}, err
+	}
 	if !slices.Equal(loaded.Ports, t.Step.Ports) || until.IsZero() {
 		if err := a.Firewall.Apply(ctx, a.rules(t.Step.Ports), t.Now().Add(left)); err != nil {
 			return Outcome{}, err
@@ -125,6 +167,18 @@ func (a arm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
 }
 
 func (a arm) Undo(context.Context, Turn, state.Intent) (Outcome, error) { return Outcome{}, nil }
+
+// stillEarned holds unless, right now, no name leads to the old server.
+func (w World) stillEarned(ctx context.Context, t Turn) error {
+	out, err := w.evidence(ctx, t)
+	if err != nil {
+		return err
+	}
+	if out.verdict() != plan.Pass {
+		return hold(out.Findings, "a name leads to the old server, or it is not known: %s", worst(out.Findings))
+	}
+	return t.givesWay()
+}
 
 func (w World) rules(ports []uint16) firewall.Rules {
 	return firewall.Rules{Ports: ports, Trust: w.Trust, Action: w.Action}
@@ -151,12 +205,26 @@ func (w World) proof(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	for _, port := range t.Step.Ports {
 		found = append(found, w.Checker.OldClosed(ctx, port)...)
 	}
-	for _, wave := range t.Plan.Waves {
-		if len(wave.Cutovers) > 0 {
-			found = append(found, w.Checker.Routed(ctx, wave.Cutovers[0])...)
-		}
+	for _, c := range oneLiveOfEach(t) {
+		found = append(found, w.Checker.Routed(ctx, c)...)
 	}
 	return found, ctx.Err()
+}
+
+// oneLiveOfEach is a live domain of each wave that has one.
+func oneLiveOfEach(t Turn) (out []plan.Cutover) {
+	t.View(func(s *state.Status) {
+		for _, wave := range t.Plan.Waves {
+			i := slices.IndexFunc(wave.Cutovers, func(c plan.Cutover) bool {
+				d := s.Domain(c.Domain)
+				return d.State == state.Live || d.State == state.Settled
+			})
+			if i >= 0 {
+				out = append(out, wave.Cutovers[i])
+			}
+		}
+	})
+	return out
 }
 
 // Lift opens the old server and proves that it is open. It does not ask the

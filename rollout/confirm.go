@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -30,6 +31,9 @@ func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 		return c.read(ctx, t)
 	}
 	for {
+		if err := t.givesWay(); err != nil {
+			return Outcome{}, err
+		}
 		if !slices.Equal(loaded.Ports, t.Step.Ports) {
 			return Outcome{}, hold(nil, "what was armed has lapsed, and the old server is open again; decide to retry, and it is proven afresh")
 		}
@@ -72,8 +76,11 @@ func (c confirm) renew(ctx context.Context, t Turn) error {
 	return t.Observe(ctx, until, found...)
 }
 
-// keep makes the rules permanent, on fresh proof only.
+// keep makes the rules permanent, on fresh evidence and fresh proof only.
 func (c confirm) keep(ctx context.Context, t Turn) (Outcome, error) {
+	if err := c.stillEarned(ctx, t); err != nil {
+		return Outcome{}, err
+	}
 	found, err := c.proof(ctx, t)
 	if err != nil {
 		return Outcome{}, err
@@ -81,8 +88,8 @@ func (c confirm) keep(ctx context.Context, t Turn) (Outcome, error) {
 	if plan.Judge(found) != plan.Pass {
 		return Outcome{}, hold(found, "not confirmed, and left to expire: %s", worst(found))
 	}
-	if ctx.Err() != nil {
-		return Outcome{}, ctx.Err()
+	if err := cmp.Or(ctx.Err(), t.givesWay()); err != nil {
+		return Outcome{}, err
 	}
 	fctx, cancel := within(ctx, writeTime)
 	defer cancel()

@@ -42,7 +42,6 @@ type Engine struct {
 	watched map[string]time.Time
 	settle  time.Time // when original TTLs may come back
 	quit    context.CancelFunc
-	waves   bool // new waves may start
 	workers sync.WaitGroup
 	ended   bool                // Run has given up on workers that did not end
 	failed  error               // the journal's
@@ -78,8 +77,6 @@ func (e *Engine) Do(ctx context.Context, d state.Decision) error {
 	switch d.Verb {
 	case state.Hold, state.Rollback, state.Lift:
 		e.interrupt(d)
-	case state.Approve:
-		e.waves = true
 	case state.Quit:
 		if e.quit != nil {
 			e.quit()
@@ -129,13 +126,12 @@ func (e *Engine) Follow(ctx context.Context, since uint64) iter.Seq2[state.Event
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var crashed bool
-	e.Journal.View(func(s *state.Status) { crashed = s.Engine == "running" })
 	e.mu.Lock()
-	e.quit, e.waves, e.agenda, e.ended = cancel, !crashed || e.Policy.ResumeWaves, newAgenda(), false
+	e.quit, e.agenda, e.ended = cancel, newAgenda(), false
 	e.mu.Unlock()
 	self := e.Engine
 	self.Boot, _ = e.Clock.Boot()
+	self.Resume = e.Policy.ResumeWaves && !e.Policy.BackOnly
 	if err := e.emit(ctx, state.Event{Kind: state.Started, Reason: e.Name, Engine: &self}); err != nil {
 		return err
 	}

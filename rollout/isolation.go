@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"mxcutover/plan"
+	"mxcutover/rrset"
 	"mxcutover/state"
 )
 
@@ -33,9 +34,44 @@ func nextIsolation(p *plan.Plan, s *state.Status, pol Policy) (plan.Step, moveKi
 		if step.Kind == plan.Arm && !i.Approved && !pol.AutoApprove {
 			return plan.Step{}, moveNone
 		}
+		if unsettled(s) != "" {
+			return plan.Step{}, moveNone
+		}
 		return step, moveDo
 	}
 	return plan.Step{}, moveNone
+}
+
+// unsettled names a domain that goes back, or whose record is not as it should
+// be, or not known to be: then the old server is not closed, nor kept closed.
+func unsettled(s *state.Status) string {
+	for i := range s.Domains {
+		d := &s.Domains[i]
+		switch {
+		case d.Back:
+			return rrset.Bare(d.Domain) + " is to be rolled back"
+		case d.State == state.IsDrifted, d.State == state.IsInDoubt, d.State == state.IsHeld:
+			return rrset.Bare(d.Domain) + " is " + string(d.State)
+		}
+	}
+	return ""
+}
+
+// errBack is what ends a step of isolation for the sake of a rollback: the old
+// server is opened next.
+var errBack = errors.New("a domain is to be rolled back")
+
+// givesWay is asked right before the old server is closed, and while it is kept
+// so: is every domain still where it should be?
+func (t Turn) givesWay() (err error) {
+	t.View(func(s *state.Status) {
+		if why := unsettled(s); wantsBack(s) {
+			err = errBack
+		} else if why != "" {
+			err = hold(nil, "%s: until that is settled the old server is not closed, and what is armed is left to expire", why)
+		}
+	})
+	return err
 }
 
 // wantsBack tells whether a moved domain is to be rolled back.
@@ -89,6 +125,9 @@ func (e *Engine) intendIsolation(ctx context.Context, t *Turn, a Action) (state.
 func (e *Engine) isolationTrouble(ctx context.Context, t Turn, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if errors.Is(err, errBack) {
+		return e.emit(ctx, e.event(t, state.Event{Kind: state.Undone, Step: t.Step.ID, Reason: err.Error()}))
 	}
 	ev := state.Event{Kind: state.Held, Step: t.Step.ID, Reason: string(t.Step.Kind) + ": " + err.Error()}
 	var held *Held

@@ -64,10 +64,7 @@ func (e *Engine) finish(ctx context.Context, at time.Time, end ending) (time.Tim
 func (e *Engine) turnWaves(ctx context.Context) error {
 	for {
 		var events []state.Event
-		e.mu.Lock()
-		allowed := e.waves
-		e.mu.Unlock()
-		e.Journal.View(func(s *state.Status) { events = waveEvents(&e.plan, s, e.Policy, allowed) })
+		e.Journal.View(func(s *state.Status) { events = waveEvents(&e.plan, s, e.Policy) })
 		if len(events) == 0 {
 			return nil
 		}

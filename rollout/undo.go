@@ -18,24 +18,25 @@ func (w write) Undo(ctx context.Context, t Turn, i state.Intent) (Outcome, error
 	if i.Change == nil || i.Snapshot == nil {
 		return Outcome{}, hold(nil, "the journal has no snapshot for %s", t.Step.ID)
 	}
-	was, kept, found, err := w.restore(ctx, t, i)
-	if err != nil || kept {
+	r, err := w.restore(ctx, t, i)
+	found := r.found
+	if err != nil || r.kept {
 		return Outcome{Findings: found, Verdict: plan.Pass}, err
 	}
-	if err := w.fence(ctx, t, i); err != nil {
+	if r.now, err = w.fence(ctx, t, i, r.now); err != nil {
 		return Outcome{Findings: found}, err
 	}
-	out, err := w.served(ctx, t, *i.Snapshot)
+	out, err := w.served(ctx, t, r.now)
 	out.Got = nil
 	if err != nil || out.verdict() != plan.Pass || t.Step.Kind == plan.LowerTTL {
 		out.Findings = append(found, out.Findings...)
 		return out, err
 	}
-	gone := lastCache(t, was)
+	gone := lastCache(t, r.was)
 	wait, told := state.Wait{From: moment(t.Clock), For: gone}, t.Now().Add(gone).UTC()
 	if t.Step.Kind == plan.Publish {
 		var proof Outcome
-		proof, err = w.proveBack(ctx, t, *i.Snapshot, gone)
+		proof, err = w.proveBack(ctx, t, r.now, gone)
 		out.Findings, out.Verdict = append(out.Findings, proof.Findings...), proof.Verdict
 		out.Findings = append(out.Findings, plan.Finding{
 			Check: "cache.resolver", Target: t.Cutover.Domain, Severity: plan.Pass, At: t.Now(),
@@ -62,61 +63,96 @@ func lastCache(t Turn, was rrset.Set) time.Duration {
 	return gone
 }
 
-// restore puts the snapshot back, unless it is there, or a person chose to keep
-// what somebody else wrote. It tells what was there.
-func (w write) restore(ctx context.Context, t Turn, i state.Intent) (was rrset.Set, kept bool, found []plan.Finding, err error) {
+// restored is what came of putting a snapshot back.
+type restored struct {
+	was   rrset.Set // what caches may have, of ours
+	now   rrset.Set // what is there
+	kept  bool      // somebody else's, by a person's choice
+	found []plan.Finding
+}
+
+// restore puts the snapshot back, unless it is there, or the domain is as it was
+// before its first step, or a person chose to keep what somebody else wrote.
+// Whatever the step, no MX leads back to the old server before that is proven
+// open (P8).
+func (w write) restore(ctx context.Context, t Turn, i state.Intent) (r restored, err error) {
 	p, err := w.provider(i.Provider)
 	if err != nil {
-		return was, false, nil, err
+		return r, err
 	}
-	was, err = providers.Read(ctx, p, i.Change.Zone, i.Snapshot.Name, i.Snapshot.Type)
+	was, err := providers.Read(ctx, p, i.Change.Zone, i.Snapshot.Name, i.Snapshot.Type)
 	if err != nil {
-		return was, false, nil, fmt.Errorf("read %s at %s: %w", i.Snapshot.Name, i.Provider, err)
+		return r, fmt.Errorf("read %s at %s: %w", i.Snapshot.Name, i.Provider, err)
 	}
-	if was.Equal(*i.Snapshot) {
-		return i.Change.After, false, nil, nil
+	if first := original(t); was.Equal(*i.Snapshot) || first != nil && was.Equal(*first) {
+		return restored{was: i.Change.After, now: was}, nil
 	}
+	r = restored{was: was, now: *i.Snapshot}
 	if !ours(was, i.Change.After, t.Domain.Steps[t.Step.ID].Got) {
 		switch t.Domain.Drift {
 		case state.Force:
 		case state.Adopt:
-			return was, true, []plan.Finding{{
+			r.kept, r.found = true, []plan.Finding{{
 				Check: "ns.sync", Target: t.Cutover.Domain, Severity: plan.Warn, At: t.Now(),
 				Detail: "kept as somebody else wrote it: " + inLine(was), Evidence: was.String(),
-			}}, nil
+			}}
+			return r, nil
 		default:
-			return was, false, nil, &providers.DriftError{Expected: i.Change.After, Found: was}
+			return r, &providers.DriftError{Expected: i.Change.After, Found: was}
 		}
 	}
-	if t.Step.Kind == plan.Publish {
-		if found = w.Checker.OldOpen(ctx); plan.Judge(found) != plan.Pass {
-			return was, false, nil, hold(found, "the old server was not proven open, so no MX is pointed back to it: %s", worst(found))
+	if !was.SameData(*i.Snapshot) {
+		if r.found, err = w.mayLeadBack(ctx); err != nil {
+			return r, err
 		}
 	}
 	back := rrset.Change{Zone: i.Change.Zone, Before: was, After: *i.Snapshot}
 	_, err = w.replace(ctx, t, i.Provider, back, providers.Restore)
-	return was, false, found, err
+	return r, err
+}
+
+// mayLeadBack holds unless the old server is proven open.
+func (w World) mayLeadBack(ctx context.Context) ([]plan.Finding, error) {
+	found := w.Checker.OldOpen(ctx)
+	if plan.Judge(found) != plan.Pass {
+		return nil, hold(found, "the old server was not proven open, so no MX is pointed back to it: %s", worst(found))
+	}
+	return found, nil
+}
+
+// original is the domain's RRset before its first step that wrote, as far as
+// the journal tells.
+func original(t Turn) *rrset.Set {
+	for _, s := range t.Cutover.Steps {
+		if r, begun := t.Domain.Steps[s.ID]; begun && s.Kind.Writes() {
+			if r.Intent.Base || r.Kept {
+				continue // somebody else's record came after
+			}
+			return r.Intent.Snapshot
+		}
+	}
+	return nil
 }
 
 // fence waits until no write of ours can come late any more, and looks again:
-// what came late is taken back like what came in time.
-func (w write) fence(ctx context.Context, t Turn, i state.Intent) error {
+// what came late is taken back like what came in time. It tells what is there.
+func (w write) fence(ctx context.Context, t Turn, i state.Intent, now rrset.Set) (rrset.Set, error) {
 	p, err := w.provider(i.Provider)
 	if err != nil {
-		return err
+		return now, err
 	}
 	left := fenced(t.Domain.Doubt, providers.Quiet(p), moment(t.Clock))
 	if left <= 0 {
-		return nil
+		return now, nil
 	}
 	if err := t.Observe(ctx, t.Now().Add(left)); err != nil {
-		return err
+		return now, err
 	}
 	if err := sleep(ctx, left); err != nil {
-		return err
+		return now, err
 	}
-	_, _, _, err = w.restore(ctx, t, i)
-	return err
+	r, err := w.restore(ctx, t, i)
+	return r.now, err
 }
 
 // proveBack sends a message by the public way until it arrives by the old path.

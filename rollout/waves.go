@@ -10,8 +10,7 @@ import (
 )
 
 // waveEvents tells what the waves have come to since the journal last said so.
-// allowed is whether new waves may start at all.
-func waveEvents(p *plan.Plan, s *state.Status, pol Policy, allowed bool) (out []state.Event) {
+func waveEvents(p *plan.Plan, s *state.Status, pol Policy) (out []state.Event) {
 	if pol.BackOnly {
 		return nil
 	}
@@ -20,7 +19,7 @@ func waveEvents(p *plan.Plan, s *state.Status, pol Policy, allowed bool) (out []
 		ws := &s.Waves[i]
 		switch ws.State {
 		case state.WaveWaiting:
-			if before && allowed && !ws.Paused && (ws.Approved || w.Gate.Approve == plan.Auto) {
+			if before && !s.WavesWait && !ws.Paused && (ws.Approved || w.Gate.Approve == plan.Auto) {
 				return append(out, state.Event{Kind: state.WaveStarted, Wave: w.Name})
 			}
 		case state.WaveRunning:

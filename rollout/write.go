@@ -63,6 +63,11 @@ func (w write) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) 
 	if i.Change == nil {
 		return Outcome{}, hold(nil, "the journal has no change for %s", t.Step.ID)
 	}
+	if t.Step.Kind == plan.LowerTTL && !i.Change.Before.SameData(i.Change.After) { // forced over another's record
+		if _, err := w.mayLeadBack(ctx); err != nil {
+			return Outcome{}, err
+		}
+	}
 	got, err := w.replace(ctx, t, i.Provider, *i.Change, providers.Replace)
 	if err != nil || t.Step.Kind == plan.Publish {
 		return Outcome{Got: &got}, err

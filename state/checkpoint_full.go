@@ -31,6 +31,7 @@ type more struct {
 	Caches   Wait                  `json:"c,omitzero"`
 	Doubt    Wait                  `json:"d,omitzero"`
 	Doubts   int                   `json:"n,omitempty"`
+	Undone   map[string]StepRecord `json:"u,omitempty"`
 }
 
 // rest is what the head's JSON of a Status lacks.
@@ -55,7 +56,7 @@ func (j *Journal) writeMore(ctx context.Context, sum hash.Hash) (pages int, err 
 		e := json.NewEncoder(&text)
 		for i := at; i < min(at+morePage, len(j.status.Domains)); i++ {
 			d := &j.status.Domains[i]
-			if err := e.Encode(more{Steps: d.Steps, Findings: d.Findings, Caches: d.Caches, Doubt: d.Doubt, Doubts: d.Doubts}); err != nil {
+			if err := e.Encode(more{Steps: d.Steps, Findings: d.Findings, Caches: d.Caches, Doubt: d.Doubt, Doubts: d.Doubts, Undone: d.Undone}); err != nil {
 				return pages, fmt.Errorf("checkpoint: %w", err)
 			}
 		}
@@ -203,7 +204,7 @@ func fillPage(z *zstd.Decoder, packed []byte, st *Status, at int) error {
 			x.Steps = map[string]StepRecord{}
 		}
 		d := &st.Domains[i]
-		d.Steps, d.Findings, d.Caches, d.Doubt, d.Doubts = x.Steps, x.Findings, x.Caches, x.Doubt, x.Doubts
+		d.Steps, d.Findings, d.Caches, d.Doubt, d.Doubts, d.Undone = x.Steps, x.Findings, x.Caches, x.Doubt, x.Doubts, x.Undone
 	}
 	return nil
 }

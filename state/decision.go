@@ -111,7 +111,7 @@ const overflowUID = 65534
 func (s *Status) checkApproval(d Decision, waves []*WaveStatus) error {
 	persons, asked := s.Isolation.persons, s.Isolation.Asked
 	for _, w := range waves {
-		if w.Approved {
+		if w.Approved && !s.again(w) {
 			return fmt.Errorf("%w: wave %s is approved already", ErrRefused, w.Name)
 		}
 		persons, asked = w.persons, w.Asked
@@ -124,10 +124,16 @@ func (s *Status) checkApproval(d Decision, waves []*WaveStatus) error {
 		return fmt.Errorf("%w: %d persons must approve, so it takes a running engine that sees who asks", ErrRefused, persons)
 	case *d.UID == 0, *d.UID == overflowUID, *d.UID == s.Running.UID:
 		return fmt.Errorf("%w: %d persons must approve, each as a user of their own: uid %d is root, the engine's own or nobody's", ErrRefused, persons, *d.UID)
-	case slices.Contains(asked, *d.UID):
+	case slices.Contains(asked, *d.UID) && !slices.ContainsFunc(waves, s.again):
 		return fmt.Errorf("%w: uid %d approved %s already; a second person must", ErrRefused, *d.UID, d.Target)
 	}
 	return nil
+}
+
+// again tells whether a wave that was approved waits since a crash, so that it
+// may be approved again.
+func (s *Status) again(w *WaveStatus) bool {
+	return s.WavesWait && w.Approved && w.State == WaveWaiting
 }
 
 // approved adds one person's approval, and tells whether it is enough.
@@ -205,7 +211,12 @@ func (s *Status) decided(e Event) {
 	switch e.Decision.Verb {
 	case Approve:
 		for _, w := range waves {
-			w.Asked, w.Approved = approved(w.Asked, w.persons, *e.Decision)
+			if !w.Approved {
+				w.Asked, w.Approved = approved(w.Asked, w.persons, *e.Decision)
+			}
+			if w.Approved {
+				s.wavesGoOn()
+			}
 		}
 		if isolate {
 			s.Isolation.approve(*e.Decision)
@@ -259,6 +270,10 @@ func (d *DomainStatus) askedBack(e Event) {
 	switch {
 	case d.State == IsRolledBack:
 		return
+	case d.cameBack():
+		d.takeOut()
+	}
+	switch {
 	case d.Drift == Skip && d.State == IsDrifted:
 		d.skip(e)
 		return
@@ -277,6 +292,12 @@ func (d *DomainStatus) askedBack(e Event) {
 	d.set(IsRollingBack, e)
 }
 
+// cameBack tells whether the domain was rolled back, and is no longer as it was:
+// a write of ours came late, or somebody wrote the record.
+func (d *DomainStatus) cameBack() bool {
+	return !d.Back && len(d.Steps) == 0 && len(d.Undone) > 0 && d.Waiting()
+}
+
 // skip leaves the domain as it is, whoever wrote what is there.
 func (d *DomainStatus) skip(e Event) {
 	d.Back, d.Failed = false, false
@@ -290,6 +311,7 @@ func (s *Status) retry(e Event, domains []*DomainStatus) {
 		switch {
 		case restarts(*d, e.Decision.Target):
 			d.Attempt++
+			d.Undone = nil
 		case d.State == IsHeld, d.State == IsDrifted:
 		case d.State == IsRolledBack, d.State == IsSkipped:
 			continue
@@ -307,6 +329,10 @@ func (d *DomainStatus) goOn(e Event, c *plan.Cutover) {
 	d.Paused, d.Failed = false, false
 	if e.Decision.Drift == Skip && d.State == IsDrifted {
 		d.skip(e)
+		return
+	}
+	if d.cameBack() { // it is looked at again; it does not begin anew
+		d.set(IsRolledBack, e)
 		return
 	}
 	d.Drift, d.Gone, d.Caches = e.Decision.Drift, time.Time{}, Wait{}

@@ -40,6 +40,7 @@ type Engine struct {
 	UID     int    `json:"uid"`            // -1 = unknown
 	PID     int    `json:"pid,omitempty"`
 	Version string `json:"version,omitempty"`
+	Resume  bool   `json:"resume,omitempty"` // new waves may start, though the engine before ended without order
 }
 
 // A Kind is what an event tells.

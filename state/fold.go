@@ -1,6 +1,7 @@
 package state
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -62,12 +63,40 @@ func (s *Status) moment(e Event) Moment {
 // started begins an engine. What the one before left under way may yet have an
 // effect: its writes count as in doubt from now on.
 func (s *Status) started(e Event) {
+	s.crashed(s.Engine == "running", e.Engine != nil && e.Engine.Resume)
 	s.Engine, s.Running = "running", e.Engine
 	s.Control, s.Since = "", time.Time{}
 	s.Begun = s.moment(e)
 	for i := range s.Domains {
 		if d := &s.Domains[i]; d.writing(s.plan[d.Domain]) {
 			d.Doubt = Wait{From: s.Begun, For: Unfenced}
+		}
+	}
+}
+
+// crashed lets no new wave start after an engine that ended without order, until
+// somebody says so: by approving one, or at the engine's start.
+func (s *Status) crashed(now, resume bool) {
+	if now {
+		s.WavesWait = true
+	}
+	if resume {
+		s.wavesGoOn()
+	}
+	for i := range s.Waves {
+		if w := &s.Waves[i]; s.WavesWait && w.State == WaveWaiting {
+			w.Reason = waitsSinceCrash
+		}
+	}
+}
+
+const waitsSinceCrash = "an engine ended without order; no new wave starts until one is approved, or approved again"
+
+func (s *Status) wavesGoOn() {
+	s.WavesWait = false
+	for i := range s.Waves {
+		if w := &s.Waves[i]; w.Reason == waitsSinceCrash {
+			w.Reason = ""
 		}
 	}
 }
@@ -103,9 +132,18 @@ func (s *Status) waveEvent(e Event) {
 func (s *Status) change(d *DomainStatus, f func()) {
 	from := d.State
 	f()
-	if w := s.Wave(d.Wave); w != nil && from != d.State {
+	if from == d.State {
+		return
+	}
+	if d.State != Live && d.State != Settled {
+		s.Isolation.forget()
+	}
+	if w := s.Wave(d.Wave); w != nil {
 		w.count(from, -1)
 		w.count(d.State, +1)
+		if w.State == Live && w.Failed == w.Total {
+			w.State, w.Reason = IsHeld, "all of it was rolled back"
+		}
 	}
 }
 
@@ -184,19 +222,41 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 		d.set(IsRollingBack, e)
 		d.Reason = reason
 	case Undone:
-		delete(d.Steps, e.Step)
+		d.putAway(e.Step, stepKind(c, e.Step))
 		d.letGo(e, at)
 		d.endStep()
 		d.Doubt = Wait{}
 		d.set(IsRollingBack, Event{At: e.At, Reason: d.Reason})
 	case RolledBack:
-		clear(d.Steps)
+		for id := range d.Steps {
+			d.putAway(id, stepKind(c, id))
+		}
 		d.Back, d.Drift = false, ""
 		d.endStep()
 		d.set(IsRolledBack, e)
 	case Skipped:
 		d.skip(e)
 	}
+}
+
+// putAway takes a step out of those that are done, and keeps what a write was:
+// it may yet come late, or again, and must then be undone once more.
+func (d *DomainStatus) putAway(id string, k plan.Kind) {
+	if r, begun := d.Steps[id]; begun && k.Writes() {
+		undone := map[string]StepRecord{id: r}
+		maps.Copy(undone, d.Undone)
+		d.Undone = undone
+	}
+	delete(d.Steps, id)
+}
+
+// takeOut is the opposite of putAway, of all steps: what was undone is to be
+// undone again.
+func (d *DomainStatus) takeOut() {
+	for id, r := range d.Undone {
+		d.Steps[id] = r
+	}
+	d.Undone = nil
 }
 
 // noteTTL notes the TTL of the new RRset as it was last written.
@@ -318,6 +378,17 @@ func (i *IsolationStatus) apply(e Event, at Moment) {
 	case Undone:
 		delete(i.Steps, e.Step)
 		i.Step = ""
+	}
+}
+
+// forget drops evidence that may no longer hold, and what was approved on it.
+// From arming on, the steps themselves look.
+func (i *IsolationStatus) forget() {
+	if i.State == IsolationObserved && !i.Closed {
+		*i = IsolationStatus{
+			State: IsolationOpen, Reason: "a domain is no longer where it should be, so it is observed again",
+			Steps: map[string]StepRecord{}, Lift: i.Lift, Held: i.Held, Paused: i.Paused, persons: i.persons,
+		}
 	}
 }
 

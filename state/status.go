@@ -67,6 +67,7 @@ type Status struct {
 	DiskLow   string                   `json:"disk_low,omitempty"`     // why only rollbacks start; "" = there is room
 	Control   string                   `json:"control,omitempty"`      // whose session alone decides; "" = any
 	Since     time.Time                `json:"control_since,omitzero"` // since when
+	WavesWait bool                     `json:"waves_wait,omitempty"`   // since a crash: no new wave starts until somebody approves one
 	Running   *Engine                  `json:"-"`                      // the engine, or the last one; nil = none yet
 	Begun     Moment                   `json:"-"`                      // when that engine was started
 	index     map[string]int           // domain -> place in Domains
@@ -110,6 +111,7 @@ type DomainStatus struct {
 	Doubt    Wait                  `json:"-"`                // a write without an answer may yet be applied for so long
 	Doubts   int                   `json:"-"`                // how often the step under way came to be in doubt
 	Steps    map[string]StepRecord `json:"-"`                // intended or done, and not undone
+	Undone   map[string]StepRecord `json:"-"`                // writes of this attempt that were undone; nil = none
 	Findings []plan.Finding        `json:"-"`                // the last of each check and target
 }
 
@@ -253,6 +255,7 @@ func (s *Status) Clone() *Status {
 
 func (d DomainStatus) clone() DomainStatus {
 	d.Steps = maps.Clone(d.Steps)
+	d.Undone = maps.Clone(d.Undone)
 	d.Findings = slices.Clone(d.Findings)
 	return d
 }
