@@ -60,8 +60,11 @@ func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 	}
 }
 
-// renew extends the kernel's deadline, on fresh proof only.
+// renew extends the kernel's deadline, on fresh evidence and fresh proof only.
 func (c confirm) renew(ctx context.Context, t Turn) error {
+	if err := c.stillEarned(ctx, t); err != nil {
+		return err
+	}
 	found, err := c.proof(ctx, t)
 	if err != nil {
 		return err

@@ -1,0 +1,271 @@
+package rollout
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mxcutover/rrset"
+	"mxcutover/state"
+)
+
+// observed brings all waves live, until isolation waits for approval.
+func (s *scene) observed() {
+	s.Helper()
+	for _, w := range s.w.plan.Waves[1:] {
+		s.do(state.Decision{Verb: state.Approve, Target: state.WaveTarget(w.Name)})
+	}
+	s.until("it is observed", func(st *state.Status) bool { return st.Isolation.State == state.IsolationObserved })
+}
+
+// leadBack lets somebody point a domain back to the old server, or a name that
+// never moved.
+func (s *scene) leadBack(domain string) { s.foreign(domain, 300, "10 mail.old.test.") }
+
+// TestOldEvidenceClosesNothing lets a domain lead back to the old server after it
+// was observed that none does (P7): by a rollback, or by somebody's edit that
+// nobody has noticed yet; before arming, and while it is armed.
+func TestOldEvidenceClosesNothing(t *testing.T) {
+	t.Parallel()
+	approve := state.Decision{Verb: state.Approve, Target: state.Isolate}
+	keep := state.Decision{Verb: state.Keep, Target: state.Isolate, Confirm: state.Isolate}
+	proven := func(st *state.Status) bool { return st.Isolation.State == state.IsolationProven }
+	for name, script := range map[string]func(*scene){
+		"rolled back before arming": func(s *scene) {
+			s.observed()
+			s.rollback(state.DomainTarget(first))
+			s.reaches(first, state.IsRolledBack)
+			s.do(approve)
+		},
+		"rolled back and live again before arming": func(s *scene) {
+			s.observed()
+			s.rollback(state.DomainTarget(first))
+			s.reaches(first, state.IsRolledBack)
+			s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
+			s.reaches(first, state.Live)
+			s.do(approve)
+			time.Sleep(isolateAfter / 2)
+			if i := s.e.Journal.Status().Isolation; i.State != state.IsolationOpen {
+				s.Errorf("isolation is %s: it is to be observed again", i.State)
+			}
+		},
+		"edited before arming": func(s *scene) {
+			s.observed()
+			s.leadBack(first)
+			s.do(approve)
+		},
+		"edited while armed": func(s *scene) {
+			s.observed()
+			s.do(approve)
+			s.until("it is proven", proven)
+			s.leadBack(first)
+			s.do(keep)
+		},
+		"drifted while armed": func(s *scene) {
+			s.observed()
+			s.do(approve)
+			s.until("it is proven", proven)
+			s.leadBack(first)
+			s.reaches(first, state.IsDrifted)
+		},
+		"rolled back while armed": func(s *scene) {
+			s.observed()
+			s.do(approve)
+			s.until("it is proven", proven)
+			s.rollback(state.DomainTarget(first))
+			s.reaches(first, state.IsRolledBack)
+			s.until("it is lifted", func(st *state.Status) bool { return st.Isolation.State == state.IsolationLifted })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{}, func(s *scene) {
+				script(s)
+				time.Sleep(30 * time.Minute)
+				s.world(func(w *sim) {
+					if w.isClosed() {
+						s.Errorf("the old server is closed, %s", w.records[first].now().set.Data)
+					}
+				})
+				if st := s.e.Journal.Status(); st.Isolation.State == state.IsolationConfirmed {
+					s.Error("isolation is confirmed")
+				}
+			})
+		})
+	}
+}
+
+// TestLateWriteAfterRollback lets the gateway's MX come back long after a
+// rollback was done: a rollback takes it back again, and it never begins anew by
+// "retry --all" (P6).
+func TestLateWriteAfterRollback(t *testing.T) {
+	t.Parallel()
+	target := state.DomainTarget(first)
+	cameBack := func(s *scene) (moved, was rrset.Set) {
+		s.reaches(first, state.Live)
+		moved = s.set(first)
+		s.rollback(target)
+		s.reaches(first, state.IsRolledBack)
+		time.Sleep(3 * time.Hour)
+		s.world(func(w *sim) { w.change(first, moved, false) })
+		s.reaches(first, state.IsDrifted)
+		return moved, s.past(first)[0].set
+	}
+	for name, drift := range map[string]state.Drift{"rolled back": "", "forced": state.Force} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{}, func(s *scene) {
+				cameBack(s)
+				s.do(state.Decision{Verb: state.Rollback, Target: target, Confirm: state.ConfirmName(target), Drift: drift})
+				s.reaches(first, state.IsRolledBack)
+				s.original(first)
+			})
+		})
+	}
+	t.Run("after a restart", func(t *testing.T) {
+		t.Parallel()
+		play(t, setup{}, func(s *scene) {
+			cameBack(s)
+			s.stop()
+			s.start(nil)
+			s.rollback(target)
+			s.reaches(first, state.IsRolledBack)
+			s.original(first)
+		})
+	})
+	t.Run("mended by hand", func(t *testing.T) {
+		t.Parallel()
+		play(t, setup{}, func(s *scene) {
+			_, was := cameBack(s)
+			s.world(func(w *sim) { w.change(first, was, false) })
+			s.rollback(target)
+			s.reaches(first, state.IsRolledBack)
+			s.original(first)
+			if n := len(s.past(first)); n != 7 {
+				s.Errorf("it was written though it was as it should be: %d versions", n)
+			}
+		})
+	})
+	t.Run("retry --all looks again", func(t *testing.T) {
+		t.Parallel()
+		play(t, setup{}, func(s *scene) {
+			_, was := cameBack(s)
+			s.world(func(w *sim) { w.change(first, was, false) })
+			s.do(state.Decision{Verb: state.Retry, Target: state.All})
+			time.Sleep(48 * time.Hour)
+			if d := s.e.Journal.Status().Domain(first); d.State != state.IsRolledBack {
+				s.Errorf("it is %s: %s", d.State, d.Reason)
+			}
+			s.original(first)
+		})
+	})
+}
+
+// TestCrashRule: after an engine that ended without order no new wave starts until
+// somebody says so, whoever ran in between; and that can be said.
+func TestCrashRule(t *testing.T) {
+	t.Parallel()
+	cautious := func(p *Policy) { p.ResumeWaves = false }
+	approve := state.Decision{Verb: state.Approve, Target: "wave:wave-2"}
+	waits := func(s *scene) {
+		s.Helper()
+		s.until("the pilot is live", func(st *state.Status) bool { return st.Waves[0].State == state.Live })
+		time.Sleep(time.Hour)
+		if w := s.e.Journal.Status().Waves[1]; w.State != state.WaveWaiting || !strings.Contains(w.Reason, "approved again") {
+			s.Errorf("wave-2 is %s: %q", w.State, w.Reason)
+		}
+	}
+	starts := func(s *scene) {
+		s.Helper()
+		s.until("wave-2 runs", func(st *state.Status) bool { return st.Waves[1].State == state.WaveRunning && st.Waves[1].Reason == "" })
+	}
+	crash := func(s *scene) {
+		s.do(approve)
+		s.reaches(first, state.Soaking)
+		s.kill("kill")
+	}
+	t.Run("approved again", func(t *testing.T) {
+		t.Parallel()
+		play(t, setup{policy: cautious}, func(s *scene) {
+			crash(s)
+			s.start(cautious)
+			waits(s)
+			s.do(approve)
+			starts(s)
+		})
+	})
+	t.Run("a rollback in between", func(t *testing.T) {
+		t.Parallel()
+		play(t, setup{policy: cautious}, func(s *scene) {
+			crash(s)
+			s.start(func(p *Policy) { p.ResumeWaves, p.BackOnly = true, true })
+			s.rollback(state.DomainTarget("d01.example."))
+			s.reaches("d01.example.", state.IsRolledBack)
+			s.stop()
+			s.start(cautious)
+			waits(s)
+		})
+	})
+	t.Run("told at the start", func(t *testing.T) {
+		t.Parallel()
+		play(t, setup{policy: cautious}, func(s *scene) {
+			crash(s)
+			s.start(nil)
+			starts(s)
+		})
+	})
+}
+
+// TestWaveThatIsGone rolls a live wave back, domain by domain: it is no longer
+// live, and opens the way for nothing.
+func TestWaveThatIsGone(t *testing.T) {
+	t.Parallel()
+	play(t, setup{}, func(s *scene) {
+		s.until("the pilot is live", func(st *state.Status) bool { return st.Waves[0].State == state.Live })
+		for _, c := range s.w.plan.Waves[0].Cutovers {
+			s.rollback(state.DomainTarget(c.Domain))
+			s.reaches(c.Domain, state.IsRolledBack)
+		}
+		s.do(state.Decision{Verb: state.Approve, Target: "wave:wave-2"})
+		time.Sleep(time.Hour)
+		st := s.e.Journal.Status()
+		if st.Waves[0].State != state.IsHeld || st.Waves[1].State != state.WaveWaiting {
+			s.Errorf("the pilot is %s, wave-2 %s", st.Waves[0].State, st.Waves[1].State)
+		}
+	})
+}
+
+// TestNoWayBackByForce has the gateway's MX found where the journal knows of no
+// publish, as after a backup was restored, with the old server closed: no forced
+// step leads back to it (P8).
+func TestNoWayBackByForce(t *testing.T) {
+	t.Parallel()
+	target := state.DomainTarget(first)
+	for verb, begun := range map[state.Verb]bool{state.Rollback: true, state.Retry: false} {
+		t.Run(string(verb), func(t *testing.T) {
+			t.Parallel()
+			gateway := func(w *sim) {
+				w.closed, w.permanent, w.oracle.forced[first] = true, true, true
+				set := w.records[first].now().set
+				set.Data = []string{"10 gw.test."}
+				w.change(first, set, true)
+			}
+			with := setup{world: gateway}
+			if begun {
+				with = setup{}
+			}
+			play(t, with, func(s *scene) {
+				if begun {
+					s.reaches(first, state.Waited)
+					s.world(gateway)
+				}
+				s.reaches(first, state.IsDrifted)
+				s.do(state.Decision{Verb: verb, Target: target, Confirm: state.ConfirmName(target), Drift: state.Force})
+				time.Sleep(30 * time.Minute)
+				if got := s.set(first); leads(got) {
+					s.Errorf("it leads to the closed server: %v", got.Data)
+				}
+			})
+		})
+	}
+}
