@@ -149,6 +149,9 @@ func (s *session) receive(ctx context.Context, m *dns.Msg, mac string, timersOnl
 }
 
 func (s *session) readMessage(ctx context.Context) ([]byte, error) {
+	if s.conn == nil {
+		return nil, net.ErrClosed // the context ended just after the message was sent
+	}
 	defer s.limit(ctx)()
 	return (&dns.Conn{Conn: s.conn}).ReadMsgHeader(nil)
 }
