@@ -38,12 +38,15 @@ func self(command string) holder {
 	return h
 }
 
+func (h holder) text() string {
+	return fmt.Sprintf("pid: %d\nuser: %s\nhost: %s\nsince: %s\ncommand: %s\n",
+		h.pid, printable(h.user), printable(h.host), h.since, printable(h.command))
+}
+
 // writeHolder replaces the sidecar file. Only the one who has the lock does so.
 // A full disk leaves none: the lock is what counts, and the file but says whose it is.
 func writeHolder(path, command string) error {
-	h := self(command)
-	text := fmt.Sprintf("pid: %d\nuser: %s\nhost: %s\nsince: %s\ncommand: %s\n",
-		h.pid, printable(h.user), printable(h.host), h.since, printable(h.command))
+	text := self(command).text()
 	fresh := path + ".new"
 	if err := removeHolder(fresh); err != nil {
 		return err
