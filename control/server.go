@@ -34,29 +34,58 @@ type server struct {
 	ctx context.Context // ends streams
 }
 
-// Serve answers until the context ends. The caller holds the migration's lock,
-// so a socket that is left over is removed, unless somebody answers on it.
+// Sockets are listened at, and answer once they are served.
+type Sockets struct {
+	dir            string
+	watch, control net.Listener
+}
+
+// Listen takes the sockets in a directory, which it makes with mode 0750. The
+// caller holds the migration's lock, so a socket that is left over is removed,
+// unless somebody answers on it.
+func Listen(dir string) (*Sockets, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	if err := os.Chmod(dir, 0o750); err != nil { //nolint:gosec // the group may watch
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	watch, err := listen(watchSocket(dir))
+	if err != nil {
+		return nil, err
+	}
+	control, err := listen(controlSocket(dir))
+	if err != nil {
+		return nil, errors.Join(err, watch.Close())
+	}
+	return &Sockets{dir: dir, watch: watch, control: control}, nil
+}
+
+// Close ends listening. What serves them closes them too.
+func (k *Sockets) Close() error {
+	err := errors.Join(k.watch.Close(), k.control.Close())
+	_ = os.Remove(k.dir) // not empty, or not ours: it does no harm
+	return err
+}
+
+// Serve listens in Options.Dir, and answers until the context ends.
 func Serve(ctx context.Context, o Options) error {
-	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
-		return fmt.Errorf("control: %w", err)
-	}
-	if err := os.Chmod(o.Dir, 0o750); err != nil { //nolint:gosec // the group may watch
-		return fmt.Errorf("control: %w", err)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s := &server{Options: o, ctx: ctx}
-	watch, err := listen(watchSocket(o.Dir))
+	k, err := Listen(o.Dir)
 	if err != nil {
 		return err
 	}
-	control, err := listen(controlSocket(o.Dir))
-	if err != nil {
-		return errors.Join(err, watch.Close())
-	}
+	return k.Serve(ctx, o)
+}
+
+// Serve answers until the context ends, and closes the sockets. Options.Dir is
+// not looked at.
+func (k *Sockets) Serve(ctx context.Context, o Options) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &server{Options: o, ctx: ctx}
 	var wg sync.WaitGroup
 	ended := make(chan error, 2)
-	for l, mux := range map[net.Listener]http.Handler{watch: s.routes(false), control: s.routes(true)} {
+	for l, mux := range map[net.Listener]http.Handler{k.watch: s.routes(false), k.control: s.routes(true)} {
 		h := &http.Server{
 			Handler: mux, ReadHeaderTimeout: slow, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 			BaseContext: func(net.Listener) context.Context { return ctx }, ConnContext: withPeer,
@@ -64,21 +93,21 @@ func Serve(ctx context.Context, o Options) error {
 		wg.Go(func() { ended <- h.Serve(&bounded{Listener: l, slots: make(chan struct{}, maxConns)}) })
 		wg.Go(func() {
 			<-ctx.Done()
-			grace, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			grace, stop := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
 			defer stop()
 			if h.Shutdown(grace) != nil {
-				_ = h.Close() // it had its second
+				_ = h.Close() // it had its time
 			}
 		})
 	}
+	var err error
 	select {
 	case <-ctx.Done():
-		err = nil
 	case err = <-ended:
 		cancel()
 	}
 	wg.Wait()
-	_ = os.Remove(o.Dir) // not empty, or not ours: it does no harm
+	_ = os.Remove(k.dir) // not empty, or not ours: it does no harm
 	return err
 }
 
@@ -92,7 +121,7 @@ func listen(path string) (net.Listener, error) {
 	}
 	l, err := net.Listen("unix", path) //nolint:noctx // a local socket
 	if err != nil {
-		return nil, fmt.Errorf("control: %w; a socket's path has 108 bytes at most, so state.path may be too long", err)
+		return nil, fmt.Errorf("control: %w; a socket's path has 108 bytes at most, so the journal's may be too long", err)
 	}
 	if err := os.Chmod(path, 0o660); err != nil { //nolint:gosec // the directory decides who comes in
 		return nil, errors.Join(fmt.Errorf("control: %w", err), l.Close())
