@@ -43,13 +43,14 @@ var (
 
 // Bounds of the API.
 const (
-	maxBody   = 64 << 10
-	maxConns  = 64
-	maxLine   = 4 << 20
-	maxAnswer = 1 << 30
-	slow      = 10 * time.Second // a watcher that takes no event for so long is dropped
-	patience  = 10 * time.Second // for an answer to begin
-	alive     = 15 * time.Second // a blank line is sent this often
+	maxBody     = 64 << 10
+	maxConns    = 64
+	maxLine     = 4 << 20
+	maxAnswer   = 1 << 30
+	slow        = 10 * time.Second       // a watcher that takes no event for so long is dropped
+	patience    = 10 * time.Second       // for an answer to begin
+	lastAnswers = 500 * time.Millisecond // for answers under way when the server ends
+	alive       = 15 * time.Second       // a blank line is sent this often
 )
 
 func watchSocket(dir string) string   { return filepath.Join(dir, "watch.sock") }

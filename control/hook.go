@@ -69,7 +69,7 @@ func (h *Hook) Run(ctx context.Context) error {
 }
 
 // lastTime bounds telling what waits when the engine ends.
-const lastTime = time.Second
+const lastTime = 500 * time.Millisecond
 
 // rest tells what still waits, such as that the engine has stopped.
 func (h *Hook) rest(ctx context.Context) {

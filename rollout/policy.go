@@ -39,7 +39,7 @@ func (p Policy) withDefaults() Policy {
 	def(&p.ProbeEvery, time.Minute)
 	def(&p.WatchEvery, time.Hour)
 	def(&p.ConfirmWithin, 10*time.Minute)
-	def(&p.StopWithin, 1500*time.Millisecond)
+	def(&p.StopWithin, time.Second)
 	p.ProbeFailures = max(p.ProbeFailures, 1)
 	return p
 }
