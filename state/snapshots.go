@@ -29,6 +29,7 @@ type Snapshot struct {
 	Attempt   int        `json:"attempt,omitempty"`
 	Set       rrset.Set  `json:"set"`             // as it was
 	After     *rrset.Set `json:"after,omitempty"` // what the step was about to write
+	Base      bool       `json:"base,omitempty"`  // Set is somebody else's, taken over by a person's choice: see Intent
 }
 
 // Marks of the text file's lines. A record is a snapshot line with JSON, the
@@ -51,7 +52,7 @@ func snapshotOf(e Event, migration string) (Snapshot, bool) {
 	}
 	s := Snapshot{
 		Seq: e.Seq, At: e.At, Migration: migration, Provider: e.Intent.Provider,
-		Domain: e.Domain, Step: e.Step, Attempt: e.Intent.Attempt,
+		Domain: e.Domain, Step: e.Step, Attempt: e.Intent.Attempt, Base: e.Intent.Base,
 	}
 	if c := e.Intent.Change; c != nil {
 		s.Zone, s.Set, s.After = c.Zone, c.Before, &c.After

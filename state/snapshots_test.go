@@ -93,6 +93,25 @@ func TestSnapshotsAreWritten(t *testing.T) {
 	}
 }
 
+// TestAdoptedSnapshots tells that a record was somebody else's, taken over: a
+// rollback from the text file must end with it.
+func TestAdoptedSnapshots(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "snapshots.txt")
+	s := storetest.NewMemory()
+	closeJournal(t, create(t, s, samplePlan(t, 1)))
+	j := withSnapshots(t, s.Copy(), path)
+	adopted := intended(t, "d0000.example.", 1)
+	adopted.Intent.Base = true
+	if err := j.Append(t.Context(), adopted); err != nil {
+		t.Fatal(err)
+	}
+	closeJournal(t, j)
+	if got := readSnapshots(t, path); len(got) != 1 || !got[0].Base {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestTornSnapshots cuts the file at every byte, as a crash can: the whole
 // records are read, and the next process goes on after them.
 func TestTornSnapshots(t *testing.T) {
