@@ -79,6 +79,7 @@ type Notify struct {
 // State says where the journal is.
 type State struct {
 	Path string `yaml:"path" is:"path"` // default /var/lib/mxcutover/<migration>.db
+	Main string `yaml:"-"`              // where the migration's own is, if a command has put another in Path
 }
 
 // Ports are those of all DNS and SMTP servers asked.

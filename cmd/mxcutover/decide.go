@@ -98,6 +98,7 @@ func decider(s *streams, verb state.Verb, short, long, example string, flags ...
 		},
 	}
 	t.flags(c, flags...)
+	s.addJournal(c)
 	c.Flags().BoolVar(&t.take, "take-control", false, "decide though another session has control, and take it away")
 	return c
 }
@@ -143,19 +144,18 @@ it, --force overwrites it, --skip leaves the domain out. The choice is journaled
 with your name.
 
 With --from it restores from the snapshots file alone, when the journal is lost:
-it refuses while an engine lives, and journals what it does to a new file.`,
+it refuses while an engine lives, and journals what it does to a new file, or to
+the one that --journal names, where that was begun from the same snapshots. Such a
+file can be looked at and decided about: status, retry and rollback --journal FILE.`,
 		"  mxcutover rollback --domain choir.example --confirm choir.example\n  mxcutover rollback --wave pilot --confirm pilot\n  mxcutover rollback --all --confirm all\n  mxcutover rollback --domain choir.example --confirm choir.example --force\n  mxcutover rollback --from /var/lib/mxcutover/gateway-2026.snapshots --all --confirm all",
 		"wave", "domain", "all", "drift", "confirm")
-	var from, journal string
+	var from string
 	c.Flags().StringVar(&from, "from", "", "restore from this snapshots file, without the journal")
-	c.Flags().StringVar(&journal, "journal", "", "with --from: the new journal (default beside the lost one)")
+	c.Flags().Lookup("journal").Usage = "with --from: the new journal, or one to go on with (default a new one beside the lost one)"
 	decide := c.RunE
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		switch {
-		case from != "":
-			return runRestore(cmd, s, from, journal)
-		case journal != "":
-			return usagef("--journal goes with --from")
+		if from != "" {
+			return runRestore(cmd, s, from)
 		}
 		return decide(cmd, args)
 	}
@@ -165,7 +165,7 @@ it refuses while an engine lives, and journals what it does to a new file.`,
 // runDecide hands the decision to the engine, or without one journals it and
 // carries out what must not wait for an engine.
 func runDecide(ctx context.Context, s *streams, d state.Decision, take bool) error {
-	cfg, err := s.load()
+	cfg, err := s.loadNamed()
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func runDecide(ctx context.Context, s *streams, d state.Decision, take bool) err
 		if err := client.Do(ctx, d); err != nil {
 			return decisionError(d, err)
 		}
-		s.say("%s %s: taken by the engine; follow it with: mxcutover watch", d.Verb, state.ConfirmName(d.Target))
+		s.say("%s %s: taken by the engine; follow it with: mxcutover watch%s", d.Verb, state.ConfirmName(d.Target), journalFlag(cfg))
 		return nil
 	case !errors.Is(err, control.ErrNoEngine):
 		return err
@@ -217,29 +217,54 @@ func decideAlone(ctx context.Context, s *streams, cfg *config.Config, d state.De
 	if err := j.Decide(ctx, d); err != nil {
 		return decisionError(d, err)
 	}
-	if d.Verb != state.Rollback && d.Verb != state.Lift {
+	switch {
+	case d.Verb == state.Rollback, d.Verb == state.Lift:
+	case cfg.State.Main != "" && d.Verb == state.Retry: // of a rollback
+	default:
 		s.say("%s %s: journaled; no engine runs, so it counts from the next: mxcutover run", d.Verb, state.ConfirmName(d.Target))
 		return nil
 	}
-	return carryOut(ctx, s, cfg, j)
-}
-
-// carryOut works off the rollbacks and lifts of a journal, here and now.
-func carryOut(ctx context.Context, s *streams, cfg *config.Config, j *journal) error {
 	site, err := openSite(cfg)
 	if err != nil {
 		return fmt.Errorf("journaled, but not carried out: %w", err)
 	}
-	pol := policy(cfg)
+	return carryOut(ctx, s, site, j, d)
+}
+
+// carryOut works off the rollbacks and lifts of a journal, here and now.
+func carryOut(ctx context.Context, s *streams, site *site, j *journal, d state.Decision) error {
+	pol := policy(site.cfg)
 	pol.BackOnly = true
-	err = runEngine(ctx, s, site, j, pol, s.progress("plain"))
+	err := runEngine(ctx, s, site, j, pol, s.progress("plain"))
 	s.say("%s", report.RollbackWords(j.Status()))
+	flag := journalFlag(site.cfg)
 	switch {
 	case errors.Is(err, rollout.ErrPersonNeeded):
-		return fmt.Errorf("not all of it: %w; see: mxcutover status", err)
+		return fmt.Errorf("not all of it: %w; see why, and then retry or choose:\n  mxcutover status%s\n  mxcutover retry%s --domain NAME", err, flag, flag)
 	case errors.Is(err, context.Canceled):
-		s.say("stopped at a safe point; go on with the same command")
+		s.say("stopped at a safe point; go on with: %s", again(d, flag))
 		return exitCode(codeInterrupted)
 	}
 	return err
+}
+
+// again is the command that goes on with what a decision began.
+func again(d state.Decision, flag string) string {
+	if d.Verb == state.Lift {
+		return "mxcutover isolate lift"
+	}
+	line := fmt.Sprintf("mxcutover %s%s %s", d.Verb, flag, targetFlag(d.Target))
+	if d.Destroys() {
+		line += " --confirm " + report.Quote(state.ConfirmName(d.Target))
+	}
+	return line
+}
+
+// journalFlag names the journal to the next command, if it is not the
+// migration's own.
+func journalFlag(cfg *config.Config) string {
+	if cfg.State.Main == "" {
+		return ""
+	}
+	return " --journal " + report.Quote(cfg.State.Path)
 }

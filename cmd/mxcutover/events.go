@@ -23,11 +23,12 @@ func newEvents(s *streams) *cobra.Command {
 	}
 	c.Flags().Uint64Var(&since, "since", 0, "only events after this sequence number")
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with events as they come; waits for an engine")
+	s.addJournal(c)
 	return c
 }
 
 func runEvents(ctx context.Context, s *streams, since uint64, follow bool) (err error) {
-	cfg, err := s.load()
+	cfg, err := s.loadNamed()
 	if err != nil {
 		return err
 	}
@@ -52,9 +53,17 @@ func runEvents(ctx context.Context, s *streams, since uint64, follow bool) (err 
 	return followOn(ctx, socketDir(cfg), &since, print)
 }
 
+// Between two looks at an engine that hangs up.
+const (
+	soonAgain = 100 * time.Millisecond
+	mostAgain = 5 * time.Second
+)
+
 // followOn gives events for ever, over engines that stop and start. An engine
-// that is away is waited for.
+// that is away is waited for; one that hangs up without a word is asked again
+// ever less often, and one of another version not at all.
 func followOn(ctx context.Context, dir string, since *uint64, yield func(state.Event) error) error {
+	again := soonAgain
 	for ctx.Err() == nil {
 		client, err := control.Dial(dir)
 		if errors.Is(err, control.ErrNoEngine) {
@@ -67,17 +76,22 @@ func followOn(ctx context.Context, dir string, since *uint64, yield func(state.E
 			return err
 		}
 		for ev, err := range client.Follow(ctx, *since) {
+			if errors.Is(err, control.ErrVersion) {
+				return err
+			}
 			if err != nil {
 				break // the line was lost: dial again
 			}
+			again = soonAgain
 			if err := yield(ev); err != nil {
 				return err
 			}
 			*since = ev.Seq
 		}
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
+		if err := pause(ctx, again); err != nil {
 			return err
 		}
+		again = min(2*again, mostAgain)
 	}
 	return ctx.Err()
 }
@@ -105,11 +119,12 @@ over, or with --until when a wave or domain has come to a state.`,
 	}
 	c.Flags().StringVar(&until, "until", "", `"live", "held", "wave:NAME=STATE", "domain:NAME=STATE" or "isolation=STATE"`)
 	c.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long, with exit code 4")
+	s.addJournal(c)
 	return c
 }
 
 func runWatch(ctx context.Context, s *streams, until string, timeout time.Duration) error {
-	cfg, err := s.load()
+	cfg, err := s.loadNamed()
 	if err != nil {
 		return err
 	}

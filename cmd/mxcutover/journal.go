@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +28,29 @@ func snapshotFile(cfg *config.Config) string {
 	return strings.TrimSuffix(cfg.State.Path, ".db") + ".snapshots"
 }
 
+// named is the configuration with another journal in place of its own, such as
+// that of a rollback from the snapshots alone. "" = its own.
+func named(cfg *config.Config, path string) *config.Config {
+	if path == "" {
+		return cfg
+	}
+	other := *cfg
+	other.State.Path, other.State.Main = path, mainPath(cfg)
+	return &other
+}
+
+// mainPath is where the migration's own journal is, or was.
+func mainPath(cfg *config.Config) string { return cmp.Or(cfg.State.Main, cfg.State.Path) }
+
+// hold takes the right to write the migration: of all that change it, whichever
+// file they change, there is one at a time. Where its disk is read only or
+// broken, others stand in for the hold's own file.
+func hold(cfg *config.Config, who string, writes bool, others ...string) (*bolt.Hold, error) {
+	path := mainPath(cfg)
+	text := strings.TrimSuffix(path, ".db") + ".snapshots"
+	return bolt.Take(path, who, writes && cfg.State.Main == "", append([]string{text, filepath.Dir(path)}, others...)...)
+}
+
 // whoami names the user of this process.
 func whoami() string {
 	uid := os.Getuid()
@@ -43,26 +68,59 @@ type journal struct {
 	*state.Journal
 	store *bolt.Store
 	path  string
+	hold  *bolt.Hold // nil if it is only looked at, or another has the hold
 }
 
-// Close ends the journal, then its store.
-func (j *journal) Close() error { return errors.Join(j.Journal.Close(), j.store.Close()) }
+// Close ends the journal, then its store, then the hold of the migration.
+func (j *journal) Close() error {
+	err := errors.Join(j.Journal.Close(), j.store.Close())
+	if j.hold != nil {
+		err = errors.Join(err, j.hold.Release())
+	}
+	return err
+}
 
 // openJournal opens the journal of a migration that was begun, to write it.
 func openJournal(ctx context.Context, cfg *config.Config) (*journal, error) {
 	if _, err := os.Stat(cfg.State.Path); errors.Is(err, os.ErrNotExist) {
 		return nil, errNoMigration
 	}
-	return withStore(cfg, bolt.Options{Wait: time.Second, Holder: whoami()}, func(s *bolt.Store) (*state.Journal, error) {
+	return held(cfg, func(s *bolt.Store) (*state.Journal, error) {
 		return state.Open(ctx, s, journalOptions(cfg))
 	})
 }
 
 // createJournal begins a migration.
 func createJournal(ctx context.Context, cfg *config.Config, p plan.Plan) (*journal, error) {
-	return withStore(cfg, bolt.Options{Wait: time.Second, Holder: whoami()}, func(s *bolt.Store) (*state.Journal, error) {
+	return held(cfg, func(s *bolt.Store) (*state.Journal, error) {
 		return state.Create(ctx, s, p, journalOptions(cfg))
 	})
+}
+
+// held opens a journal to write it, with the hold of its migration.
+func held(cfg *config.Config, open func(*bolt.Store) (*state.Journal, error)) (*journal, error) {
+	h, err := hold(cfg, whoami(), true)
+	if err != nil {
+		return nil, err
+	}
+	j, err := withStore(cfg, bolt.Options{Wait: time.Second, Holder: whoami()}, open)
+	if err != nil {
+		return nil, errors.Join(damaged(cfg, err), h.Release())
+	}
+	j.hold = h
+	return j, nil
+}
+
+// damaged says how to go on, or back, with a journal that is not whole.
+func damaged(cfg *config.Config, err error) error {
+	if !errors.Is(err, bolt.ErrDamaged) && !errors.Is(err, state.ErrBroken) {
+		return err
+	}
+	return fmt.Errorf(`%w
+see what is wrong and what can be done; put a backup back; or go back without the journal:
+  mxcutover state check
+  mxcutover state restore BACKUP
+  mxcutover rollback --from %s --all --confirm all`, err, report.Quote(snapshotFile(cfg)))
 }
 
 func withStore(cfg *config.Config, o bolt.Options, open func(*bolt.Store) (*state.Journal, error)) (*journal, error) {
@@ -77,8 +135,13 @@ func withStore(cfg *config.Config, o bolt.Options, open func(*bolt.Store) (*stat
 	return &journal{Journal: j, store: store, path: cfg.State.Path}, nil
 }
 
+// journalOptions: a journal that was made from snapshots gets none of its own.
 func journalOptions(cfg *config.Config) state.Options {
-	return state.Options{Now: time.Now, Holder: whoami(), Snapshots: snapshotFile(cfg)}
+	o := state.Options{Now: time.Now, Holder: whoami()}
+	if cfg.State.Main == "" {
+		o.Snapshots = snapshotFile(cfg)
+	}
+	return o
 }
 
 // viewing reads a migration: from its engine while one runs, else from the
@@ -147,7 +210,7 @@ func viewJournal(ctx context.Context, cfg *config.Config) (*viewing, error) {
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, damaged(cfg, err)
 	}
 	s := j.Status()
 	s.Engine = "stopped" // whatever it said before it died: we could open its journal

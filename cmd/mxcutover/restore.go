@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +15,6 @@ import (
 	"mxcutover/control"
 	"mxcutover/plan"
 	"mxcutover/report"
-	"mxcutover/rrset"
 	"mxcutover/state"
 	"mxcutover/state/bolt"
 )
@@ -28,7 +25,7 @@ const restoreWave = "restore"
 // runRestore rolls back from the snapshots file alone. What was written is told
 // to a new journal as if it had just been done, and then undone by the same code
 // as any rollback.
-func runRestore(cmd *cobra.Command, s *streams, from, journal string) (err error) {
+func runRestore(cmd *cobra.Command, s *streams, from string) (err error) {
 	ctx := cmd.Context()
 	cfg, err := s.load()
 	if err != nil {
@@ -38,33 +35,41 @@ func runRestore(cmd *cobra.Command, s *streams, from, journal string) (err error
 	if err != nil {
 		return err
 	}
-	if err := noEngine(cfg); err != nil {
+	if _, err := control.Dial(socketDir(cfg)); !errors.Is(err, control.ErrNoEngine) {
+		return cmp.Or(err, refusef("an engine runs; let it roll back:\n  mxcutover rollback --all --confirm all"))
+	}
+	own := named(cfg, cmp.Or(s.journal, restoreJournal(cfg, time.Now())))
+	h, err := hold(own, "mxcutover rollback --from, "+whoami()+", journal "+own.State.Path, false, from)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, h.Release()) }()
 	snaps, err := readSnapshots(s, from)
 	if err != nil {
 		return err
 	}
-	p, events, err := fromSnapshots(cfg, snaps)
+	r, err := fromSnapshots(cfg, snaps)
 	if err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
-	j, err := createAt(ctx, cfg, p, cmp.Or(journal, restoreJournal(cfg, time.Now())))
+	site, err := openSite(own)
+	if err != nil {
+		return err
+	}
+	j, err := beginRestore(ctx, own, r.plan)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	for chunk := range slices.Chunk(events, 64) {
-		if err := j.Append(ctx, chunk...); err != nil {
-			return err
-		}
+	if err := r.tell(ctx, site, j); err != nil {
+		return err
 	}
-	s.say("%d domains are known from %s; what is done is journaled in %s", len(p.Cutovers()), from, j.path)
+	s.say("%d domains are known from %s; what is done is journaled in %s; look at it with: mxcutover status%s", len(r.domains), from, j.path, journalFlag(own))
 	d.By = whoami()
 	if err := j.Decide(ctx, d); err != nil {
 		return decisionError(d, err)
 	}
-	return carryOut(ctx, s, cfg, j)
+	return carryOut(ctx, s, site, j, d)
 }
 
 // restoreDecision is the rollback that was asked for. Snapshots know no waves.
@@ -79,22 +84,6 @@ func restoreDecision(cmd *cobra.Command) (state.Decision, error) {
 		adopt: text("adopt") == "true", force: text("force") == "true", skip: text("skip") == "true",
 	}
 	return t.decision(state.Rollback)
-}
-
-// noEngine refuses to go on beside a living engine. A journal that is lost or
-// damaged is why one is here, so only its lock counts.
-func noEngine(cfg *config.Config) error {
-	if _, err := control.Dial(socketDir(cfg)); !errors.Is(err, control.ErrNoEngine) {
-		return cmp.Or(err, refusef("an engine runs; let it roll back:\n  mxcutover rollback --all --confirm all"))
-	}
-	store, err := bolt.Open(cfg.State.Path, bolt.Options{ReadOnly: true, Wait: time.Second})
-	switch {
-	case errors.Is(err, state.ErrLocked):
-		return err
-	case err == nil:
-		return store.Close()
-	}
-	return nil
 }
 
 // readSnapshots reads what is whole in the file. What is damaged is told, and
@@ -115,80 +104,37 @@ func readSnapshots(s *streams, path string) ([]state.Snapshot, error) {
 	return snaps, nil
 }
 
-// fromSnapshots makes a plan of what was written, and the events that tell that
-// it was: of each domain's last attempt.
-func fromSnapshots(cfg *config.Config, snaps []state.Snapshot) (plan.Plan, []state.Event, error) {
-	byDomain := map[string][]state.Snapshot{}
-	others := ""
-	for _, x := range snaps {
-		switch have := byDomain[x.Domain]; {
-		case x.Migration != cfg.Migration:
-			others = x.Migration
-		case x.After == nil || !plan.Kind(x.Step).Writes():
-		case len(have) > 0 && have[0].Attempt > x.Attempt:
-		case len(have) > 0 && have[0].Attempt < x.Attempt:
-			byDomain[x.Domain] = []state.Snapshot{x}
-		default:
-			byDomain[x.Domain] = append(have, x)
-		}
-	}
-	if len(byDomain) == 0 {
-		if others != "" {
-			return plan.Plan{}, nil, refusef("it is of migration %s, and %s is of %s", others, cfg.Path, cfg.Migration)
-		}
-		return plan.Plan{}, nil, errors.New("it has no snapshot of a record that was changed: nothing is to be restored")
-	}
-	p := plan.Plan{Migration: cfg.Migration, Config: cfg.Hash(), Made: time.Now().UTC().Truncate(time.Second)}
-	wave := plan.Wave{Name: restoreWave, Gate: plan.Gate{Approve: plan.Manual, Failures: 1}}
-	var events []state.Event
-	for _, domain := range slices.Sorted(maps.Keys(byDomain)) {
-		c, told := restored(byDomain[domain])
-		wave.Cutovers = append(wave.Cutovers, c)
-		events = append(events, told...)
-	}
-	p.Waves = []plan.Wave{wave}
-	if cfg.Isolate != nil {
-		p.Isolate = []plan.Step{{ID: string(plan.Arm), Kind: plan.Arm, Ports: cfg.Isolate.Ports}}
-		// It may be closed: it is opened, and proven open, before any MX goes back.
-		events = append(events, state.Event{Kind: state.Intended, Step: string(plan.Arm)})
-	}
-	return p.Sign(), events, nil
-}
-
-// restored is one domain's cutover, as far as its snapshots tell, and the events
-// of its steps. A step that was written twice is undone to where it began.
-func restored(snaps []state.Snapshot) (c plan.Cutover, events []state.Event) {
-	first := snaps[0]
-	c = plan.Cutover{Domain: first.Domain, Wave: restoreWave, Zone: first.Zone, Provider: first.Provider, PointsTo: plan.ToOld}
-	for _, k := range []plan.Kind{plan.LowerTTL, plan.Publish, plan.Settle} {
-		i := slices.IndexFunc(snaps, func(x state.Snapshot) bool { return plan.Kind(x.Step) == k })
-		if i < 0 {
-			continue
-		}
-		x := snaps[i]
-		change := rrset.Change{Zone: x.Zone, Before: x.Set, After: *x.After}
-		c.Steps = append(c.Steps, plan.Step{ID: x.Step, Kind: k, Change: &change})
-		intent := state.Intent{Snapshot: &change.Before, Change: &change, Provider: x.Provider, Attempt: x.Attempt}
-		events = append(events,
-			state.Event{Kind: state.Intended, Wave: restoreWave, Domain: x.Domain, Step: x.Step, Intent: &intent},
-			state.Event{Kind: state.Done, Wave: restoreWave, Domain: x.Domain, Step: x.Step})
-	}
-	return c, events
-}
-
 // restoreJournal is the path of a new journal beside the lost one.
 func restoreJournal(cfg *config.Config, now time.Time) string {
 	return strings.TrimSuffix(cfg.State.Path, ".db") + ".restore-" + now.UTC().Format("20060102T150405") + ".db"
 }
 
-// createAt begins a journal at a path of its own, without a snapshots file.
-func createAt(ctx context.Context, cfg *config.Config, p plan.Plan, path string) (*journal, error) {
-	if _, err := os.Stat(path); err == nil {
-		return nil, refusef("%s is there already; name a new file with --journal", path)
+// beginRestore begins the journal of a rollback from snapshots, or goes on with
+// the one that is there, if it was begun from the same ones.
+func beginRestore(ctx context.Context, own *config.Config, p plan.Plan) (*journal, error) {
+	path := own.State.Path
+	o := bolt.Options{Wait: time.Second, Holder: whoami()}
+	if _, err := os.Stat(path); err != nil {
+		j, err := withStore(own, o, func(s *bolt.Store) (*state.Journal, error) {
+			return state.Create(ctx, s, p, journalOptions(own))
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%w\nname a file on another disk with --journal", err)
+		}
+		return j, nil
 	}
-	moved := *cfg
-	moved.State.Path = path
-	return withStore(&moved, bolt.Options{Wait: time.Second, Holder: whoami()}, func(s *bolt.Store) (*state.Journal, error) {
-		return state.Create(ctx, s, p, state.Options{Now: time.Now, Holder: whoami()})
+	j, err := withStore(own, o, func(s *bolt.Store) (*state.Journal, error) {
+		j, err := state.Open(ctx, s, journalOptions(own))
+		if errors.Is(err, state.ErrNone) { // it died as it was about to begin
+			return state.Create(ctx, s, p, journalOptions(own))
+		}
+		return j, err
 	})
+	if err != nil {
+		return nil, fmt.Errorf("%w\nname a new file with --journal", err)
+	}
+	if p.Made = j.Plan().Made; p.Sign().ID != j.Plan().ID {
+		return nil, errors.Join(refusef("%s is the journal of something else, or of other snapshots; name a new file with --journal", path), j.Close())
+	}
+	return j, nil
 }

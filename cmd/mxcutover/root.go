@@ -19,6 +19,7 @@ type streams struct {
 	out, err   io.Writer
 	configPath string
 	ascii      bool
+	journal    string // another journal than the configuration's
 	output     string
 }
 
@@ -92,6 +93,21 @@ func (s *streams) load() (*config.Config, error) {
 		}
 	}
 	return nil, usagef("no configuration: neither ./mxcutover.yaml nor /etc/mxcutover/mxcutover.yaml is there; name one with --config, or look around first with:\n  mxcutover demo")
+}
+
+// loadNamed is load, with the journal that was named by --journal.
+func (s *streams) loadNamed() (*config.Config, error) {
+	cfg, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	return named(cfg, s.journal), nil
+}
+
+// addJournal adds the flag --journal to a command that works on the journal of a
+// rollback from the snapshots alone too.
+func (s *streams) addJournal(c *cobra.Command) {
+	c.Flags().StringVar(&s.journal, "journal", "", "the journal of a rollback --from, instead of the migration's")
 }
 
 // addOutput adds the flag -o to a command that has data to show.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 
@@ -97,6 +98,9 @@ func (s *streams) beginOrResume(ctx context.Context, site *site, o runOptions) (
 	if !errors.Is(err, errNoMigration) && !errors.Is(err, state.ErrNone) {
 		return nil, err
 	}
+	if err := noTraces(cfg); err != nil {
+		return nil, err
+	}
 	p, err := readPlan(o.plan)
 	if err != nil {
 		return nil, err
@@ -112,6 +116,31 @@ func (s *streams) beginOrResume(ctx context.Context, site *site, o runOptions) (
 		return nil, refusef("the plan is stale: %d of its records are not as it expects\n%smake it anew with:\n  mxcutover plan --out %s", len(stale), strings.Join(stale, ""), report.Quote(o.plan))
 	}
 	return createJournal(ctx, cfg, p)
+}
+
+// noTraces refuses to begin a migration whose snapshots tell that it was begun:
+// then its journal is lost, and a new one would know nothing of what was written.
+func noTraces(cfg *config.Config) error {
+	path := snapshotFile(cfg)
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	snaps, err := state.ReadSnapshots(f)
+	written := err != nil // of what is damaged nobody knows
+	for _, x := range snaps {
+		written = written || x.Migration == cfg.Migration && x.After != nil
+	}
+	if !written {
+		return nil
+	}
+	return refusef(`the journal %s is empty or not there, and %s has records that this migration was about to change: it was begun, and its journal is lost; put a backup back, or go back without it (or move the snapshots away, if all is as it was):
+  mxcutover state restore BACKUP
+  mxcutover rollback --from %s --all --confirm all`, cfg.State.Path, path, report.Quote(path))
 }
 
 // sameMigration refuses to go on with a journal under another plan or settings.
@@ -132,8 +161,16 @@ func sameMigration(cfg *config.Config, begun plan.Plan, o runOptions) error {
 	return nil
 }
 
-// runEngine runs the engine with its sockets and its notices.
+// runEngine runs the engine with its sockets and its notices. It listens before
+// any step begins: an engine that nobody can reach must not start.
 func runEngine(ctx context.Context, s *streams, site *site, j *journal, pol rollout.Policy, progress func(state.Event)) error {
+	outlivePipes()
+	sockets, err := listenAt(s, socketDir(site.cfg), pol)
+	if err != nil {
+		return err
+	}
+	notices, told := context.WithCancel(context.WithoutCancel(ctx))
+	defer told()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w := site.world(pol)
@@ -146,32 +183,49 @@ func runEngine(ctx context.Context, s *streams, site *site, j *journal, pol roll
 			s.say("%s: %s", report.Harmless(rrset.Bare(what)), report.Harmless(err.Error()))
 		},
 	})
-	tell := func(ev state.Event) {
+	finish := follow(ctx, j, func(ev state.Event) {
 		progress(ev)
 		hook.Send(ev)
-	}
-	told := follow(ctx, j, tell)
-	served := make(chan error, 2)
+	})
+	served, noticed := make(chan error, 1), make(chan error, 1)
 	go func() {
-		err := control.Serve(ctx, control.Options{
-			Dir: socketDir(site.cfg), Engine: engine, Plan: j.Plan(), Status: j.Status, Version: version, Backup: j.store.Backup, Control: engine.Control,
-		})
+		var err error
+		if sockets != nil {
+			err = sockets.Serve(ctx, control.Options{
+				Engine: engine, Plan: j.Plan(), Status: j.Status, Version: version, Backup: j.store.Backup, Control: engine.Control,
+			})
+		}
 		if err != nil {
-			cancel() // an engine that nobody can reach must not go on
+			cancel() // nobody can reach it any more
 		}
 		served <- err
 	}()
-	go func() { served <- hook.Run(ctx) }()
-	err := engine.Run(ctx)
+	go func() { noticed <- hook.Run(notices) }()
+	err = engine.Run(ctx)
 	cancel()
-	err = errors.Join(err, told())
-	for range 2 {
-		if serr := <-served; serr != nil && !errors.Is(serr, context.Canceled) {
-			err = errors.Join(serr, err)
-		}
+	err = errors.Join(err, finish())
+	told() // what waits is still told
+	if serr := errors.Join(notCanceled(<-served), notCanceled(<-noticed)); serr != nil {
+		return errors.Join(serr, notCanceled(err)) // why it was ended is not that somebody asked for it
 	}
 	return err
 }
+
+// listenAt takes the engine's sockets. A run that only goes back does without
+// them where the disk has no room for them: mail is more than being looked at.
+func listenAt(s *streams, dir string, pol rollout.Policy) (*control.Sockets, error) {
+	sockets, err := control.Listen(dir)
+	if pol.BackOnly && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {
+		s.say("no other command can reach this one while it runs: %s", report.Harmless(err.Error()))
+		return nil, nil //nolint:nilnil // it goes on without
+	}
+	return sockets, err
+}
+
+// outlivePipes lets writes to a standard error that nobody reads any more fail,
+// as in mxcutover run 2>&1 | head: without this the first of them ends the
+// process (see package os/signal, SIGPIPE). It holds until the process ends.
+func outlivePipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // follow tells each event from now on. The function that it returns waits, once
 // the engine has ended and the context with it, until all were told.
@@ -207,7 +261,7 @@ func (s *streams) progress(how string) func(state.Event) {
 		e := json.NewEncoder(s.err)
 		return func(ev state.Event) {
 			if err := e.Encode(ev); err != nil {
-				return // a progress reader that went away stops nothing
+				return // a reader that went away stops nothing, see outlivePipes
 			}
 		}
 	case "plain":

@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"mxcutover/lab"
+	"mxcutover/state/bolt"
 )
 
 var update = flag.Bool("update", false, "write the expected texts of the scripts anew")
@@ -42,7 +43,7 @@ func TestScript(t *testing.T) {
 					e.T().Fatal(err)
 				}
 			})
-			e.Values["world"] = w
+			e.Values["world"], e.Values["holds"] = w, map[string]*bolt.Hold{}
 			path, err := w.WriteConfig(e.WorkDir)
 			if err != nil {
 				return err
@@ -52,6 +53,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"world": worldCmd, "code": codeCmd, "edit": editCmd, "flip": flipCmd, "eventually": eventuallyCmd,
+			"hold": holdCmd, "release": releaseCmd,
 		},
 	})
 }
@@ -85,6 +87,18 @@ func codeCmd(ts *testscript.TestScript, _ bool, args []string) {
 	if got != args[0] {
 		ts.Fatalf("mxcutover %s: exit code %s, want %s", strings.Join(args[1:], " "), got, args[0])
 	}
+}
+
+// holdCmd takes the hold of a migration, as another process that changes it
+// does: hold JOURNAL. releaseCmd lets it go.
+func holdCmd(ts *testscript.TestScript, _ bool, args []string) {
+	h, err := bolt.Take(ts.MkAbs(args[0]), "a test", false)
+	ts.Check(err)
+	ts.Value("holds").(map[string]*bolt.Hold)["it"] = h
+}
+
+func releaseCmd(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(ts.Value("holds").(map[string]*bolt.Hold)["it"].Release())
 }
 
 // editCmd replaces a text in a file, once: edit FILE OLD NEW.

@@ -69,29 +69,25 @@ func aside(cfg *config.Config, why string) (string, error) {
 	return to, os.Rename(cfg.State.Path, to)
 }
 
-// idle refuses to go on while an engine has the journal.
-func idle(cfg *config.Config) error {
+// idle refuses to go on while an engine has the migration, and keeps others away
+// until it is released: a journal that is put away takes its own lock along.
+func idle(cfg *config.Config, who string) (*bolt.Hold, error) {
 	if _, err := control.Dial(socketDir(cfg)); err == nil {
-		return refusef("an engine runs; end it first (Ctrl-C, or systemctl stop)")
+		return nil, refusef("an engine runs; end it first (Ctrl-C, or systemctl stop)")
 	}
-	store, err := bolt.Open(cfg.State.Path, bolt.Options{ReadOnly: true, Wait: time.Second})
-	switch {
-	case errors.Is(err, state.ErrLocked):
-		return err
-	case err == nil:
-		return store.Close()
-	}
-	return nil // damaged, or not there: that is why one restores
+	return hold(cfg, "mxcutover "+who+", "+whoami(), false)
 }
 
-func runStateRestore(s *streams, from string, force bool) error {
+func runStateRestore(s *streams, from string, force bool) (err error) {
 	cfg, err := s.load()
 	if err != nil {
 		return err
 	}
-	if err := idle(cfg); err != nil {
+	h, err := idle(cfg, "state restore")
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, h.Release()) }()
 	backup, err := look(from)
 	if err != nil {
 		return fmt.Errorf("%s: %w", from, err)
@@ -125,14 +121,16 @@ func runStateRestore(s *streams, from string, force bool) error {
 	return nil
 }
 
-func runStateMigrate(ctx context.Context, s *streams, list []state.Migration) error {
+func runStateMigrate(ctx context.Context, s *streams, list []state.Migration) (err error) {
 	cfg, err := s.load()
 	if err != nil {
 		return err
 	}
-	if err := idle(cfg); err != nil {
+	h, err := idle(cfg, "state migrate")
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, h.Release()) }()
 	store, err := bolt.Open(cfg.State.Path, bolt.Options{ReadOnly: true, Wait: time.Second})
 	if err != nil {
 		return err

@@ -31,12 +31,13 @@ a person or go back; --all shows each.`,
 	}
 	c.Flags().BoolVar(&all, "all", false, "show every domain, however many")
 	c.Flags().StringVar(&domain, "domain", "", "explain one domain")
+	s.addJournal(c)
 	s.addOutput(c)
 	return c
 }
 
 func runStatus(ctx context.Context, s *streams, domain string, all bool) (err error) {
-	cfg, err := s.load()
+	cfg, err := s.loadNamed()
 	if err != nil {
 		return err
 	}
@@ -73,11 +74,11 @@ func lookAt(ctx context.Context, cfg *config.Config) (*state.Status, error) {
 	}
 	store, err := bolt.Open(cfg.State.Path, bolt.Options{ReadOnly: true, Wait: time.Second})
 	if err != nil {
-		return nil, err
+		return nil, damaged(cfg, err)
 	}
 	st, ok, err := state.Look(ctx, store)
 	if err := errors.Join(err, store.Close()); err != nil {
-		return nil, err
+		return nil, damaged(cfg, err)
 	}
 	if ok {
 		st.Engine = "stopped"

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mxcutover/config"
+	"mxcutover/plan"
+	"mxcutover/rrset"
+	"mxcutover/state"
+)
+
+// A restoring is what a snapshots file tells of a migration.
+type restoring struct {
+	plan    plan.Plan
+	domains []string                    // in their order
+	chains  map[string][]state.Snapshot // by domain: see chain
+}
+
+// fromSnapshots makes a plan of what was written since each domain was last
+// rolled back.
+func fromSnapshots(cfg *config.Config, snaps []state.Snapshot) (*restoring, error) {
+	r := &restoring{chains: map[string][]state.Snapshot{}}
+	others := ""
+	for _, x := range snaps {
+		switch {
+		case x.Migration != cfg.Migration:
+			others = x.Migration
+		case x.After != nil && slices.Contains(writing(), plan.Kind(x.Step)):
+			r.chains[x.Domain] = chain(r.chains[x.Domain], x)
+		}
+	}
+	r.domains = slices.Sorted(maps.Keys(r.chains))
+	if len(r.domains) == 0 {
+		if others != "" {
+			return nil, refusef("it is of migration %s, and %s is of %s", others, cfg.Path, cfg.Migration)
+		}
+		return nil, errors.New("it has no snapshot of a record that was changed: nothing is to be restored")
+	}
+	r.plan = plan.Plan{Migration: cfg.Migration, Config: cfg.Hash(), Made: time.Now().UTC().Truncate(time.Second)}
+	wave := plan.Wave{Name: restoreWave, Gate: plan.Gate{Approve: plan.Manual, Failures: 1}}
+	for _, domain := range r.domains {
+		wave.Cutovers = append(wave.Cutovers, cutover(r.chains[domain]))
+	}
+	r.plan.Waves = []plan.Wave{wave}
+	if cfg.Isolate != nil {
+		r.plan.Isolate = []plan.Step{{ID: string(plan.Arm), Kind: plan.Arm, Ports: cfg.Isolate.Ports}}
+	}
+	r.plan = r.plan.Sign()
+	return r, nil
+}
+
+// writing are the kinds of steps that change DNS, in the order of a cutover.
+func writing() []plan.Kind { return []plan.Kind{plan.LowerTTL, plan.Publish, plan.Settle} }
+
+// chain adds a snapshot to those of a domain's steps that were written and, as
+// far as the file tells, not undone: one a step. A step that is begun again was
+// undone before, with all that came after it; one that was begun twice in the
+// same attempt is undone to where it first began, or to the record that a person
+// took over since. A later attempt that begins with a later step goes on from
+// the steps before: such is one after a skip.
+func chain(have []state.Snapshot, x state.Snapshot) []state.Snapshot {
+	place := slices.Index(writing(), plan.Kind(x.Step))
+	for i, h := range have {
+		if slices.Index(writing(), plan.Kind(h.Step)) < place {
+			continue
+		}
+		if h.Step == x.Step && h.Attempt == x.Attempt && !x.Base {
+			return have
+		}
+		return append(have[:i], x)
+	}
+	return append(have, x)
+}
+
+// cutover is one domain's, as far as its snapshots tell.
+func cutover(chain []state.Snapshot) plan.Cutover {
+	first := chain[0]
+	c := plan.Cutover{Domain: first.Domain, Wave: restoreWave, Zone: first.Zone, Provider: first.Provider, PointsTo: plan.ToOld}
+	for _, x := range chain {
+		change := rrset.Change{Zone: x.Zone, Before: x.Set, After: *x.After}
+		c.Steps = append(c.Steps, plan.Step{ID: x.Step, Kind: plan.Kind(x.Step), Change: &change})
+	}
+	return c
+}
+
+// told are the events that tell that a domain's steps were done. Where the record
+// stands as it was before one of them, that step and those before it are told
+// only: the others were undone, and what stands is nobody else's change. now is
+// the record; nil = it could not be read.
+func told(chain []state.Snapshot, now *rrset.Set) (events []state.Event) {
+	if now != nil {
+		if i := slices.IndexFunc(chain, func(x state.Snapshot) bool { return now.Equal(x.Set) }); i >= 0 {
+			chain = chain[:i+1]
+		}
+	}
+	for _, x := range chain {
+		change := rrset.Change{Zone: x.Zone, Before: x.Set, After: *x.After}
+		intent := state.Intent{Snapshot: &change.Before, Change: &change, Base: x.Base, Provider: x.Provider, Attempt: x.Attempt}
+		events = append(events,
+			state.Event{Kind: state.Intended, Wave: restoreWave, Domain: x.Domain, Step: x.Step, Intent: &intent},
+			state.Event{Kind: state.Done, Wave: restoreWave, Domain: x.Domain, Step: x.Step})
+	}
+	return events
+}
+
+// tell journals what was written, of each domain that the journal does not know
+// of yet: a domain's events are journaled together or not at all.
+func (r *restoring) tell(ctx context.Context, site *site, j *journal) error {
+	known := map[string]bool{}
+	for ev, err := range j.Events(ctx, 0) {
+		if err != nil {
+			return err
+		}
+		known[ev.Domain] = known[ev.Domain] || ev.Kind == state.Intended
+	}
+	if len(r.plan.Isolate) > 0 && !known[""] {
+		// It may be closed: it is opened, and proven open, before any MX goes back.
+		if err := j.Append(ctx, state.Event{Kind: state.Intended, Step: string(plan.Arm)}); err != nil {
+			return err
+		}
+	}
+	more := slices.DeleteFunc(slices.Clone(r.domains), func(d string) bool { return known[d] })
+	now := r.read(ctx, site, more)
+	for at := range slices.Chunk(indexes(len(more)), 16) {
+		var events []state.Event
+		for _, i := range at {
+			events = append(events, told(r.chains[more[i]], now[i])...)
+		}
+		if err := j.Append(ctx, events...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func indexes(n int) (out []int) {
+	for i := range n {
+		out = append(out, i)
+	}
+	return out
+}
+
+// readAll bounds reading all records before a rollback begins.
+const readAll = time.Minute
+
+// read asks the providers for domains' records, in time or not at all: each undo
+// looks again.
+func (r *restoring) read(ctx context.Context, site *site, domains []string) []*rrset.Set {
+	out := make([]*rrset.Set, len(domains))
+	ctx, cancel := context.WithTimeout(ctx, readAll)
+	defer cancel()
+	var g errgroup.Group
+	g.SetLimit(16)
+	for i, d := range domains {
+		g.Go(func() error {
+			if set, err := site.read(ctx, cutover(r.chains[d])); err == nil {
+				out[i] = &set
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // none fails: what could not be read is nil
+	return out
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"mxcutover/config"
+	"mxcutover/plan"
+	"mxcutover/rrset"
+	"mxcutover/state"
+)
+
+func mxSet(t *testing.T, ttl uint32, host string) rrset.Set {
+	t.Helper()
+	s, err := rrset.New("a.test.", "MX", ttl, "10 "+host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestWhatSnapshotsTell gives what was written in several attempts, and how the
+// record stands now: which steps are told as done, from which records on.
+func TestWhatSnapshotsTell(t *testing.T) {
+	t.Parallel()
+	old, low := mxSet(t, 3600, "old.test."), mxSet(t, 60, "old.test.")
+	gw, gwLow, theirs := mxSet(t, 3600, "gw.test."), mxSet(t, 60, "gw.test."), mxSet(t, 900, "theirs.test.")
+	snap := func(step plan.Kind, attempt int, set, after rrset.Set) state.Snapshot {
+		return state.Snapshot{Migration: "m", Domain: "a.test.", Zone: "a.test.", Step: string(step), Attempt: attempt, Set: set, After: &after}
+	}
+	lower, publish, settle := snap(plan.LowerTTL, 1, old, low), snap(plan.Publish, 1, low, gwLow), snap(plan.Settle, 1, gwLow, gw)
+	adopted := snap(plan.Publish, 1, theirs, gwLow)
+	adopted.Base = true
+	for name, c := range map[string]struct {
+		snaps []state.Snapshot
+		now   *rrset.Set
+		want  string
+	}{
+		"published":                    {[]state.Snapshot{lower, publish}, &gwLow, "lower-ttl 3600 old, publish 60 old"},
+		"it cannot be read":            {[]state.Snapshot{lower, publish, settle}, nil, "lower-ttl 3600 old, publish 60 old, settle 60 gw"},
+		"somebody else changed it":     {[]state.Snapshot{lower, publish}, &theirs, "lower-ttl 3600 old, publish 60 old"},
+		"it was rolled back":           {[]state.Snapshot{lower, publish}, &old, "lower-ttl 3600 old"},
+		"its TTL was not, yet":         {[]state.Snapshot{lower, publish, settle}, &low, "lower-ttl 3600 old, publish 60 old"},
+		"rolled back and begun again":  {[]state.Snapshot{lower, publish, snap(plan.LowerTTL, 2, theirs, low)}, &low, "lower-ttl 900 theirs"},
+		"skipped, and then retried":    {[]state.Snapshot{lower, snap(plan.Publish, 2, low, gwLow)}, &gwLow, "lower-ttl 3600 old, publish 60 old"},
+		"a step that died and goes on": {[]state.Snapshot{lower, publish, snap(plan.Publish, 1, gwLow, gwLow)}, &gwLow, "lower-ttl 3600 old, publish 60 old"},
+		"adopted":                      {[]state.Snapshot{lower, adopted}, &gwLow, "lower-ttl 3600 old, publish 900 theirs base"},
+		"begun, and then adopted":      {[]state.Snapshot{lower, publish, adopted}, &gwLow, "lower-ttl 3600 old, publish 900 theirs base"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := fromSnapshots(&config.Config{Migration: "m"}, c.snaps)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, ev := range told(r.chains["a.test."], c.now) {
+				if ev.Kind != state.Intended {
+					continue
+				}
+				host := strings.TrimSuffix(strings.TrimPrefix(ev.Intent.Snapshot.Data[0], "10 "), ".test.")
+				line := ev.Step + " " + strings.Fields(ev.Intent.Snapshot.String())[1] + " " + host
+				if ev.Intent.Base {
+					line += " base"
+				}
+				got = append(got, line)
+			}
+			if s := strings.Join(got, ", "); s != c.want {
+				t.Errorf("told: %s\nwant: %s", s, c.want)
+			}
+		})
+	}
+}
