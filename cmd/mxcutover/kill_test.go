@@ -206,6 +206,61 @@ func signalled(t *testing.T, bin, cfg, plan string, sigs []os.Signal) (took time
 	return time.Since(begun), words
 }
 
+// TestNobodyReads closes the pipe that the engine tells its progress to: it goes
+// on, and ends in order when it is told to.
+func TestNobodyReads(t *testing.T) {
+	t.Parallel()
+	w, err := lab.Start(t.Context(), lab.Options{
+		Domains: []lab.Domain{{Name: "choir.test"}}, SenderRate: -1, SpamRate: -1, TTL: time.Second, Lag: -1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	dir := t.TempDir()
+	cfg, err := w.WriteConfig(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin, planned := buildBinary(t), filepath.Join(dir, "plan.jsonl")
+	if out, err := exec.Command(bin, "-c", cfg, "plan", "--out", planned).CombinedOutput(); err != nil {
+		t.Fatalf("plan: %v: %s", err, out)
+	}
+	c := exec.Command(bin, "-c", cfg, "run", "--plan", planned)
+	pipe, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
+	defer late.Stop()
+	if _, err := bufio.NewReader(pipe).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if err := pipe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(bin, "-c", cfg, "watch", "--until", "wave:pilot=live", "--timeout", "50s").CombinedOutput()
+	if err != nil {
+		t.Errorf("it did not go on: %v\n%s", err, out)
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Error(err)
+	}
+	if err := c.Wait(); c.ProcessState.ExitCode() != codeInterrupted {
+		t.Errorf("it ended with %v, want exit code %d", err, codeInterrupted)
+	}
+	if out, err := exec.Command(bin, "-c", cfg, "events").Output(); err != nil || !bytes.Contains(out, []byte(`"kind":"stopped"`)) {
+		t.Errorf("it did not end in order: %v", err)
+	}
+}
+
 // TestInterruptedDemoLeavesNothing ends a demo by Ctrl-C in the middle.
 func TestInterruptedDemoLeavesNothing(t *testing.T) {
 	t.Parallel()
