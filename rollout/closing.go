@@ -252,6 +252,9 @@ func (w World) Lift(ctx context.Context, _ Turn) ([]plan.Finding, error) {
 // must still serve what was published or, after a rollback, must not.
 func (w World) Watch(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	if t.Domain.State != state.IsRolledBack {
+		if err := w.canGoBack(ctx, t); err != nil {
+			return nil, err
+		}
 		return w.Checker.Only(ctx, t.Cutover, "ns.sync", "mx.target"), nil
 	}
 	served, found := w.Checker.Served(ctx, t.Cutover.Zone, t.Cutover.Domain, "MX")

@@ -226,6 +226,7 @@ func (w *sim) open(ctx context.Context, adjust func(*Policy)) (*life, *Engine, e
 	world := World{
 		Providers: map[string]providers.Provider{"play": simProvider{l}}, Checker: simChecker{l}, Firewall: simFirewall{l},
 		Trust: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, Policy: w.policy(),
+		Credentials: w.credentials,
 	}
 	if adjust != nil {
 		adjust(&world.Policy)
@@ -236,6 +237,17 @@ func (w *sim) open(ctx context.Context, adjust func(*Policy)) (*life, *Engine, e
 	})
 	e.apart = w.apart
 	return l, e, nil
+}
+
+// credentials are there, unless the world has lost them.
+func (w *sim) credentials(_ context.Context, provider string) []plan.Finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := plan.Finding{Check: "site.credentials", Target: provider, Severity: plan.Pass, Detail: "they can be read"}
+	if w.keyless {
+		f.Severity, f.Detail = plan.Fail, "the key is gone"
+	}
+	return []plan.Finding{f}
 }
 
 // apart sleeps for up to 10 ms, for each domain and time another while, where the

@@ -22,7 +22,7 @@ func (p preflight) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 	if err := p.unchanged(ctx, t); err != nil {
 		return Outcome{}, err
 	}
-	found := p.Checker.Run(ctx, "before", t.Cutover)
+	found := append(p.credentials(ctx, t), p.Checker.Run(ctx, "before", t.Cutover)...)
 	if ctx.Err() != nil {
 		return Outcome{}, ctx.Err()
 	}

@@ -193,6 +193,36 @@ func TestConsecutiveFailures(t *testing.T) {
 	})
 }
 
+// TestLostCredentials loses the secrets while the engine runs: nothing more is
+// published, and what is live is held, since no rollback could be made without
+// the engine. One by the engine goes on as it was.
+func TestLostCredentials(t *testing.T) {
+	t.Parallel()
+	play(t, setup{}, func(s *scene) {
+		lose := func(lost bool) {
+			s.w.mu.Lock()
+			s.w.keyless = lost
+			s.w.mu.Unlock()
+		}
+		d := s.w.plan.Waves[0].Cutovers[0].Domain
+		s.reaches(d, state.TTLLowered)
+		lose(true)
+		st := s.reaches(d, state.IsHeld)
+		if _, begun := st.Steps[string(plan.Publish)]; begun || !strings.Contains(st.Reason, "the key is gone") {
+			s.Errorf("it is %s, %q, and published %v", st.State, st.Reason, begun)
+		}
+		lose(false)
+		if err := s.e.Do(s.Context(), state.Decision{Verb: state.Retry, Target: state.All, By: "op"}); err != nil {
+			s.Fatal(err)
+		}
+		s.reaches(d, state.Live)
+		lose(true)
+		if st = s.reaches(d, state.IsHeld); !strings.Contains(st.Reason, "the key is gone") {
+			s.Errorf("live, it is held for %q", st.Reason)
+		}
+	})
+}
+
 // TestUnknownIsHeld shows P10: what could not be asked neither passes nor fails.
 func TestUnknownIsHeld(t *testing.T) {
 	t.Parallel()

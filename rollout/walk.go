@@ -220,6 +220,10 @@ func (e *Engine) watch(ctx context.Context, t Turn) error {
 	e.mu.Lock()
 	e.watched[t.Cutover.Domain] = e.Clock.Now()
 	e.mu.Unlock()
+	var held *Held
+	if errors.As(err, &held) {
+		return e.emit(ctx, e.event(t, e.trouble(t, err)))
+	}
 	if err != nil {
 		found = append(found, plan.Finding{
 			Check: "ns.sync", Target: t.Cutover.Domain, Severity: plan.Unknown, Detail: err.Error(),

@@ -23,6 +23,10 @@ type World struct {
 	Policy    Policy
 	Writes    map[string]int // by provider: how many writes at once; 0 = 8
 	limits    *limits
+
+	// Credentials tells of each secret that a provider's rollback needs whether it
+	// can be read now; nil = none is needed.
+	Credentials func(ctx context.Context, provider string) []plan.Finding
 }
 
 // A Checker asks and probes; package verify has the one that does.

@@ -27,6 +27,9 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if err != nil {
 		return state.Intent{}, err
 	}
+	if err := w.canGoBack(ctx, t); err != nil {
+		return state.Intent{}, err
+	}
 	c := *t.Step.Change
 	expected := c.Before
 	if got := lastGot(t, t.Step.Kind); got != nil {

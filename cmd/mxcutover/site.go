@@ -18,6 +18,7 @@ import (
 	"mxcutover/providers"
 	"mxcutover/rollout"
 	"mxcutover/rrset"
+	"mxcutover/secret"
 	"mxcutover/verify"
 )
 
@@ -27,17 +28,25 @@ type site struct {
 	providers map[string]providers.Provider
 	checker   *verify.Checker
 	firewall  firewall.Driver
+	secrets   map[string][]secret.Ref // by provider; "" = what all domains need
 }
 
 // openSite opens everything that the configuration names. It changes nothing.
 func openSite(cfg *config.Config) (*site, error) {
-	s := &site{cfg: cfg, providers: map[string]providers.Provider{}}
+	s := &site{cfg: cfg, providers: map[string]providers.Provider{}, secrets: map[string][]secret.Ref{}}
 	for name, p := range cfg.Providers {
-		opened, err := providers.Open(p.Kind, p.Settings.Decode)
+		opened, err := providers.Open(p.Kind, func(into any) error {
+			err := p.Settings.Decode(into)
+			s.secrets[name] = append(s.secrets[name], secret.In(into)...)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("provider %s: %w", name, err)
 		}
 		s.providers[name] = opened
+	}
+	if i := cfg.Probe.Arrival.IMAP; i != nil {
+		s.secrets[""] = secret.In(i)
 	}
 	var err error
 	if s.checker, err = newChecker(cfg); err != nil {
@@ -193,6 +202,19 @@ func (s *site) addresses(ctx context.Context, hosts []string) (plan.Addresses, e
 	return out, nil
 }
 
+// credentials reads each secret again that moving a provider's domains back
+// needs: what an engine has in memory is of no use after it.
+func (s *site) credentials(_ context.Context, provider string) (found []plan.Finding) {
+	for _, r := range slices.Concat(s.secrets[provider], s.secrets[""]) {
+		f := plan.Finding{Check: "site.credentials", Target: r.String(), Severity: plan.Pass, Detail: "it can be read"}
+		if _, err := r.Read(); err != nil {
+			f.Severity, f.Detail = plan.Fail, err.Error()
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
 // policy is what the configuration says to the engine.
 func policy(cfg *config.Config) rollout.Policy {
 	p := rollout.Policy{
@@ -211,7 +233,7 @@ func policy(cfg *config.Config) rollout.Policy {
 
 // world is what the engine's Actions reach.
 func (s *site) world(p rollout.Policy) rollout.World {
-	w := rollout.World{Providers: s.providers, Checker: s.checker, Firewall: s.firewall, Policy: p, Writes: map[string]int{}}
+	w := rollout.World{Providers: s.providers, Checker: s.checker, Firewall: s.firewall, Policy: p, Writes: map[string]int{}, Credentials: s.credentials}
 	for name, p := range s.cfg.Providers {
 		w.Writes[name] = p.Writes
 	}
