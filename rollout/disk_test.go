@@ -2,10 +2,12 @@ package rollout
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 
 	"mxcutover/state"
 )
@@ -47,6 +49,9 @@ func (s simStore) Commit(_ context.Context, t state.Txn) error {
 	if err := s.point("before a commit"); err != nil {
 		return err
 	}
+	if s.w.cramped && carriesSnapshots(t) {
+		return fmt.Errorf("%w: %w", state.ErrNoRoom, syscall.ENOSPC)
+	}
 	d := s.w.disk
 	if d.held == nil || d.held.by != s.life {
 		s.w.oracle.blame("P9", "an engine writes without the lock")
@@ -67,6 +72,20 @@ func (s simStore) Commit(_ context.Context, t state.Txn) error {
 		}
 	}
 	return s.point("after a commit")
+}
+
+// carriesSnapshots tells whether a commit is of the beginning of a write.
+func carriesSnapshots(t state.Txn) bool {
+	for _, kv := range t.Put {
+		if !strings.HasPrefix(kv.Key, "event/") {
+			continue
+		}
+		batch, err := batchOf(kv.Value)
+		if err != nil || slices.ContainsFunc(batch, func(e looked) bool { return e.Kind == "intended" && e.Intent.Change != nil }) {
+			return true
+		}
+	}
+	return false
 }
 
 // Lock is that of a file: it ends with the process.

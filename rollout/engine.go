@@ -280,7 +280,11 @@ func (e *Engine) append(ctx context.Context, events []state.Event) (state.Moment
 	for i := range events {
 		events[i].At, events[i].Up = now.At, now.Up
 	}
-	if err := e.Journal.Append(context.WithoutCancel(ctx), events...); err != nil {
+	err := e.Journal.Append(context.WithoutCancel(ctx), events...)
+	if errors.Is(err, state.ErrNoRoom) {
+		return now, fmt.Errorf("journal: %w", err) // nothing was written: see noRoom
+	}
+	if err != nil {
 		e.mu.Lock()
 		e.failed = fmt.Errorf("journal: %w", err)
 		if e.quit != nil {

@@ -48,21 +48,12 @@ type looked struct {
 
 // commit reads a batch as it goes to the disk.
 func (o *oracle) commit(w *sim, value []byte) {
-	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		panic(err)
-	}
-	defer z.Close()
-	text, err := z.DecodeAll(value[1:], nil)
-	var batch struct{ Events []looked }
-	if err == nil {
-		err = json.Unmarshal(text, &batch)
-	}
+	batch, err := batchOf(value)
 	if err != nil {
 		o.blame("P5", "a batch that cannot be read: %v", err)
 		return
 	}
-	for _, e := range batch.Events {
+	for _, e := range batch {
 		if e.Seq != o.events+1 {
 			o.blame("P5", "event %d comes after %d", e.Seq, o.events)
 		}
@@ -70,6 +61,22 @@ func (o *oracle) commit(w *sim, value []byte) {
 		w.note("event %d %s %s%s %s", e.Seq, e.Kind, e.Domain, e.Wave, e.Step)
 		o.event(e)
 	}
+}
+
+// batchOf reads the events of a commit.
+func batchOf(value []byte) ([]looked, error) {
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	text, err := z.DecodeAll(value[1:], nil)
+	if err != nil {
+		return nil, err
+	}
+	var batch struct{ Events []looked }
+	err = json.Unmarshal(text, &batch)
+	return batch.Events, err
 }
 
 func (o *oracle) event(e looked) {

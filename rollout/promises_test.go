@@ -357,6 +357,26 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
+// TestNoRoomForSnapshots starts no write while its snapshot finds no room, goes
+// back all the same, and goes on when there is room again.
+func TestNoRoomForSnapshots(t *testing.T) {
+	t.Parallel()
+	play(t, setup{}, func(s *scene) {
+		s.reaches(first, state.Waited)
+		s.world(func(w *sim) { w.cramped = true })
+		s.until("the disk is told to be full", func(st *state.Status) bool { return st.DiskLow != "" })
+		time.Sleep(time.Hour)
+		if st := s.e.Journal.Status().Domain(first); st.State != state.Waited {
+			s.Errorf("%s is %s: %s", first, st.State, st.Reason)
+		}
+		s.rollback(state.DomainTarget(first))
+		s.reaches(first, state.IsRolledBack)
+		s.original(first)
+		s.world(func(w *sim) { w.cramped = false })
+		s.until("the pilot's others are live", func(st *state.Status) bool { return st.Waves[0].Live == st.Waves[0].Total-1 })
+	})
+}
+
 // TestPeakHour keeps a domain from being published in its own.
 func TestPeakHour(t *testing.T) {
 	t.Parallel()

@@ -44,6 +44,7 @@ type sim struct {
 	down    bool            // the gateway is: all probes fail
 	mute    string          // one of its name servers never answers
 	dieLate string          // the engine dies in the next write to it that comes late
+	cramped bool            // its disk has no room for snapshots
 	keyless bool            // its credentials are lost
 	flap    string          // whose secondary comes and goes
 

@@ -46,6 +46,9 @@ func (e *Engine) forward(ctx context.Context, t Turn) error {
 		return e.outcome(ctx, t, Outcome{}, hold(nil, "this mxcutover does not know the step %q", t.Step.Kind))
 	}
 	intent, err := e.intend(ctx, &t, action)
+	if errors.Is(err, state.ErrNoRoom) {
+		return e.noRoom(ctx, err)
+	}
 	if err != nil {
 		return e.outcome(ctx, t, Outcome{}, err)
 	}

@@ -3,6 +3,8 @@ package state
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"os"
 )
 
 // DecodeBatch reads a batch's value, as Open does.
@@ -61,3 +63,39 @@ func (j *Journal) Queued() int {
 
 // FromCheckpoint is the event up to which a checkpoint was believed.
 func (j *Journal) FromCheckpoint() uint64 { return j.from.seq }
+
+// SnapshotDisk puts a disk between a journal and its snapshots: write is asked
+// how many bytes of a text are written before it fails with the error.
+func (j *Journal) SnapshotDisk(write func(n int) (int, error)) {
+	j.snapshots.mu.Lock()
+	defer j.snapshots.mu.Unlock()
+	real := j.snapshots.file
+	if f, ok := real.(fullable); ok {
+		real = f.textFile
+	}
+	j.snapshots.file = fullable{real, write}
+}
+
+type fullable struct {
+	textFile
+	write func(n int) (int, error)
+}
+
+func (f fullable) Write(b []byte) (int, error) {
+	n, err := f.write(len(b))
+	if m, werr := f.textFile.Write(b[:n]); werr != nil {
+		return m, werr
+	}
+	return n, err
+}
+
+// OpenTorn opens a text file, the end of which is torn, on such a disk.
+func OpenTorn(path string, write func(n int) (int, error)) (full, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshotFile{file: fullable{f, write}}
+	err = s.ready()
+	return s.full, errors.Join(err, s.Close())
+}

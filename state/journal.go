@@ -17,6 +17,7 @@ var (
 	ErrNone    = errors.New("there is no migration")
 	ErrVersion = errors.New("made by a newer release")
 	ErrBroken  = errors.New("the journal is damaged")
+	ErrNoRoom  = errors.New("the disk is full, and nothing was written")
 	ErrDead    = errors.New("the journal could not be written, so nothing may go on")
 )
 
@@ -199,18 +200,23 @@ const (
 )
 
 // KeepRoom makes sure that a whole rollback can be journaled though the disk is
-// full, if the store can do that. An error that is syscall.ENOSPC or
+// full, if the store can do that, and tells whether snapshots that did not fit
+// would now: no new step begins without. An error that is syscall.ENOSPC or
 // syscall.EDQUOT tells that it could not, and the journal goes on; any other is
 // the journal's end.
 func (j *Journal) KeepRoom(ctx context.Context) error {
-	r, ok := j.store.(Reserver)
-	if !ok || j.readOnly {
+	if j.readOnly {
 		return nil
 	}
-	j.mu.RLock()
-	domains := int64(len(j.status.Domains))
-	j.mu.RUnlock()
-	return r.Reserve(ctx, min(roomForAll+domains*roomForDomain, mostRoom))
+	if r, ok := j.store.(Reserver); ok {
+		j.mu.RLock()
+		domains := int64(len(j.status.Domains))
+		j.mu.RUnlock()
+		if err := r.Reserve(ctx, min(roomForAll+domains*roomForDomain, mostRoom)); err != nil {
+			return err
+		}
+	}
+	return j.snapshots.room()
 }
 
 // View shows the fold without copying it. The function must neither change it,

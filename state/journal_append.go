@@ -21,7 +21,7 @@ type request struct {
 // or will be appended.
 //
 // ErrTooBig, ErrReadOnly, ErrClosed and an unknown kind leave the journal as it
-// is. ErrDead: a commit failed, it is unknown what is durable, and the process
+// is, and so does ErrNoRoom: there is none for the snapshots of these events. ErrDead: a commit failed, it is unknown what is durable, and the process
 // must end; so say all later appends.
 func (j *Journal) Append(ctx context.Context, events ...Event) error {
 	if len(events) == 0 {
@@ -162,12 +162,28 @@ func (j *Journal) commit(reqs []*request) (rest []*request) {
 	if len(taken) == 0 {
 		return rest
 	}
-	if err := j.write(b); err != nil {
+	switch err := j.write(b); {
+	case errors.Is(err, ErrNoRoom):
+		return append(j.turnAway(taken, err), rest...)
+	case err != nil:
 		j.die(append(taken, rest...), err)
 		return nil
 	}
 	for _, r := range taken {
 		r.done <- nil
+	}
+	return rest
+}
+
+// turnAway refuses the requests whose snapshots found no room, and gives those
+// that need none: what was done must be known.
+func (j *Journal) turnAway(reqs []*request, why error) (rest []*request) {
+	for _, r := range reqs {
+		if slices.ContainsFunc(r.events, func(e Event) bool { _, has := snapshotOf(e, ""); return has }) {
+			r.done <- why
+		} else {
+			rest = append(rest, r)
+		}
 	}
 	return rest
 }

@@ -5,17 +5,35 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 )
 
 // A snapshotFile is the text file, being written.
 type snapshotFile struct {
-	file      *os.File
+	mu        sync.Mutex
+	file      textFile
 	migration string
-	full      error // the disk was full when it was opened, and its end is torn
+	full      error // why nothing more is taken; the end may be torn
 }
+
+// A textFile is an *os.File.
+type textFile interface {
+	io.Writer
+	io.ReaderAt
+	Name() string
+	Stat() (os.FileInfo, error)
+	Truncate(size int64) error
+	Sync() error
+	Close() error
+}
+
+// probeSize is how much room is looked for once there was none, in bytes: enough
+// for the snapshots of one commit.
+const probeSize = MaxBytes
 
 // openSnapshots opens the text file to append to, and ends a torn record. The
 // file is its owner's alone.
@@ -25,13 +43,21 @@ func openSnapshots(path, migration string) (*snapshotFile, error) {
 		return nil, fmt.Errorf("snapshots: %w", err)
 	}
 	s := &snapshotFile{file: f, migration: migration}
-	if err := s.mend(); errors.Is(err, syscall.ENOSPC) {
-		s.full = err // a rollback needs no new snapshot
-		return s, nil
-	} else if err = errors.Join(err, syncFolder(filepath.Dir(path))); err != nil {
+	if err := s.ready(); err != nil {
 		return nil, errors.Join(fmt.Errorf("snapshots: %w", err), f.Close())
 	}
 	return s, nil
+}
+
+// ready mends the end of the file. A full disk is no failure: a rollback needs no
+// new snapshot.
+func (s *snapshotFile) ready() error {
+	err := s.mend()
+	if noSpace(err) {
+		s.full = err
+		return nil
+	}
+	return errors.Join(err, syncFolder(filepath.Dir(s.file.Name())))
 }
 
 // mend marks a record that was never finished, so that the next one can follow.
@@ -59,7 +85,7 @@ func (s *snapshotFile) mend() error {
 	if !whole {
 		end = "\n" + end
 	}
-	if _, err := s.file.WriteString(end); err != nil {
+	if _, err := io.WriteString(s.file, end); err != nil {
 		return err
 	}
 	return s.file.Sync()
@@ -86,21 +112,77 @@ func (s *snapshotFile) append(events []Event) error {
 	if text == nil {
 		return nil
 	}
-	if s.full != nil {
-		return fmt.Errorf("snapshots: %w", s.full)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.full == nil {
+		refused, err := s.write(text)
+		if err == nil {
+			return nil
+		}
+		if !refused {
+			return fmt.Errorf("snapshots: %w", err)
+		}
+		s.full = err
+	}
+	return fmt.Errorf("snapshots: %w: %w", ErrNoRoom, s.full)
+}
+
+// write writes a text and syncs it. refused: the disk is full, and nothing of the
+// text is in the file.
+func (s *snapshotFile) write(text []byte) (refused bool, err error) {
+	info, err := s.file.Stat()
+	if err != nil {
+		return false, err
 	}
 	if _, err := s.file.Write(text); err != nil {
-		return fmt.Errorf("snapshots: %w", err)
+		terr := s.file.Truncate(info.Size())
+		return noSpace(err) && terr == nil, errors.Join(err, terr)
 	}
-	if err := s.file.Sync(); err != nil {
-		return fmt.Errorf("snapshots: %w", err)
+	return false, s.file.Sync() // after an error nobody knows what is on the disk
+}
+
+// room looks for room again where there was none: for the end of what is torn,
+// and for more snapshots, in a file beside.
+func (s *snapshotFile) room() error {
+	if s == nil {
+		return nil
 	}
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.full == nil || s.file == nil {
+		return nil
+	}
+	err := s.mend()
+	if err == nil {
+		err = probe(filepath.Dir(s.file.Name()))
+	}
+	if err == nil {
+		s.full = nil
+	}
+	return err
+}
+
+func probe(dir string) error {
+	f, err := os.CreateTemp(dir, ".room-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, probeSize))
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+}
+
+func noSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // Close closes the file; a nil one is none.
 func (s *snapshotFile) Close() error {
-	if s == nil || s.file == nil {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
 		return nil
 	}
 	f := s.file
