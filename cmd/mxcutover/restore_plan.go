@@ -89,11 +89,11 @@ func cutover(chain []state.Snapshot) plan.Cutover {
 	return c
 }
 
-// told are the events that tell that a domain's steps were done. Where the record
+// retold are the events that tell that a domain's steps were done. Where the record
 // stands as it was before one of them, that step and those before it are told
 // only: the others were undone, and what stands is nobody else's change. now is
 // the record; nil = it could not be read.
-func told(chain []state.Snapshot, now *rrset.Set) (events []state.Event) {
+func retold(chain []state.Snapshot, now *rrset.Set) (events []state.Event) {
 	if now != nil {
 		if i := slices.IndexFunc(chain, func(x state.Snapshot) bool { return now.Equal(x.Set) }); i >= 0 {
 			chain = chain[:i+1]
@@ -130,7 +130,7 @@ func (r *restoring) tell(ctx context.Context, site *site, j *journal) error {
 	for at := range slices.Chunk(indexes(len(more)), 16) {
 		var events []state.Event
 		for _, i := range at {
-			events = append(events, told(r.chains[more[i]], now[i])...)
+			events = append(events, retold(r.chains[more[i]], now[i])...)
 		}
 		if err := j.Append(ctx, events...); err != nil {
 			return err

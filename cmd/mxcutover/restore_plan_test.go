@@ -54,7 +54,7 @@ func TestWhatSnapshotsTell(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, ev := range told(r.chains["a.test."], c.now) {
+			for _, ev := range retold(r.chains["a.test."], c.now) {
 				if ev.Kind != state.Intended {
 					continue
 				}
