@@ -41,12 +41,14 @@ and says what can be done.`,
 refuses while an engine has the journal, and a backup with fewer events than the
 journal has (--force does it all the same).
 
-The world may be further on than the backup knows. The next run observes before
-each step: what is there already is not done again, and what does not fit is held
-as drifted, for you to adopt, force or skip.`,
+The world may be further on than the backup knows. What the snapshots file has that
+the backup has not is told to the journal, and each such domain is held: look, then
+retry it or roll it back; the old server counts as closed until it is lifted. The
+next run observes before each step: what is there already is not done again, and
+what does not fit is held as drifted, for you to adopt, force or skip.`,
 		Example: "  mxcutover state restore /backup/gateway-2026.2026-11-20.db",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return runStateRestore(s, args[0], force) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return runStateRestore(cmd.Context(), s, args[0], force) },
 	}
 	restore.Flags().BoolVar(&force, "force", false, "restore a backup that has fewer events than the journal")
 	migrate := &cobra.Command{
@@ -78,7 +80,7 @@ func idle(cfg *config.Config, who string) (*bolt.Hold, error) {
 	return hold(cfg, "mxcutover "+who+", "+whoami(), false)
 }
 
-func runStateRestore(s *streams, from string, force bool) (err error) {
+func runStateRestore(ctx context.Context, s *streams, from string, force bool) (err error) {
 	cfg, err := s.load()
 	if err != nil {
 		return err
@@ -117,6 +119,9 @@ func runStateRestore(s *streams, from string, force bool) (err error) {
 		return err
 	}
 	s.say("%s: restored, with %d events of migration %s", cfg.State.Path, found.events, found.migration)
+	if err := tellSince(ctx, s, cfg); err != nil {
+		return fmt.Errorf("what was written since the backup could not be told to the journal: %w\ngo back without it, if you must:\n  mxcutover rollback --from %s --all --confirm all", err, report.Quote(snapshotFile(cfg)))
+	}
 	s.say("the next run observes before each step; what does not fit is held as drifted:\n  mxcutover run")
 	return nil
 }

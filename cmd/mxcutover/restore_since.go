@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"mxcutover/config"
+	"mxcutover/plan"
+	"mxcutover/report"
+	"mxcutover/rrset"
+	"mxcutover/state"
+	"mxcutover/state/bolt"
+)
+
+// tellSince tells a journal that was put back from a backup what the snapshots
+// file knows beyond it: else a rollback would leave what was written since, and
+// lead to a server that was closed since. Each domain that was written is held,
+// so that nothing goes on before somebody has looked.
+func tellSince(ctx context.Context, s *streams, cfg *config.Config) (err error) {
+	snaps, err := readSnapshots(s, snapshotFile(cfg))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		s.say("%s is not there, so it is not known what was written since the backup: look at each domain before you go on", snapshotFile(cfg))
+	case err != nil:
+		s.say("%s cannot be read, so it is not known what was written since the backup: look at each domain before you go on: %s", snapshotFile(cfg), report.HarmlessLines(err.Error()))
+	}
+	j, err := withStore(cfg, bolt.Options{Wait: time.Second, Holder: whoami()}, func(st *bolt.Store) (*state.Journal, error) {
+		return state.Open(ctx, st, journalOptions(cfg))
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
+	known := map[string]bool{}
+	for ev, err := range j.Events(ctx, 0) {
+		if err != nil {
+			return err
+		}
+		if ev.Kind == state.Intended && ev.Intent != nil && ev.Intent.Snapshot != nil {
+			known[madeBefore(ev.Domain, ev.Step, ev.At, *ev.Intent.Snapshot)] = true
+		}
+	}
+	told := since(j.Plan(), j.Status(), known, snaps)
+	held := 0
+	for _, events := range told {
+		if err := j.Append(ctx, events...); err != nil {
+			return err
+		}
+		if events[0].Domain != "" {
+			held++
+		}
+	}
+	if held > 0 {
+		s.say("%d domains were written since the backup was made, and are held: look, then retry them, or go back:\n  mxcutover retry --all\n  mxcutover rollback --all --confirm all", held)
+	}
+	return nil
+}
+
+// madeBefore is the same for an Intent and for its line in the snapshots file.
+func madeBefore(domain, step string, at time.Time, s rrset.Set) string {
+	return domain + "|" + step + "|" + at.UTC().Format(time.RFC3339Nano) + "|" + s.Hash()
+}
+
+const heldSince = "this step was begun after the backup was made that the journal was put back from: look, then retry, or roll it back"
+
+// since are the events that tell what snapshots know beyond a journal, of one
+// domain after the other: its steps as done, so that they can be undone, and then
+// that it is held. The old server may have been closed since, too: it is opened,
+// and proven open, before any MX goes back.
+func since(p plan.Plan, st *state.Status, known map[string]bool, snaps []state.Snapshot) (told [][]state.Event) {
+	chains := map[string][]state.Snapshot{}
+	for _, x := range snaps {
+		if x.Migration == p.Migration && x.After != nil && !known[madeBefore(x.Domain, x.Step, x.At, x.Set)] {
+			chains[x.Domain] = chain(chains[x.Domain], x)
+		}
+	}
+	for i := range st.Domains {
+		d := &st.Domains[i]
+		var events []state.Event
+		for _, ev := range retold(chains[d.Domain], nil) {
+			if r, begun := d.Steps[ev.Step]; begun && ev.Kind == state.Intended && !ev.Intent.Base {
+				ev.Intent = &r.Intent // what it was before the backup counts
+			}
+			ev.Wave = d.Wave
+			events = append(events, ev)
+		}
+		if len(events) > 0 {
+			last := events[len(events)-1]
+			told = append(told, append(events, state.Event{Kind: state.Held, Wave: d.Wave, Domain: d.Domain, Step: last.Step, Reason: heldSince}))
+		}
+	}
+	for _, s := range p.Isolate {
+		if s.Kind == plan.Arm && !st.Isolation.Closed {
+			return append([][]state.Event{{{Kind: state.Intended, Step: s.ID}}}, told...)
+		}
+	}
+	return told
+}
