@@ -3,15 +3,20 @@
 // undoing, change one RRset with [Replace], which is the only writer of DNS.
 //
 // A provider is opened from its section of the configuration by [Open]. It is a
-// [libdns.RecordGetter] that may do more: [Reader], [Zoner], [Swapper].
+// [libdns.RecordGetter] that may do more: [Reader], [Zoner], and one of [Swapper],
+// [Setter] and [Editor].
 //
 // A write goes so:
 //
 //  1. Read. After there: done. Anything but Before there: [DriftError].
-//  2. Write, as a compare-and-swap at the provider.
+//  2. Write, in the safest [Mode] that the provider can.
 //  3. Read back. The provider's word alone is no success: [LieError].
 //  4. Without an answer: look. Still not there: [InDoubtError], which says for
 //     how long the write may yet be carried out.
+//
+// A provider that keeps single records can stop half way. What it leaves then
+// is known by its members, see [ReadFor], and the same Change again, or its
+// inverse, goes on from there.
 package providers
 
 import (
@@ -54,6 +59,37 @@ type Swapper interface {
 	Swap(ctx context.Context, c rrset.Change) error
 }
 
+// A Setter replaces a whole RRset by After, at once or not at all; an absent
+// After deletes it. What is there is not compared at the provider, so a change
+// by somebody else in the moment since it was read is lost. Before is as it was
+// just read: for those who must know what they replace. Errors are a Swapper's.
+type Setter interface {
+	SetRRset(ctx context.Context, c rrset.Change) error
+}
+
+// A Record is one record at a provider that keeps them one by one.
+type Record struct {
+	ID   string // the provider's; empty for one that is not there yet
+	Name string // canonical
+	Type string
+	TTL  uint32 // seconds
+	Data string // canonical
+}
+
+// An Editor keeps single records. Each write changes one. Errors are a
+// Swapper's: after one that is not from [Unanswered] that write did nothing.
+type Editor interface {
+	// Records lists the records of one RRset, or gives [ErrCNAME] at an alias.
+	Records(ctx context.Context, zone, name, typ string) ([]Record, error)
+	// AddRecord adds one beside those that are there.
+	AddRecord(ctx context.Context, zone string, r Record) error
+	// UpdateRecord gives the record of this ID this TTL. There is no moment
+	// without it.
+	UpdateRecord(ctx context.Context, zone string, r Record) error
+	// DeleteRecord deletes the record of this ID.
+	DeleteRecord(ctx context.Context, zone string, r Record) error
+}
+
 // A Mode says how a provider changes an RRset.
 type Mode string
 
@@ -64,29 +100,32 @@ const (
 	Edit Mode = "edit" // additions, then deletions: never a moment without MX
 )
 
+// ModeOf is how a provider changes RRsets; empty if it cannot.
+func ModeOf(p Provider) Mode {
+	switch opened(p).(type) {
+	case Swapper:
+		return Swap
+	case Setter:
+		return Set
+	case Editor:
+		return Edit
+	}
+	return ""
+}
+
 // Read reads one RRset from the provider.
 func Read(ctx context.Context, p Provider, zone, name, typ string) (rrset.Set, error) {
-	if r, ok := opened(p).(Reader); ok {
-		return r.Read(ctx, zone, name, typ)
-	}
-	want, err := rrset.New(name, typ, 0)
-	if err != nil {
-		return rrset.Set{}, err
+	switch v := opened(p).(type) {
+	case Reader:
+		return v.Read(ctx, zone, name, typ)
+	case Editor:
+		return readRecords(ctx, v, zone, name, typ)
 	}
 	sets, err := Zone(ctx, p, zone)
 	if err != nil {
 		return rrset.Set{}, err
 	}
-	for _, s := range sets {
-		switch {
-		case s.Name != want.Name:
-		case s.Type == want.Type:
-			return s, nil
-		case s.Type == "CNAME":
-			return rrset.Set{}, aliasError(s.Name)
-		}
-	}
-	return want, nil
+	return pick(sets, name, typ)
 }
 
 // Zone reads every RRset of a zone from the provider, by name and type.
