@@ -57,7 +57,7 @@ func ReadFor(ctx context.Context, p Provider, c rrset.Change) (State, error) {
 	case !mixed && (found.Equal(c.Before) || found.Equal(c.After)):
 	case between(c, records):
 		s.Half = true
-		s.Back.Before = c.After.WithTTL(given(c, records))
+		s.Back.Before = c.After.WithTTL(reached(c, records))
 	case mixed:
 		err = mixedError(found)
 	}
@@ -73,6 +73,19 @@ func given(c rrset.Change, records []Record) uint32 {
 		}
 	}
 	return c.After.TTL
+}
+
+// reached is the TTL that After's members have by now: while members are being
+// deleted, those that stay have it, too.
+func reached(c rrset.Change, records []Record) uint32 {
+	there := func(d string) bool { return slices.ContainsFunc(records, func(r Record) bool { return r.Data == d }) }
+	gone := slices.ContainsFunc(c.Before.Data, func(d string) bool { return !there(d) })
+	for _, r := range records {
+		if gone && slices.Contains(c.After.Data, r.Data) {
+			return r.TTL
+		}
+	}
+	return given(c, records)
 }
 
 func readRecords(ctx context.Context, e Editor, zone, name, typ string) (rrset.Set, error) {
@@ -127,7 +140,7 @@ func between(c rrset.Change, records []Record) bool {
 		case !was && !will:
 			return false
 		case !was: // its TTL may be clamped
-		case r.TTL == c.Before.TTL && (!will || before):
+		case r.TTL == c.Before.TTL: // still, or clamped to it
 		case (r.TTL == c.After.TTL || r.TTL == clamped) && after:
 		default:
 			return false
