@@ -305,3 +305,27 @@ func (w *editing) yield(ctx context.Context, records []Record, found rrset.Set) 
 	}
 	return drift
 }
+
+// pickRecords is one RRset of the records of a name, and its records. Several
+// TTLs are [ErrMixed], an alias there is [ErrCNAME].
+func pickRecords(all []Record, name, typ string) (rrset.Set, []Record, error) {
+	var own []Record
+	alias := false
+	for _, r := range all {
+		switch {
+		case r.Name != name:
+		case r.Type == typ:
+			own = append(own, r)
+		case r.Type == "CNAME":
+			alias = true
+		}
+	}
+	if alias && len(own) == 0 {
+		return rrset.Set{}, nil, aliasError(name)
+	}
+	s, mixed, err := setOfRecords(name, typ, own)
+	if err == nil && mixed {
+		err = mixedError(s)
+	}
+	return s, own, err
+}

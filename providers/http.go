@@ -52,6 +52,9 @@ type apiKind struct {
 	// throttled says that an answer means that nothing was done and that it may be
 	// asked again, beside 429. Nil: none does.
 	throttled func(status int, code string) bool
+	// expired says that an answer means that the credential was not accepted, beside
+	// 401 and 403. Nil: none does.
+	expired func(status int, code string) bool
 	// fence is for how long a request may be carried out after it was sent; 0: the
 	// time-out and a minute.
 	fence time.Duration

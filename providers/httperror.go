@@ -95,7 +95,7 @@ func (a *api) refused(where string, c call, answer *http.Response, text []byte) 
 	switch {
 	case busy:
 		return Transient(fmt.Errorf("%w; the account's requests are limited, lower per_second or writes", told))
-	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden:
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden, a.expired != nil && a.expired(e.Status, e.Code):
 		return fmt.Errorf("%w: %s: renew it, and allow it to read and change the zone; %w", ErrCredential, a.credential, told)
 	case e.Status == http.StatusNotFound:
 		return fmt.Errorf("%w: %w", ErrNoZone, told)

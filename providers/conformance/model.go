@@ -113,6 +113,28 @@ func (z *Zone) Edit(_ context.Context, s rrset.Set) error {
 	})
 }
 
+// EditInPlace is Edit where records keep their IDs as far as there are any: what
+// a page for people does.
+func (z *Zone) EditInPlace(_ context.Context, s rrset.Set) error {
+	return z.Update(func(recs []Rec) ([]Rec, error) {
+		left := slices.Clone(s.Data)
+		var out []Rec
+		for _, r := range recs {
+			if r.Of(s.Name, s.Type) {
+				if len(left) == 0 {
+					continue
+				}
+				r, left = Rec{r.ID, s.Name, s.Type, s.TTL, left[0]}, left[1:]
+			}
+			out = append(out, r)
+		}
+		for _, d := range left {
+			out = append(out, Rec{z.NewID(), s.Name, s.Type, s.TTL, d})
+		}
+		return out, nil
+	})
+}
+
 // Truth is what the zone holds.
 func (z *Zone) Truth(_ context.Context, name, typ string) (rrset.Set, error) {
 	z.mu.Lock()
