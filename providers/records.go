@@ -29,6 +29,8 @@ func dataOf(rr dns.RR) (string, error) {
 		return address(v.AAAA)
 	case *dns.RFC3597:
 		return fmt.Sprintf(`\# %d %s`, len(v.Rdata)/2, v.Rdata), nil
+	case *dns.TLSA, *dns.SMIMEA, *dns.SSHFP, *dns.DS, *dns.CDS: // numbers and a digest in hexadecimal, of either case
+		return strings.ToLower(strings.TrimPrefix(rr.String(), rr.Header().String())), nil
 	}
 	data := strings.TrimSpace(strings.TrimPrefix(rr.String(), rr.Header().String()))
 	if data == "" {

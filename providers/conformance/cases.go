@@ -227,7 +227,7 @@ var values = []Case{
 		return t.change(t.set("t", "TXT", 300, `"v=spf1 -all"`), t.set("t", "TXT", 300, `"a \"quoted\" word; k=v\\, and more"`, `"v=spf1 ~all"`))
 	}},
 	{"TLSA", func(t *trial) error {
-		digest := strings.Repeat("0123456789ABCDEF", 4)
+		digest := strings.Repeat("0123456789abcdef", 4)
 		return t.change(t.set("_25._tcp", "TLSA", 300, "3 1 1 "+digest), t.set("_25._tcp", "TLSA", 300, "3 1 1 "+digest, "2 1 1 "+digest))
 	}},
 }

@@ -46,6 +46,8 @@ type Bed struct {
 	// Names and data may be spelled in any case, and hosts without their final dot:
 	// they are to be stored so, where the service can.
 	Edit func(ctx context.Context, s rrset.Set) error
+	// EditAll is Edit of many RRsets at once, if there is a quicker way; or nil.
+	EditAll func(ctx context.Context, sets ...rrset.Set) error
 	// Seen is every state of an RRset so far, one after each write by anybody,
 	// oldest first. Nil: nobody looks.
 	Seen func(name, typ string) []rrset.Set
@@ -55,6 +57,8 @@ type Bed struct {
 	Secrets []string
 	// MinTTL is what the service raises lower TTLs to; 0: it takes all.
 	MinTTL uint32
+	// Account tells that the service is a real account, whose requests are counted.
+	Account bool
 	// Twin has a second zone of the same name; nil: the service cannot have one.
 	Twin *Twin
 }

@@ -173,7 +173,7 @@ func canonicalData(typ, data string) string {
 	}
 	d := strings.TrimPrefix(rr.String(), rr.Header().String())
 	switch typ {
-	case "MX", "NS", "CNAME", "PTR":
+	case "MX", "NS", "CNAME", "PTR", "TLSA":
 		d = strings.ToLower(d)
 	}
 	return d

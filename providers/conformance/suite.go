@@ -201,9 +201,11 @@ func (t *trial) mx(name string, ttl uint32, data ...string) rrset.Set {
 	return t.set(name, "MX", ttl, data...)
 }
 
-// seed makes what a case begins with, and beside each MX other records of the
-// name, which must stay.
+// seed makes what a case begins with.
 func (t *trial) seed(sets ...rrset.Set) error {
+	if t.bed.EditAll != nil {
+		return t.bed.EditAll(t.ctx, sets...)
+	}
 	for _, s := range sets {
 		if err := t.bed.Edit(t.ctx, s); err != nil {
 			return fmt.Errorf("seed %s %s: %w", s.Name, s.Type, err)
