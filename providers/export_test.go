@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -15,11 +16,42 @@ import (
 // Opened is the provider within what Open gives.
 func Opened(p Provider) Provider { return opened(p) }
 
+// A DNSClient is another client of a server: somebody else, and the truth.
+type DNSClient struct{ b bed }
+
+// NewDNSClient is a client with a key.
+func NewDNSClient(server, keyName, secret string) DNSClient {
+	return DNSClient{bed{server, keyName, secret}}
+}
+
+// EditOne is Edit of one RRset.
+func (c DNSClient) EditOne(ctx context.Context, s rrset.Set) error { return c.Edit(ctx, s) }
+
+// Edit makes RRsets so, by one update without prerequisites.
+func (c DNSClient) Edit(ctx context.Context, sets ...rrset.Set) error {
+	return c.b.tryEdit(ctx, sets...)
+}
+
+// Truth is what a transfer of the zone says.
+func (c DNSClient) Truth(_ context.Context, name, typ string) (rrset.Set, error) {
+	return c.b.tryTruth(name, typ)
+}
+
+// Settings are those of a provider for the server, with the key in a file.
+func (c DNSClient) Settings(file string) string {
+	return fmt.Sprintf("server: %q\nkey_name: %s\nkey: {file: %s}\ntimeout: 2s\n", c.b.server, c.b.keyName, file)
+}
+
+// Secret is the key, in base64.
+func (c DNSClient) Secret() string { return c.b.secret }
+
+// ZonesForTests are what all servers of the tests serve; the cases write in the first.
+func ZonesForTests() (zone string, zones map[string]string) { return siteZone, testZones() }
+
 // A NameServer is the tests' own, with a zone to write in.
 type NameServer struct {
-	Zone string
+	DNSClient
 
-	b  bed
 	s  *server
 	mu sync.Mutex
 	on func(update bool, w dns.ResponseWriter, req *dns.Msg) bool
@@ -27,7 +59,7 @@ type NameServer struct {
 
 // StartNameServer starts one, until the test ends.
 func StartNameServer(t testing.TB) *NameServer {
-	n := &NameServer{Zone: siteZone}
+	n := &NameServer{}
 	n.s = serve(t, testZones(), func(_ *server, w dns.ResponseWriter, req *dns.Msg) bool {
 		n.mu.Lock()
 		on := n.on
@@ -57,28 +89,6 @@ func (n *NameServer) Answer(w dns.ResponseWriter, req *dns.Msg, rcode int) {
 // NoKey answers that the key is not known.
 func (n *NameServer) NoKey(w dns.ResponseWriter, req *dns.Msg) {
 	tsigError(dns.RcodeBadKey, "")(n.s, w, req)
-}
-
-// Addr, KeyName and Secret are for the settings.
-func (n *NameServer) Addr() string { return n.b.server }
-
-// KeyName is the key's name.
-func (n *NameServer) KeyName() string { return n.b.keyName }
-
-// Secret is the key, in base64.
-func (n *NameServer) Secret() string { return n.b.secret }
-
-// EditOne is Edit of one RRset.
-func (n *NameServer) EditOne(ctx context.Context, s rrset.Set) error { return n.Edit(ctx, s) }
-
-// Edit is another client.
-func (n *NameServer) Edit(ctx context.Context, sets ...rrset.Set) error {
-	return n.b.tryEdit(ctx, sets...)
-}
-
-// Truth is another client's transfer.
-func (n *NameServer) Truth(_ context.Context, name, typ string) (rrset.Set, error) {
-	return n.b.tryTruth(name, typ)
 }
 
 // Seen is every state of an RRset so far.

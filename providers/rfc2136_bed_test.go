@@ -1,7 +1,6 @@
 package providers_test
 
 import (
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -111,8 +110,8 @@ func TestConformanceRFC2136(t *testing.T) {
 			}
 			n.On(f.answer)
 			return &conformance.Bed{
-				Kind: "rfc2136", Zone: n.Zone, Truth: n.Truth, Edit: n.EditOne, EditAll: n.Edit, Seen: n.Seen, Faults: f, Secrets: []string{n.Secret()}, MinTTL: f.minTTL,
-				Settings: fmt.Sprintf("server: %q\nkey_name: %s\nkey: {file: %s}\ntimeout: 2s\n", n.Addr(), n.KeyName(), conformance.SecretFile(t, n.Secret())),
+				Kind: "rfc2136", Zone: "example.test.", Truth: n.Truth, Edit: n.EditOne, EditAll: n.Edit, Seen: n.Seen, Faults: f, Secrets: []string{n.Secret()}, MinTTL: f.minTTL,
+				Settings: n.Settings(conformance.SecretFile(t, n.Secret())),
 			}
 		},
 		Lacking: map[string]string{
