@@ -39,6 +39,8 @@ mutants: ## break a copy of the code on purpose; the tests must notice
 
 golden: ## write the golden files anew; look at the diff
 	$(GO) test ./report ./tui ./config ./firewall -update
+	$(GO) test ./providers -run TestConformance -update
+	$(GO) test ./providers -run TestDocs -update
 
 integration: build ## real BIND and nftables; needs root; installs what is missing
 	./scripts/integration
