@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/libdns/libdns"
 	"github.com/miekg/dns"
@@ -51,8 +52,11 @@ func nameBelow(name, zone string) (string, error) {
 // asciiName turns the labels of other scripts into A-labels (RFC 5891). Names of
 // ASCII alone stay as they are: underscores, escapes and all.
 func asciiName(name string) (string, error) {
+	if !utf8.ValidString(name) {
+		return "", fmt.Errorf("name %.80q: not in UTF-8", name)
+	}
 	for i := range len(name) {
-		if name[i] >= 0x80 {
+		if name[i] >= utf8.RuneSelf {
 			a, err := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false)).ToASCII(name)
 			if err != nil {
 				return "", fmt.Errorf("name %.80q: %w", name, err)

@@ -24,7 +24,7 @@ func dataOf(rr dns.RR) (string, error) {
 	case *dns.PTR:
 		return rrset.CanonicalName(v.Ptr)
 	case *dns.A:
-		return address(v.A)
+		return address(v.A.To4()) // the library has it in 16 octets, read from a text
 	case *dns.AAAA:
 		return address(v.AAAA)
 	case *dns.RFC3597:

@@ -11,8 +11,9 @@ import (
 
 // A Case is one thing that a provider must do right.
 type Case struct {
-	Name string
-	run  func(t *trial) error
+	Name   string
+	faults bool // the service must fail in it
+	run    func(t *trial) error
 }
 
 // Cases lists the cases' names, in the order of the table.
@@ -58,19 +59,19 @@ func (t *trial) change(before, after rrset.Set) error {
 
 // changes are what members and TTLs can do.
 var changes = []Case{
-	{"one MX to two", simple(300, []string{oldMX}, 300, []string{gwMX, gw2MX})},
-	{"two MX to one", simple(300, []string{oldMX, old2MX}, 300, []string{gwMX})},
-	{"two MX to two others", simple(300, []string{oldMX, old2MX}, 300, []string{gwMX, gw2MX})},
-	{"three MX to two with one kept", simple(300, []string{oldMX, old2MX, "30 kept.example.net."}, 300, []string{gwMX, "30 kept.example.net."})},
-	{"three MX to two with one kept and another TTL", simple(3600, []string{oldMX, old2MX, "30 kept.example.net."}, 300, []string{gwMX, "30 kept.example.net."})},
-	{"same hosts with other preferences", simple(300, []string{oldMX, old2MX}, 300, []string{"20 old.example.net.", "10 old2.example.net."})},
-	{"preference 0 and 65535", simple(300, []string{"0 old.example.net.", "65535 old2.example.net."}, 300, []string{"0 gw.example.net.", "65535 gw.example.net."})},
-	{"null MX", simple(300, []string{"0 ."}, 300, []string{gwMX})},
-	{"TTL alone", simple(86400, []string{oldMX, old2MX}, 300, []string{oldMX, old2MX})},
-	{"TTL clamped by the host", clamped},
-	{"no MX to MX", simple(0, nil, 300, []string{gwMX, gw2MX})},
-	{"MX to no MX", simple(300, []string{oldMX, old2MX}, 0, nil)},
-	{"already there", func(t *trial) error {
+	{Name: "one MX to two", run: simple(300, []string{oldMX}, 300, []string{gwMX, gw2MX})},
+	{Name: "two MX to one", run: simple(300, []string{oldMX, old2MX}, 300, []string{gwMX})},
+	{Name: "two MX to two others", run: simple(300, []string{oldMX, old2MX}, 300, []string{gwMX, gw2MX})},
+	{Name: "three MX to two with one kept", run: simple(300, []string{oldMX, old2MX, "30 kept.example.net."}, 300, []string{gwMX, "30 kept.example.net."})},
+	{Name: "three MX to two with one kept and another TTL", run: simple(3600, []string{oldMX, old2MX, "30 kept.example.net."}, 300, []string{gwMX, "30 kept.example.net."})},
+	{Name: "same hosts with other preferences", run: simple(300, []string{oldMX, old2MX}, 300, []string{"20 old.example.net.", "10 old2.example.net."})},
+	{Name: "preference 0 and 65535", run: simple(300, []string{"0 old.example.net.", "65535 old2.example.net."}, 300, []string{"0 gw.example.net.", "65535 gw.example.net."})},
+	{Name: "null MX", run: simple(300, []string{"0 ."}, 300, []string{gwMX})},
+	{Name: "TTL alone", run: simple(86400, []string{oldMX, old2MX}, 300, []string{oldMX, old2MX})},
+	{Name: "TTL clamped by the host", run: clamped},
+	{Name: "no MX to MX", run: simple(0, nil, 300, []string{gwMX, gw2MX})},
+	{Name: "MX to no MX", run: simple(300, []string{oldMX, old2MX}, 0, nil)},
+	{Name: "already there", run: func(t *trial) error {
 		after := t.mx("@", 300, gwMX)
 		if err := errors.Join(t.neighbours("@", "MX"), t.seed(after)); err != nil {
 			return err
@@ -82,7 +83,7 @@ var changes = []Case{
 		t.truth(after)
 		return err
 	}},
-	{"already absent", func(t *trial) error {
+	{Name: "already absent", run: func(t *trial) error {
 		r, err := t.replace(t.mx("@", 300, oldMX), t.mx("@", 0))
 		if err == nil && r.Written {
 			t.problem("result %+v", r)
@@ -97,7 +98,7 @@ func clamped(t *trial) error {
 		return unfit("the service takes all TTLs")
 	}
 	for _, after := range []rrset.Set{t.mx("@", 1, gwMX), t.mx("@", 1, gwMX, oldMX), t.mx("@", 1, oldMX)} {
-		before := t.mx("@", 2*t.bed.MinTTL, oldMX)
+		before, after := t.mx("@", 2*t.bed.MinTTL, oldMX), after.WithTTL(1)
 		if err := t.seed(before); err != nil {
 			return err
 		}
@@ -119,27 +120,27 @@ func clamped(t *trial) error {
 
 // names are where an RRset can be.
 var names = []Case{
-	{"at the apex", func(t *trial) error {
+	{Name: "at the apex", run: func(t *trial) error {
 		if t.bed.Base != t.bed.Zone {
 			return unfit("the apex is not ours")
 		}
 		return t.change(t.mx(t.bed.Zone, 300, oldMX), t.mx(t.bed.Zone, 300, gwMX))
 	}},
-	{"host far below the apex", func(t *trial) error {
+	{Name: "host far below the apex", run: func(t *trial) error {
 		return t.change(t.mx("a.b.c", 300, oldMX), t.mx("a.b.c", 300, gwMX))
 	}},
-	{"name with an underscore", func(t *trial) error {
+	{Name: "name with an underscore", run: func(t *trial) error {
 		return t.change(t.mx("_x", 300, oldMX), t.mx("_x", 300, gwMX))
 	}},
-	{"name that ends like the zone", func(t *trial) error {
+	{Name: "name that ends like the zone", run: func(t *trial) error {
 		// "not" + zone below the zone: a suffix is no label.
 		n := "not" + strings.TrimSuffix(t.bed.Zone, ".")
 		return t.change(t.mx(n, 300, oldMX), t.mx(n, 300, gwMX))
 	}},
-	{"the wildcard itself", func(t *trial) error {
+	{Name: "the wildcard itself", run: func(t *trial) error {
 		return t.change(t.mx("*", 300, oldMX), t.mx("*", 300, gwMX))
 	}},
-	{"below a wildcard", func(t *trial) error {
+	{Name: "below a wildcard", run: func(t *trial) error {
 		star := t.mx("*", 300, oldMX)
 		if err := t.seed(star); err != nil {
 			return err
@@ -152,10 +153,10 @@ var names = []Case{
 		t.truth(star)
 		return err
 	}},
-	{"IDN", func(t *trial) error {
+	{Name: "IDN", run: func(t *trial) error {
 		return t.change(t.mx("xn--bcher-kva", 300, "10 mail.xn--mnchen-3ya.example."), t.mx("xn--bcher-kva", 300, "10 xn--gteway-9ta.xn--mnchen-3ya.example."))
 	}},
-	{"owner of a CNAME", func(t *trial) error {
+	{Name: "owner of a CNAME", run: func(t *trial) error {
 		alias := t.set("@", "CNAME", 300, "www.example.net.")
 		if err := t.seed(alias); err != nil {
 			return err
@@ -167,7 +168,7 @@ var names = []Case{
 		t.truth(t.mx("@", 0))
 		return nil
 	}},
-	{"mixed case", func(t *trial) error {
+	{Name: "mixed case", run: func(t *trial) error {
 		before := t.mx("@", 300, oldMX)
 		loud := before
 		loud.Name, loud.Data = strings.ToUpper(t.label)+"."+t.bed.Base, []string{"10 Old.EXAMPLE.Net."}
@@ -176,7 +177,7 @@ var names = []Case{
 		}
 		return t.done(before, t.mx("@", 300, "10 GW.Example.net."))
 	}},
-	{"target without a trailing dot", func(t *trial) error {
+	{Name: "target without a trailing dot", run: func(t *trial) error {
 		before := t.mx("@", 300, oldMX)
 		bare := before
 		bare.Data = []string{"10 old.example.net"}
@@ -185,17 +186,17 @@ var names = []Case{
 		}
 		return t.done(before, t.mx("@", 300, gwMX))
 	}},
-	{"target in the zone", func(t *trial) error {
+	{Name: "target in the zone", run: func(t *trial) error {
 		if err := t.seed(t.set("mail", "A", 300, "192.0.2.8"), t.set("gw", "A", 300, "192.0.2.9")); err != nil {
 			return err
 		}
 		return t.change(t.mx("@", 300, "10 "+t.name("mail")), t.mx("@", 300, "10 "+t.name("gw")))
 	}},
-	{"target outside the zone that ends like it", func(t *trial) error {
+	{Name: "target outside the zone that ends like it", run: func(t *trial) error {
 		return t.change(t.mx("@", 300, "10 mail.not"+t.bed.Zone), t.mx("@", 300, "10 gw.not"+t.bed.Zone))
 	}},
-	{"two zones of one name", twins},
-	{"unknown zone", func(t *trial) error {
+	{Name: "two zones of one name", run: twins},
+	{Name: "unknown zone", run: func(t *trial) error {
 		zone := "no-such-zone.invalid."
 		before, err := rrset.New(zone, "MX", 300, oldMX)
 		if err != nil {
@@ -214,19 +215,19 @@ var names = []Case{
 		}
 		return nil
 	}},
-	{"500 records", crowd},
+	{Name: "500 records", run: crowd},
 }
 
 // values are other types of records.
 var values = []Case{
-	{"TXT of 300 characters", func(t *trial) error {
+	{Name: "TXT of 300 characters", run: func(t *trial) error {
 		long := `"` + strings.Repeat("0123456789", 25) + `01234" "` + strings.Repeat("x", 45) + `"`
 		return t.change(t.set("t", "TXT", 300, `"short"`), t.set("t", "TXT", 300, long))
 	}},
-	{"TXT with quotes", func(t *trial) error {
+	{Name: "TXT with quotes", run: func(t *trial) error {
 		return t.change(t.set("t", "TXT", 300, `"v=spf1 -all"`), t.set("t", "TXT", 300, `"a \"quoted\" word; k=v\\, and more"`, `"v=spf1 ~all"`))
 	}},
-	{"TLSA", func(t *trial) error {
+	{Name: "TLSA", run: func(t *trial) error {
 		digest := strings.Repeat("0123456789abcdef", 4)
 		return t.change(t.set("_25._tcp", "TLSA", 300, "3 1 1 "+digest), t.set("_25._tcp", "TLSA", 300, "3 1 1 "+digest, "2 1 1 "+digest))
 	}},

@@ -13,11 +13,11 @@ import (
 
 // foreigners are other people's changes.
 var foreigners = []Case{
-	{"drifted before", func(t *trial) error { return t.drifted(t.mx("@", 300, "10 other.example.net.")) }},
-	{"TTL edited by somebody else", func(t *trial) error { return t.drifted(t.mx("@", 4711, oldMX)) }},
-	{"member added by somebody else", func(t *trial) error { return t.drifted(t.mx("@", 300, oldMX, "30 other.example.net.")) }},
-	{"deleted by somebody else", func(t *trial) error { return t.drifted(t.mx("@", 0)) }},
-	{"created by somebody else", func(t *trial) error {
+	{Name: "drifted before", run: func(t *trial) error { return t.drifted(t.mx("@", 300, "10 other.example.net.")) }},
+	{Name: "TTL edited by somebody else", run: func(t *trial) error { return t.drifted(t.mx("@", 4711, oldMX)) }},
+	{Name: "member added by somebody else", run: func(t *trial) error { return t.drifted(t.mx("@", 300, oldMX, "30 other.example.net.")) }},
+	{Name: "deleted by somebody else", run: func(t *trial) error { return t.drifted(t.mx("@", 0)) }},
+	{Name: "created by somebody else", run: func(t *trial) error {
 		there := t.mx("@", 300, oldMX)
 		if err := errors.Join(t.neighbours("@", "MX"), t.seed(there)); err != nil {
 			return err
@@ -25,8 +25,8 @@ var foreigners = []Case{
 		t.drift(t.mx("@", 0), t.mx("@", 300, gwMX), there)
 		return nil
 	}},
-	{"foreign change between read and write", func(t *trial) error { return t.between(t.mx("@", 300, "10 other.example.net.")) }},
-	{"foreign TTL between read and write", func(t *trial) error { return t.between(t.mx("@", 4711, oldMX)) }},
+	{Name: "foreign change between read and write", faults: true, run: func(t *trial) error { return t.between(t.mx("@", 300, "10 other.example.net.")) }},
+	{Name: "foreign TTL between read and write", faults: true, run: func(t *trial) error { return t.between(t.mx("@", 4711, oldMX)) }},
 }
 
 // drifted finds something else than Before.
@@ -59,13 +59,13 @@ func (t *trial) inject(f Fault) bool { return t.bed.Faults != nil && t.bed.Fault
 
 // failures are what a service does wrong.
 var failures = []Case{
-	{"write that errors half way", func(t *trial) error { return t.halfway(Broken) }},
-	{"write that is refused half way", func(t *trial) error { return t.halfway(Refused) }},
-	{"write applied though it timed out", func(t *trial) error { return t.unanswered(Silent) }},
-	{"write applied though its answer was cut off", func(t *trial) error { return t.unanswered(Lost) }},
-	{"rate limiting", limited},
-	{"expired token", expired},
-	{"cancellation before the write", func(t *trial) error {
+	{Name: "write that errors half way", faults: true, run: func(t *trial) error { return t.halfway(Broken) }},
+	{Name: "write that is refused half way", faults: true, run: func(t *trial) error { return t.halfway(Refused) }},
+	{Name: "write applied though it timed out", faults: true, run: func(t *trial) error { return t.unanswered(Silent) }},
+	{Name: "write applied though its answer was cut off", faults: true, run: func(t *trial) error { return t.unanswered(Lost) }},
+	{Name: "rate limiting", faults: true, run: limited},
+	{Name: "expired token", faults: true, run: expired},
+	{Name: "cancellation before the write", run: func(t *trial) error {
 		before, after := t.mx("@", 300, oldMX), t.mx("@", 300, gwMX)
 		if err := errors.Join(t.neighbours("@", "MX"), t.seed(before)); err != nil {
 			return err
@@ -78,7 +78,7 @@ var failures = []Case{
 		t.truth(before)
 		return t.done(before, after)
 	}},
-	{"cancellation while the write is under way", cancelled},
+	{Name: "cancellation while the write is under way", faults: true, run: cancelled},
 }
 
 // halfway lets each write of a change fail in turn. Whatever is left is ours: the

@@ -28,6 +28,8 @@ type Suite struct {
 	Lacking map[string]string
 	// Serial runs one case after the other.
 	Serial bool
+	// Context ends the run; nil: nothing does.
+	Context context.Context
 	// Golden is the file that the results are compared with, and written to with
 	// the flag -update; empty: none.
 	Golden string
@@ -63,7 +65,7 @@ func (s Suite) Run(t *testing.T) {
 			})
 		}
 	})
-	t.Log("\n" + report.Table())
+	t.Logf("\n%s", report.Table())
 	if ran && len(report.Results) == len(cases) && s.Golden != "" {
 		report.golden(t, s.Golden)
 	}
@@ -80,14 +82,22 @@ func modeOf(b *Bed) providers.Mode {
 
 // one runs one case and judges it.
 func (s Suite) one(t *testing.T, c Case, bed *Bed) Result {
-	ctx, cancel := context.WithTimeout(t.Context(), caseTime)
+	if s.Context == nil {
+		s.Context = t.Context()
+	}
+	ctx, cancel := context.WithTimeout(s.Context, caseTime)
 	defer cancel()
+	if ctx.Err() != nil {
+		t.Fatal("the run was ended before")
+	}
 	tr, err := newTrial(ctx, bed, c.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tr.close()
-	err = c.run(tr)
+	if err = unfit("the service cannot be made to fail"); !c.faults || bed.Faults != nil {
+		err = c.run(tr)
+	}
 	if err == nil || !errors.Is(err, errUnfit) {
 		tr.afterwards()
 	}
@@ -189,7 +199,11 @@ func (t *trial) name(n string) string {
 	return n + "." + t.label + "." + t.bed.Base
 }
 
+// set is an RRset of the case. Its TTL is one that the service takes.
 func (t *trial) set(name, typ string, ttl uint32, data ...string) rrset.Set {
+	if ttl < t.bed.MinTTL {
+		ttl += t.bed.MinTTL
+	}
 	s, err := rrset.New(t.name(name), typ, ttl, data...)
 	if err != nil {
 		panic(err) // a case is written wrongly
