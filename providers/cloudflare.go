@@ -21,9 +21,8 @@ var cloudflareAbout = About{
 	Settings: `  token        required; an API token with Zone:Read and DNS:Edit: {file: PATH}, {env: NAME} or {credential: NAME}
   account_id   only zones of this account (default: all that the token sees)
   zone_ids     zones by their ID, where several have one name: {example.org: 023e105f4ecef8ad9ca31a8372d0c353}
-  endpoint     the API's address, to reach it by another way (default https://api.cloudflare.com/client/v4)
-  timeout      for one request and its answer (default 30s)
-  per_second   requests a second at most (default 3; the limit is 1200 in five minutes for all of a user's tokens)`,
+` + apiDoc + `
+  The limit is 1200 requests in five minutes, for all of a user's tokens together; per_second is 3 by default.`,
 	Example: `token: {file: /etc/mxcutover/cloudflare.token}
 account_id: 01a7362d577a6c3019a474fd6f485823
 `,

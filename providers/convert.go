@@ -89,11 +89,10 @@ func parseData(typ, value string) (string, error) {
 	if strings.ContainsAny(value, "\r\n") {
 		return "", fmt.Errorf("%s value %.80q: a line break", typ, value)
 	}
-	rr, err := dns.NewRR(fmt.Sprintf(". 0 IN %s %s", typ, value))
-	if err != nil || rr == nil || dns.TypeToString[rr.Header().Rrtype] != typ {
-		return value, nil
+	if rr, err := dns.NewRR(fmt.Sprintf(". 0 IN %s %s", typ, value)); err == nil && rr != nil && dns.TypeToString[rr.Header().Rrtype] == typ {
+		return dataOf(rr)
 	}
-	return dataOf(rr)
+	return value, nil
 }
 
 // mxData is an MX record's data, of a preference in a field of its own and a

@@ -33,8 +33,14 @@ func TestParseData(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ typ, in string }{
-		{"MX", "mail.example.org"}, {"MX", "x mail.example.org"}, {"MX", "65536 mail.example.org"}, {"MX", "-1 mail.example.org"}, {"MX", "10 a..b"},
-		{"CNAME", ""}, {"NS", "a b"}, {"TXT", "\"a\"\nevil 60 IN A 192.0.2.1"}, {"CNAME", "\xff\xfe.example"},
+		{"MX", "mail.example.org"},
+		{"MX", "x mail.example.org"},
+		{"MX", "65536 mail.example.org"},
+		{"MX", "-1 mail.example.org"},
+		{"MX", "10 a..b"},
+		{"CNAME", ""},
+		{"NS", "a b"}, {"TXT", "\"a\"\nevil 60 IN A 192.0.2.1"},
+		{"CNAME", "\xff\xfe.example"},
 	} {
 		if got, err := parseData(c.typ, c.in); err == nil {
 			t.Errorf("%s %q: %q, want an error", c.typ, c.in, got)

@@ -114,13 +114,13 @@ func (k *keeper) GetRecords(context.Context, string) ([]libdns.Record, error) {
 	return nil, errors.New("not used")
 }
 
-func (k *keeper) Zone(_ context.Context, zone string) ([]rrset.Set, error) {
+func (k *keeper) Zone(ctx context.Context, _ string) ([]rrset.Set, error) {
 	if _, err := k.due(false); err != nil {
 		return nil, err
 	}
 	var out []rrset.Set
 	for _, r := range k.zone.Records() {
-		s := must(k.zone.Truth(nil, strings.ToLower(r.Name), r.Type))
+		s := must(k.zone.Truth(ctx, strings.ToLower(r.Name), r.Type))
 		if !slices.ContainsFunc(out, s.Equal) {
 			out = append(out, s)
 		}

@@ -133,9 +133,7 @@ type Faults interface {
 // errUnfit is the outcome of a case that cannot be run on a bed.
 var errUnfit = errors.New("cannot be run here")
 
-func unfit(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{errUnfit}, args...)...)
-}
+func unfit(why string) error { return fmt.Errorf("%w: %s", errUnfit, why) }
 
 // SecretFile writes a secret to a file that ends with the test, and gives its path.
 func SecretFile(t testing.TB, secret string) string {
