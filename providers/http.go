@@ -46,6 +46,8 @@ type apiKind struct {
 	sign func(r *http.Request, body []byte) error
 	// secrets are never shown, whoever sends them.
 	secrets []string
+	// fresh are those that come and go, such as access tokens; nil: there are none.
+	fresh func() []string
 	// complaint reads the vendor's error body: a code for the provider to branch
 	// on, and its words. Nil: the body is shown as it is, bounded and quoted.
 	complaint func(status int, body []byte) (code, words string)

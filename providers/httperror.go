@@ -132,7 +132,11 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 // clean takes secrets out of a text that others wrote, and bounds it. It is
 // quoted where it is shown.
 func (a *api) clean(s string) string {
-	for _, secret := range a.secrets {
+	secrets := a.secrets
+	if a.fresh != nil {
+		secrets = append(a.fresh(), secrets...)
+	}
+	for _, secret := range secrets {
 		if secret == "" {
 			continue
 		}
