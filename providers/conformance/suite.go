@@ -57,11 +57,11 @@ func (s Suite) Run(t *testing.T) {
 					t.Parallel()
 				}
 				bed := s.Bed(t)
-				r := s.one(t, c, bed)
+				r, mode := s.one(t, c, bed)
 				mu.Lock()
 				defer mu.Unlock()
 				report.Results[c.Name] = r
-				report.Kind, report.Mode = bed.Kind, modeOf(bed)
+				report.Kind, report.Mode = bed.Kind, mode
 			})
 		}
 	})
@@ -71,17 +71,20 @@ func (s Suite) Run(t *testing.T) {
 	}
 }
 
-func modeOf(b *Bed) providers.Mode {
+// promised tells whether a mode is as safe as the kind's documentation says: some
+// settings make it safer.
+func promised(b *Bed, mode providers.Mode) bool {
+	safest := []providers.Mode{providers.Swap, providers.Set, providers.Edit}
 	for _, k := range providers.Kinds() {
 		if k.Kind == b.Kind {
-			return k.Mode
+			return slices.Index(safest, mode) <= slices.Index(safest, k.Mode)
 		}
 	}
-	return ""
+	return true
 }
 
 // one runs one case and judges it.
-func (s Suite) one(t *testing.T, c Case, bed *Bed) Result {
+func (s Suite) one(t *testing.T, c Case, bed *Bed) (Result, providers.Mode) {
 	if s.Context == nil {
 		s.Context = t.Context()
 	}
@@ -95,6 +98,10 @@ func (s Suite) one(t *testing.T, c Case, bed *Bed) Result {
 		t.Fatal(err)
 	}
 	defer tr.close()
+	mode := providers.ModeOf(tr.p)
+	if !promised(bed, mode) {
+		t.Errorf("mode %q is less than what kind %s promises", mode, bed.Kind)
+	}
 	if err = unfit("the service cannot be made to fail"); !c.faults || bed.Faults != nil {
 		err = c.run(tr)
 	}
@@ -108,7 +115,7 @@ func (s Suite) one(t *testing.T, c Case, bed *Bed) Result {
 	case errors.Is(err, errUnfit) && !lacking:
 		t.Errorf("%v; say why in Lacking", err)
 	case errors.Is(err, errUnfit):
-		return Result{NotRun, lacks}
+		return Result{NotRun, lacks}, mode
 	case lacking:
 		t.Errorf("it can be run; it is in Lacking: %s", lacks)
 	case err != nil:
@@ -117,17 +124,17 @@ func (s Suite) one(t *testing.T, c Case, bed *Bed) Result {
 	switch {
 	case shortfall && len(problems) == 0:
 		t.Errorf("it passes; it is in Shortfalls: %s", short)
-		return Result{Pass, ""}
+		return Result{Pass, ""}, mode
 	case len(problems) == 0:
-		return Result{Pass, ""}
+		return Result{Pass, ""}, mode
 	case shortfall && len(tr.unsafe()) == 0:
 		t.Logf("shortfall (%s): %s", short, strings.Join(problems, "; "))
-		return Result{Shortfall, short}
+		return Result{Shortfall, short}, mode
 	}
 	for _, p := range append(problems, tr.unsafe()...) {
 		t.Error(p)
 	}
-	return Result{Fail, problems[0]}
+	return Result{Fail, problems[0]}, mode
 }
 
 // A trial is one run of a case.
