@@ -57,6 +57,9 @@ type apiKind struct {
 	// expired says that an answer means that the credential was not accepted, beside
 	// 401 and 403. Nil: none does.
 	expired func(status int, code string) bool
+	// wait is for how long an answer asks to stay away, where the vendor has other
+	// headers than Retry-After. Nil: it has none.
+	wait func(h http.Header, now time.Time) time.Duration
 	// fence is for how long a request may be carried out after it was sent; 0: the
 	// time-out and a minute.
 	fence time.Duration
@@ -163,7 +166,7 @@ type apiError struct {
 	Status int
 	Code   string // the vendor's
 	words  string
-	wait   time.Duration // from Retry-After
+	wait   time.Duration // that was asked for
 }
 
 func (e *apiError) Error() string {

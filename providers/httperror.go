@@ -85,6 +85,9 @@ func (a *api) cut(where string, c call, sent bool, err error) error {
 // refused is the error of an answer that is none of success.
 func (a *api) refused(where string, c call, answer *http.Response, text []byte) error {
 	e := &apiError{Status: answer.StatusCode, wait: retryAfter(answer.Header.Get("Retry-After"), time.Now())}
+	if e.wait == 0 && a.wait != nil {
+		e.wait = a.wait(answer.Header, time.Now())
+	}
 	e.words = strings.TrimSpace(string(text))
 	if a.complaint != nil {
 		e.Code, e.words = a.complaint(e.Status, text)
