@@ -28,6 +28,10 @@ import (
 //
 // All of these are then carried on to After, or back to Before, which is what
 // either of the two wants. A member of neither is somebody else's, always.
+//
+// A host with one TTL for the whole RRset ([Sharer]) changes it between the
+// additions and the deletions, for all members at once. It clamps none, so that
+// each other TTL is somebody else's.
 
 // A State is what is there of a Change that may have been begun.
 type State struct {
@@ -55,7 +59,7 @@ func ReadFor(ctx context.Context, p Provider, c rrset.Change) (State, error) {
 	switch {
 	case err != nil:
 	case !mixed && (found.Equal(c.Before) || found.Equal(c.After)):
-	case between(c, records):
+	case between(e, c, records):
 		s.Half = true
 		s.Back.Before = c.After.WithTTL(reached(c, records))
 	case mixed:
@@ -120,9 +124,18 @@ func setOfRecords(name, typ string, records []Record) (s rrset.Set, mixed bool, 
 	return s, mixed, err
 }
 
+// shared tells whether a host keeps one TTL for an RRset.
+func shared(e Editor) bool {
+	_, ok := e.(Sharer)
+	return ok
+}
+
 // between tells whether the records are a state that an edit of c, or of its
 // inverse, goes through, and not its beginning nor its end.
-func between(c rrset.Change, records []Record) bool {
+func between(e Editor, c rrset.Change, records []Record) bool {
+	if shared(e) && slices.ContainsFunc(records, func(r Record) bool { return r.TTL != c.Before.TTL && r.TTL != c.After.TTL }) {
+		return false
+	}
 	of := func(s rrset.Set, d string) bool { return slices.Contains(s.Data, d) }
 	all := func(s rrset.Set) bool {
 		return !slices.ContainsFunc(s.Data, func(d string) bool {
@@ -164,7 +177,7 @@ func edit(ctx context.Context, e Editor, c rrset.Change) error {
 		if err != nil {
 			return w.half(err)
 		}
-		if !between(c, records) && (mixed || !found.Equal(c.Before) && !found.Equal(c.After)) {
+		if !between(w.Editor, c, records) && (mixed || !found.Equal(c.Before) && !found.Equal(c.After)) {
 			return w.yield(ctx, records, found)
 		}
 		for _, s := range series(records) {
@@ -188,8 +201,9 @@ type editing struct {
 // asAsked are the records with After's TTL where this edit gave it: the provider
 // may have clamped it.
 func (w *editing) asAsked(records []Record) []Record {
+	all := shared(w.Editor) && len(w.updated) > 0
 	for i, r := range records {
-		if slices.Contains(w.updated, r.Data) {
+		if all || slices.Contains(w.updated, r.Data) {
 			records[i].TTL = w.After.TTL
 		}
 	}
@@ -219,13 +233,18 @@ func (w *editing) additions(records []Record) (out []step) {
 // updates are of what was there before, so that a TTL that the provider clamps
 // is not asked for for ever.
 func (w *editing) updates(records []Record) (out []step) {
+	all := shared(w.Editor) && !w.After.Absent()
 	for _, r := range records {
-		if slices.Contains(w.After.Data, r.Data) && slices.Contains(w.Before.Data, r.Data) && r.TTL != w.After.TTL {
+		ours := slices.Contains(w.After.Data, r.Data) && slices.Contains(w.Before.Data, r.Data)
+		if (ours || all) && r.TTL != w.After.TTL {
 			was := r
 			r.TTL = w.After.TTL
 			out = append(out, step{w.UpdateRecord, r, func(rs []Record) bool {
 				return slices.ContainsFunc(rs, func(x Record) bool { return x.Data == r.Data && x.TTL == r.TTL }) && !slices.Contains(rs, was)
 			}})
+			if all {
+				break
+			}
 		}
 	}
 	return out

@@ -21,6 +21,7 @@ import (
 type keeper struct {
 	zone *conformance.Zone
 	min  uint32
+	one  bool // TTL for the whole RRset; see sharer
 
 	mu      sync.Mutex
 	faults  []*conformance.Fault
@@ -30,6 +31,18 @@ type keeper struct {
 }
 
 const keeperSecret = "keeper-0123456789"
+
+// A sharer is a keeper that keeps one TTL for an RRset.
+type sharer struct{ *keeper }
+
+func (sharer) SharesTTL() {}
+
+func (k *keeper) open() (providers.Provider, error) {
+	if k.one {
+		return sharer{k}, nil
+	}
+	return k, nil
+}
 
 func (k *keeper) Inject(f conformance.Fault) bool {
 	k.mu.Lock()
@@ -150,19 +163,28 @@ func (k *keeper) Records(ctx context.Context, zone, name, typ string) ([]provide
 
 func (k *keeper) AddRecord(ctx context.Context, _ string, r providers.Record) error {
 	return k.write(ctx, func(recs []conformance.Rec) ([]conformance.Rec, error) {
-		return append(recs, conformance.Rec{ID: k.zone.NewID(), Name: r.Name, Type: r.Type, TTL: max(k.min, r.TTL), Data: r.Data}), nil
+		ttl := max(k.min, r.TTL)
+		for _, x := range recs {
+			if k.one && x.Of(r.Name, r.Type) {
+				ttl = x.TTL
+			}
+		}
+		return append(recs, conformance.Rec{ID: k.zone.NewID(), Name: r.Name, Type: r.Type, TTL: ttl, Data: r.Data}), nil
 	})
 }
 
 func (k *keeper) UpdateRecord(ctx context.Context, _ string, r providers.Record) error {
 	return k.write(ctx, func(recs []conformance.Rec) ([]conformance.Rec, error) {
+		found := false
 		for i := range recs {
-			if recs[i].ID == r.ID {
-				recs[i].TTL = max(k.min, r.TTL)
-				return recs, nil
+			if recs[i].ID == r.ID || k.one && recs[i].Of(r.Name, r.Type) {
+				recs[i].TTL, found = max(k.min, r.TTL), true
 			}
 		}
-		return nil, errors.New("404")
+		if !found {
+			return nil, errors.New("404")
+		}
+		return recs, nil
 	})
 }
 
@@ -176,10 +198,10 @@ func (k *keeper) DeleteRecord(ctx context.Context, _ string, r providers.Record)
 	})
 }
 
-func keeperBed(minTTL uint32) (*keeper, *conformance.Bed) {
-	k := &keeper{zone: conformance.NewZone("k", "example.test."), min: minTTL}
+func keeperBed(minTTL uint32, one bool) (*keeper, *conformance.Bed) {
+	k := &keeper{zone: conformance.NewZone("k", "example.test."), min: minTTL, one: one}
 	return k, &conformance.Bed{
-		Open: func() (providers.Provider, error) { return k, nil }, Zone: k.zone.Name,
+		Open: k.open, Zone: k.zone.Name,
 		Truth: k.zone.Truth, Edit: k.zone.Edit, Seen: k.zone.Seen, Faults: k, Secrets: []string{keeperSecret}, MinTTL: minTTL,
 	}
 }
@@ -188,17 +210,19 @@ func keeperBed(minTTL uint32) (*keeper, *conformance.Bed) {
 // writing too: nothing is deleted beside it.
 func TestEditConforms(t *testing.T) {
 	t.Parallel()
-	lacking := map[string]string{"two zones of one name": "one zone"}
-	for _, minTTL := range []uint32{0, 60} {
-		t.Run(fmt.Sprint(minTTL), func(t *testing.T) {
+	for name, k := range map[string]struct {
+		min uint32
+		one bool
+	}{"as asked": {}, "clamped": {min: 60}, "one TTL": {one: true}} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			lacking := map[string]string{"two zones of one name": lacking["two zones of one name"]}
-			if minTTL == 0 {
+			lacking := map[string]string{"two zones of one name": "one zone"}
+			if k.min == 0 {
 				lacking["TTL clamped by the host"] = "it takes all"
 			}
 			conformance.Suite{
 				Name: "edit", Against: "memory", Lacking: lacking,
-				Bed: func(testing.TB) *conformance.Bed { _, b := keeperBed(minTTL); return b },
+				Bed: func(testing.TB) *conformance.Bed { _, b := keeperBed(k.min, k.one); return b },
 			}.Run(t)
 		})
 	}

@@ -90,6 +90,14 @@ type Editor interface {
 	DeleteRecord(ctx context.Context, zone string, r Record) error
 }
 
+// A Sharer is an Editor whose host keeps one TTL for all records of an RRset, and
+// refuses one that it does not take. There UpdateRecord gives it to all of them,
+// and AddRecord leaves that of the records that are there as it is.
+type Sharer interface {
+	Editor
+	SharesTTL()
+}
+
 // A Mode says how a provider changes an RRset.
 type Mode string
 
@@ -173,6 +181,12 @@ func opened(p Provider) Provider {
 		return g.Provider
 	}
 	return p
+}
+
+// A Checker refuses a Change that its host cannot hold, or could not take back,
+// before anything is asked or written.
+type Checker interface {
+	Check(c rrset.Change) error
 }
 
 // A Fencer knows for how long from now a write that got no answer may yet be

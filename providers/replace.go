@@ -94,6 +94,11 @@ func writable(p Provider, c rrset.Change) (Mode, error) {
 			return "", fmt.Errorf("zone %s: its SOA is the provider's own", c.Zone)
 		}
 	}
+	if v, ok := opened(p).(Checker); ok {
+		if err := v.Check(c); err != nil {
+			return "", fmt.Errorf("%s %s: %w; nothing was written", c.After.Name, c.After.Type, err)
+		}
+	}
 	return mode, nil
 }
 
