@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,8 +166,24 @@ func between(e Editor, c rrset.Change, records []Record) bool {
 // edit changes the RRset record by record. It looks before each series, so that
 // nothing is deleted beside what somebody else wrote meanwhile: then what was
 // added here is taken away again.
+//
+// Where it stops half way, that is published, too: what is kept and what is
+// served stay the same. Both are still whole there.
 func edit(ctx context.Context, e Editor, c rrset.Change) error {
 	w := editing{Editor: e, Change: c}
+	err := w.all(ctx)
+	if err != nil && !w.written {
+		return err
+	}
+	unpublished := publish(ctx, e, c)
+	if err != nil && unpublished != nil {
+		return fmt.Errorf("%w; besides, %s", err, unpublished.Error()) // the first is the one to act on
+	}
+	return cmp.Or(err, unpublished)
+}
+
+func (w *editing) all(ctx context.Context) error {
+	e, c := w.Editor, w.Change
 	for _, series := range []func([]Record) []step{w.additions, w.updates, w.deletions} {
 		records, err := e.Records(ctx, c.Zone, c.After.Name, c.After.Type)
 		if err != nil {

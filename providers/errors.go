@@ -27,8 +27,9 @@ var (
 	// ErrReadOnly means that a provider cannot write.
 	ErrReadOnly = errors.New("the provider cannot write")
 	// ErrHalf means that a write in mode edit stopped half way: what is there has
-	// members of both Before and After. The same Replace again goes on from there,
-	// its inverse takes it back. It may be [ErrTransient] too.
+	// members of both Before and After, or is whole and not published (see
+	// [Publisher]). The same Replace again goes on from there, its inverse takes it
+	// back. It may be [ErrTransient] too.
 	ErrHalf = errors.New("the write stopped half way")
 	// ErrMixed means that the records of one RRset have several TTLs, which is no
 	// RRset (RFC 2181 section 5.2) and could not be restored.

@@ -98,6 +98,15 @@ type Sharer interface {
 	SharesTTL()
 }
 
+// A Publisher keeps what was written apart from what its servers answer with,
+// until it is published. A Replace does not succeed before that: also one that
+// finds After there publishes, since whoever wrote it may have died before.
+type Publisher interface {
+	// Publish lets the servers answer with the zone as it is kept. It may be
+	// repeated at any time.
+	Publish(ctx context.Context, zone string) error
+}
+
 // A Mode says how a provider changes an RRset.
 type Mode string
 

@@ -49,7 +49,7 @@ func Restore(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 		return Result{}, err
 	case at.Half: // ours, and not finished
 	case found.Equal(c.After):
-		return Result{Mode: mode, Got: found}, nil
+		return published(ctx, p, c, Result{Mode: mode, Got: found})
 	case !found.Equal(c.Before):
 		return Result{}, &DriftError{Expected: c.Before, Found: found}
 	}
@@ -151,7 +151,30 @@ func look(ctx context.Context, p Provider, c rrset.Change, doubt *InDoubtError) 
 	case at.Half:
 		doubt.Err = fmt.Errorf("%w; %s is there now, half way", doubt.Err, inLine(got))
 	case got.Equal(c.After), got.SameData(c.After) && !c.Before.SameData(c.After):
-		return Result{Mode: ModeOf(p), Got: got, Written: true, Clamped: got.TTL != c.After.TTL}, nil
+		return published(ctx, p, c, Result{Mode: ModeOf(p), Got: got, Written: true, Clamped: got.TTL != c.After.TTL})
 	}
 	return Result{}, doubt
+}
+
+// published is the result when it is published, too.
+func published(ctx context.Context, p Provider, c rrset.Change, r Result) (Result, error) {
+	if err := publish(ctx, opened(p), c); err != nil {
+		return Result{}, err
+	}
+	return r, nil
+}
+
+// publish publishes at a [Publisher]. It goes on though the caller gave up:
+// something was written.
+func publish(ctx context.Context, p any, c rrset.Change) error {
+	v, ok := p.(Publisher)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	if err := v.Publish(ctx, c.Zone); err != nil {
+		return fmt.Errorf("%s %s: %w: what is written could not be published; trying it again publishes it: %w", c.After.Name, c.After.Type, ErrHalf, err)
+	}
+	return nil
 }
