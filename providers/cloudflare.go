@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -125,39 +126,44 @@ type (
 		Data     map[string]any `json:"data,omitempty"`
 	}
 	cloudflareInfo struct {
-		TotalPages int `json:"total_pages"`
+		TotalCount int `json:"total_count"`
 	}
 )
 
 const cloudflarePage = "100" // the default, and allowed on every plan
 
-// list reads all pages of a listing into each.
-func (p *cloudflare) list(ctx context.Context, c call, each func(raw json.RawMessage) (id string, err error)) error {
-	return pages("1", func(at string) (page, error) {
-		var answer struct {
-			Result     []json.RawMessage `json:"result"`
-			ResultInfo cloudflareInfo    `json:"result_info"`
-		}
-		c.method, c.into = http.MethodGet, &answer
-		c.query.Set("page", at)
-		c.query.Set("per_page", cloudflarePage)
-		if err := p.do(ctx, c); err != nil {
-			return page{}, err
-		}
-		var out page
-		for i, raw := range answer.Result {
-			id, err := each(raw)
-			if err != nil {
-				return page{}, fmt.Errorf("%s: %w", p.where(c), err)
+// cloudflareList reads all pages of a listing. each gives an item's ID.
+func cloudflareList[T any](ctx context.Context, p *cloudflare, c call, each func(raw json.RawMessage) (id string, item T, err error)) ([]T, error) {
+	return settled(func() ([]T, error) {
+		var out []T
+		var count counted
+		err := pages("1", func(at string) (page, error) {
+			var answer struct {
+				Result     []json.RawMessage `json:"result"`
+				ResultInfo cloudflareInfo    `json:"result_info"`
 			}
-			if i == 0 {
-				out.first = id
+			c.method, c.into = http.MethodGet, &answer
+			c.query.Set("page", at)
+			c.query.Set("per_page", cloudflarePage)
+			if err := p.do(ctx, c); err != nil {
+				return page{}, err
 			}
-		}
-		if n, _ := strconv.Atoi(at); n < answer.ResultInfo.TotalPages {
-			out.next = strconv.Itoa(n + 1)
-		}
-		return out, nil
+			var ids []string
+			for _, raw := range answer.Result {
+				id, item, err := each(raw)
+				if err != nil {
+					return page{}, fmt.Errorf("%s: %w", p.where(c), err)
+				}
+				ids, out = append(ids, id), append(out, item)
+			}
+			last, err := count.page(answer.ResultInfo.TotalCount, ids)
+			if err != nil || last {
+				return page{}, err
+			}
+			n, err := strconv.Atoi(at)
+			return page{next: strconv.Itoa(n + 1), first: ids[0]}, err
+		})
+		return out, err
 	})
 }
 
@@ -170,16 +176,14 @@ func (p *cloudflare) find(ctx context.Context, zone string) (string, error) {
 	if p.account != "" {
 		q.Set("account.id", p.account)
 	}
-	var found []cloudflareZone
-	err := p.list(ctx, call{path: "/zones", query: q, zone: zone}, func(raw json.RawMessage) (string, error) {
+	all, err := cloudflareList(ctx, p, call{path: "/zones", query: q, zone: zone}, func(raw json.RawMessage) (string, cloudflareZone, error) {
 		var z cloudflareZone
-		if err := json.Unmarshal(raw, &z); err != nil {
-			return "", err
-		}
-		if name, err := fullName(z.Name); err == nil && name == zone {
-			found = append(found, z)
-		}
-		return z.ID, nil
+		err := json.Unmarshal(raw, &z)
+		return z.ID, z, err
+	})
+	found := slices.DeleteFunc(all, func(z cloudflareZone) bool {
+		name, err := fullName(z.Name)
+		return err != nil || name != zone
 	})
 	switch {
 	case err != nil:
@@ -204,19 +208,15 @@ func (p *cloudflare) records(ctx context.Context, path, zone, name string) ([]Re
 	if name != "" {
 		q.Set("name.exact", rrset.Bare(name))
 	}
-	var out []Record
-	err := p.list(ctx, call{path: path, query: q, zone: zone}, func(raw json.RawMessage) (string, error) {
+	all, err := cloudflareList(ctx, p, call{path: path, query: q, zone: zone}, func(raw json.RawMessage) (string, Record, error) {
 		var r cloudflareRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
-			return "", err
+			return "", Record{}, err
 		}
 		rec, err := r.record(zone)
-		if err == nil && (name == "" || rec.Name == name) {
-			out = append(out, rec)
-		}
-		return r.ID, err
+		return r.ID, rec, err
 	})
-	return out, err
+	return slices.DeleteFunc(all, func(r Record) bool { return name != "" && r.Name != name }), err
 }
 
 // Read reads one RRset; see [Reader].

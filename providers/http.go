@@ -152,8 +152,9 @@ type call struct {
 	path   string // below the endpoint, segments escaped by url.PathEscape
 	query  url.Values
 	header http.Header
-	body   any // []byte as it is, else JSON
-	into   any // *[]byte as it is, else JSON; nil: not looked at
+	body   any          // []byte as it is, else JSON
+	into   any          // *[]byte as it is, else JSON; nil: not looked at
+	head   *http.Header // of a good answer, for pages that are told there; nil: not looked at
 	// reads tells that a method other than GET changes nothing, and may be
 	// repeated.
 	reads bool
@@ -233,6 +234,9 @@ func (a *api) once(ctx context.Context, c call, body []byte) error {
 	}
 	if err != nil {
 		return a.cut(where, c, true, err)
+	}
+	if c.head != nil {
+		*c.head = answer.Header
 	}
 	return a.decoded(where, c, text)
 }

@@ -181,3 +181,23 @@ func pages(first string, read func(at string) (page, error)) error {
 		at = p.next
 	}
 }
+
+// nextLink is what a parameter is in the link to the next page (RFC 8288),
+// within a listing that is asked on by that parameter alone. Empty: there is no
+// such link.
+func nextLink(head http.Header, parameter string) (string, error) {
+	for _, field := range head.Values("Link") {
+		for link := range strings.SplitSeq(field, ",") {
+			target, attributes, _ := strings.Cut(strings.TrimSpace(link), ";")
+			if !strings.Contains(strings.NewReplacer(" ", "", `"`, "").Replace(attributes), "rel=next") {
+				continue
+			}
+			u, err := url.Parse(strings.Trim(target, "<>"))
+			if err != nil || u.Query().Get(parameter) == "" {
+				return "", fmt.Errorf("the link to the next page cannot be read: %.200q", link)
+			}
+			return u.Query().Get(parameter), nil
+		}
+	}
+	return "", nil
+}

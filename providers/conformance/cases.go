@@ -97,8 +97,8 @@ func clamped(t *trial) error {
 	if t.bed.MinTTL == 0 {
 		return unfit("the service takes all TTLs")
 	}
-	for _, after := range []rrset.Set{t.mx("@", 1, gwMX), t.mx("@", 1, gwMX, oldMX), t.mx("@", 1, oldMX)} {
-		before, after := t.mx("@", 2*t.bed.MinTTL, oldMX), after.WithTTL(1)
+	for _, data := range [][]string{{gwMX}, {gwMX, oldMX}, {oldMX}} {
+		before, after := t.mx("@", 2*t.bed.MinTTL, oldMX), t.mx("@", t.bed.MinTTL, data...).WithTTL(1)
 		if err := t.seed(before); err != nil {
 			return err
 		}

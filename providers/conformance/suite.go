@@ -174,6 +174,9 @@ func newTrial(ctx context.Context, b *Bed, name string) (*trial, error) {
 		return nil, err
 	}
 	var label strings.Builder
+	if name[0] >= '0' && name[0] <= '9' {
+		label.WriteByte('n') // some hosts take no label that begins with a digit
+	}
 	for _, c := range strings.ToLower(name) {
 		switch {
 		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9':
@@ -206,9 +209,10 @@ func (t *trial) name(n string) string {
 	return n + "." + t.label + "." + t.bed.Base
 }
 
-// set is an RRset of the case. Its TTL is one that the service takes.
+// set is an RRset of the case. TTLs that the service would raise are raised here,
+// each to another one, so that only the case about that is about it.
 func (t *trial) set(name, typ string, ttl uint32, data ...string) rrset.Set {
-	if ttl < t.bed.MinTTL {
+	if ttl > 0 && ttl < t.bed.MinTTL {
 		ttl += t.bed.MinTTL
 	}
 	s, err := rrset.New(t.name(name), typ, ttl, data...)
