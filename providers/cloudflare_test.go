@@ -90,7 +90,7 @@ func TestCloudflareReads(t *testing.T) {
 		t.Errorf("a TTL of 1: %v", err)
 	}
 	f.page, f.stuck = 1, true
-	if _, err := providers.Zone(t.Context(), p, b.Zone); err == nil || !!errors.Is(err, providers.ErrTransient) {
+	if _, err := providers.Zone(t.Context(), p, b.Zone); err == nil || !errors.Is(err, providers.ErrTransient) {
 		t.Errorf("pages that repeat: %v", err)
 	}
 }
