@@ -98,3 +98,24 @@ func TestCloudflareReads(t *testing.T) {
 func cfMX(ttl uint32, data ...string) rrset.Set {
 	return must(rrset.New("example.test", "MX", ttl, data...))
 }
+
+// The provider looks again right before it writes, since its write compares
+// nothing.
+func TestCloudflareLooksAgain(t *testing.T) {
+	t.Parallel()
+	f, b := cloudflareBed(t, false)
+	looksAgain(t, b, f.zones[1])
+}
+
+func looksAgain(t *testing.T, b *conformance.Bed, zone *conformance.Zone) {
+	t.Helper()
+	there := cfMX(300, "10 other.example.net.")
+	if err := b.Edit(t.Context(), there); err != nil {
+		t.Fatal(err)
+	}
+	p := providers.Opened(must(conformance.Open(b.Kind, b.Settings))).(providers.Setter)
+	err := p.SetRRset(t.Context(), rrset.Change{Zone: b.Zone, Before: cfMX(300, "10 old.example.net."), After: cfMX(300, "10 gw.example.net.")})
+	if now := must(zone.Truth(t.Context(), there.Name, "MX")); !errors.Is(err, providers.ErrDrifted) || !now.Equal(there) {
+		t.Errorf("%v; the zone has %v", err, now)
+	}
+}

@@ -39,7 +39,8 @@ func TestParseData(t *testing.T) {
 		{"MX", "-1 mail.example.org"},
 		{"MX", "10 a..b"},
 		{"CNAME", ""},
-		{"NS", "a b"}, {"TXT", "\"a\"\nevil 60 IN A 192.0.2.1"},
+		{"NS", "a b"},
+		{"TXT", "\"a\"\nevil 60 IN A 192.0.2.1"},
 		{"CNAME", "\xff\xfe.example"},
 	} {
 		if got, err := parseData(c.typ, c.in); err == nil {

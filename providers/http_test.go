@@ -277,3 +277,41 @@ func TestPages(t *testing.T) {
 		t.Errorf("a listing without end: %v after %d pages", err, n)
 	}
 }
+
+func TestNextLink(t *testing.T) {
+	t.Parallel()
+	for link, want := range map[string]string{
+		"": "", `<https://api.example.net/x?page=2>; rel="next"`: "2", `<https://api.example.net/x?page=1>; rel=prev, </x?a=b&page=7>;rel=next`: "7",
+		`<https://api.example.net/x?page=9>; rel="last"`: "", `<https://api.example.net/x>; rel="next"`: "error", `<:>; rel="next"`: "error",
+	} {
+		got, err := nextLink(http.Header{"Link": {link}}, "page")
+		if (err != nil) != (want == "error") || err == nil && got != want {
+			t.Errorf("%s: %q, %v", link, got, err)
+		}
+	}
+}
+
+func TestCounted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		all []int
+		ids []string
+		ok  bool
+	}{
+		"one page": {[]int{2}, []string{"ab"}, true}, "two": {[]int{3, 3}, []string{"ab", "c"}, true}, "none": {[]int{0}, []string{""}, true},
+		"one more": {[]int{3, 4}, []string{"ab", "cd"}, false}, "twice": {[]int{4, 4}, []string{"ab", "bc"}, false}, "too few": {[]int{3, 3}, []string{"ab", ""}, false},
+		"too many": {[]int{1}, []string{"ab"}, false},
+	} {
+		var k counted
+		var err error
+		last := false
+		for i, all := range c.all {
+			if last, err = k.page(all, strings.Split(c.ids[i], "")); err != nil {
+				break
+			}
+		}
+		if (err == nil && last) != c.ok || err != nil && !errors.Is(err, ErrTransient) {
+			t.Errorf("%s: last %v, %v", name, last, err)
+		}
+	}
+}

@@ -48,6 +48,13 @@ func TestPowerDNSKeepsDisabledRecords(t *testing.T) {
 	}
 }
 
+// The provider looks again right before it writes.
+func TestPowerDNSLooksAgain(t *testing.T) {
+	t.Parallel()
+	f, b := powerdnsBed(t)
+	looksAgain(t, b, f.zone)
+}
+
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
