@@ -6,7 +6,7 @@ LINT    := $(CURDIR)/bin/golangci-lint-2.15.0
 RACE    ?= -race
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test lint fuzz bench golden chaos mutants integration clean
+.PHONY: build demo test lint fuzz bench golden chaos mutants conformance integration clean
 
 build: ## bin/mxcutover, static and reproducible
 	$(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mxcutover ./cmd/mxcutover
@@ -39,6 +39,13 @@ mutants: ## break a copy of the code on purpose; the tests must notice
 
 golden: ## write the golden files anew; look at the diff
 	$(GO) test ./report ./tui ./config ./firewall -update
+	$(GO) test ./providers -run TestConformance -update
+	$(GO) test ./providers -run TestDocs -update
+
+conformance: ## the conformance suite at a real account: CONFIG=mxcutover.yaml PROVIDER=campus ZONE=example.org [MINTTL=60] [CLEANUP=name]
+	$(GO) test -c -o bin/conformance.test ./providers/conformance
+	./bin/conformance.test -test.v -test.timeout 0 -test.run '^TestAccount$$' -conformance.config '$(abspath $(or $(CONFIG),mxcutover.yaml))' \
+	  -conformance.provider '$(PROVIDER)' -conformance.zone '$(ZONE)' -conformance.minttl '$(or $(MINTTL),0)' -conformance.cleanup '$(CLEANUP)'
 
 integration: build ## real BIND and nftables; needs root; installs what is missing
 	./scripts/integration

@@ -32,3 +32,15 @@ func (s Section) Decode(into any) error {
 	}
 	return doc.faults(found, d.closed)
 }
+
+// ParseSection reads a section that stands alone, such as an example. The path
+// names it in faults, and its folder is where relative files start. An error is
+// [Faults].
+func ParseSection(path string, text []byte) (Section, error) {
+	found := &problems{}
+	doc := readDocument(path, text, found)
+	if doc.root == nil || !found.none() {
+		return Section{}, doc.faults(found, nil)
+	}
+	return Section{doc: doc, place: place{value: doc.root}}, nil
+}

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ sub NS ns
 type bed struct{ server, keyName, secret string }
 
 // open opens the provider for the bed's server.
-func (b bed) open(t *testing.T, change ...func(*rfc2136Settings)) Provider {
+func (b bed) open(t testing.TB, change ...func(*rfc2136Settings)) Provider {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(file, []byte(b.secret+"\n"), 0o600); err != nil {
@@ -94,36 +95,59 @@ func (b bed) keys() map[string]string { return map[string]string{dns.Fqdn(b.keyN
 // edit is somebody else: an update without prerequisites, by another client.
 func (b bed) edit(t *testing.T, s rrset.Set) {
 	t.Helper()
-	m := new(dns.Msg)
-	m.SetUpdate(siteZone)
-	rrs, err := recordsOf(s)
-	if err != nil {
+	if err := b.tryEdit(context.Background(), s); err != nil {
 		t.Fatal(err)
 	}
-	m.RemoveRRset([]dns.RR{&dns.ANY{Hdr: dns.RR_Header{Name: s.Name, Rrtype: dns.StringToType[s.Type]}}})
-	m.Insert(rrs)
-	m.SetTsig(dns.Fqdn(b.keyName), dns.HmacSHA256, 300, time.Now().Unix())
-	r, _, err := (&dns.Client{Net: "tcp", TsigSecret: b.keys()}).ExchangeContext(context.Background(), m, b.server)
-	if err != nil || r.Rcode != dns.RcodeSuccess {
-		t.Fatalf("edit %s: %v, %v", s.Name, err, r)
+}
+
+// tryEdit takes names and hosts in any spelling.
+func (b bed) tryEdit(ctx context.Context, sets ...rrset.Set) error {
+	m := new(dns.Msg)
+	m.SetUpdate(siteZone)
+	for _, s := range sets {
+		m.RemoveRRset([]dns.RR{&dns.ANY{Hdr: dns.RR_Header{Name: dns.Fqdn(s.Name), Rrtype: dns.StringToType[s.Type]}}})
+		for _, d := range s.Data {
+			rr, err := dns.NewRR(fmt.Sprintf("%s %d IN %s %s", dns.Fqdn(s.Name), s.TTL, s.Type, d))
+			if err != nil {
+				return err
+			}
+			m.Insert([]dns.RR{rr})
+		}
 	}
+	m.SetTsig(dns.Fqdn(b.keyName), dns.HmacSHA256, 300, time.Now().Unix())
+	r, _, err := (&dns.Client{Net: "tcp", TsigSecret: b.keys(), Timeout: time.Minute}).ExchangeContext(ctx, m, b.server)
+	switch {
+	case err != nil:
+		return fmt.Errorf("edit: %w", err)
+	case r.Rcode != dns.RcodeSuccess:
+		return fmt.Errorf("edit: %s", dns.RcodeToString[r.Rcode])
+	}
+	return nil
 }
 
 // truth is what the zone holds at a name, read by another client's transfer.
 func (b bed) truth(t *testing.T, name, typ string) rrset.Set {
 	t.Helper()
+	s, err := b.tryTruth(name, typ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (b bed) tryTruth(name, typ string) (rrset.Set, error) {
 	m := new(dns.Msg)
 	m.SetAxfr(siteZone)
 	m.SetTsig(dns.Fqdn(b.keyName), dns.HmacSHA256, 300, time.Now().Unix())
 	in, err := (&dns.Transfer{TsigSecret: b.keys()}).In(m, b.server)
 	if err != nil {
-		t.Fatal(err)
+		return rrset.Set{}, err
 	}
 	var data []string
 	var ttl uint32
 	for e := range in {
-		if e.Error != nil {
-			t.Fatal(e.Error)
+		if err = cmp.Or(err, e.Error); err != nil {
+			continue
 		}
 		for _, rr := range e.RR {
 			h := rr.Header()
@@ -137,7 +161,10 @@ func (b bed) truth(t *testing.T, name, typ string) rrset.Set {
 			data, ttl = append(data, d), h.Ttl
 		}
 	}
-	return must(rrset.New(name, typ, ttl, data...))
+	if err != nil {
+		return rrset.Set{}, err
+	}
+	return rrset.New(name, typ, ttl, data...)
 }
 
 func must[T any](v T, err error) T {
@@ -159,62 +186,25 @@ func set(name, typ string, ttl uint32, data ...string) rrset.Set {
 
 const oldMX, gwMX = "10 old.example.net.", "10 gw.example.net."
 
-// cases are what Replace must do at any provider that swaps. Each has a name of
-// its own in the zone.
+// cases are what DNS itself adds to the conformance suite. Each has a name of its
+// own in the zone.
 var cases = []struct {
 	name          string
 	before, after rrset.Set
-	foreign       *rrset.Set // what somebody else makes of it first
 	err           error
-	unchanged     bool // After was there
 }{
-	{name: "apex", before: mx("@", 300, oldMX), after: mx("@", 300, gwMX)},
-	{name: "two to one", before: mx("two", 300, oldMX, "20 old2.example.net."), after: mx("two", 60, gwMX)},
-	{name: "absent to mx", before: mx("new", 0), after: mx("new", 300, gwMX, "20 gw2.example.net.")},
 	{name: "absent to mx at an empty non-terminal", before: mx("b.empty", 0), after: mx("b.empty", 300, gwMX)},
-	{name: "mx to absent", before: mx("gone", 300, oldMX), after: mx("gone", 0)},
-	{name: "ttl alone", before: mx("ttl", 86400, oldMX), after: mx("ttl", 60, oldMX)},
-	{name: "already there", before: mx("there", 300, oldMX), after: mx("there", 300, gwMX), unchanged: true},
-	{name: "already absent", before: mx("never", 300, oldMX), after: mx("never", 0), unchanged: true},
-	{
-		name: "preferences", before: mx("prefs", 300, "0 old.example.net.", "65535 old2.example.net."),
-		after: mx("prefs", 0, "0 gw.example.net.", "65535 gw.example.net."),
-	},
-	{name: "from null mx", before: mx("null", 300, "0 ."), after: mx("null", 300, gwMX)},
 	{name: "to null mx", before: mx("tonull", 0), after: mx("tonull", 300, "0 .")},
-	{name: "case", before: mx("upper", 300, oldMX), after: mx("upper", 300, "10 GW.example.net.")},
 	{
 		name: "escapes", before: mx(`sp\032ace.dot\.ted`, 300, `10 we\032ird.example.net.`),
 		after: mx(`sp\032ace.dot\.ted`, 300, `10 we\.ird.example.net.`),
 	},
-	{name: "text", before: set("text", "TXT", 300, `"v=spf1 -all"`), after: set("text", "TXT", 300, `"v=spf1 ~all"`, `"a\"b; c"`)},
-
-	{
-		name: "drifted", before: mx("drift", 300, oldMX), after: mx("drift", 300, gwMX),
-		foreign: new(mx("drift", 300, "10 other.example.net.")), err: ErrDrifted,
-	},
-	{
-		name: "drifted by ttl alone", before: mx("driftttl", 300, oldMX), after: mx("driftttl", 300, gwMX),
-		foreign: new(mx("driftttl", 301, oldMX)), err: ErrDrifted,
-	},
-	{
-		name: "drifted to nothing", before: mx("driftgone", 300, oldMX), after: mx("driftgone", 300, gwMX),
-		foreign: new(mx("driftgone", 0)), err: ErrDrifted,
-	},
-	{
-		name: "drifted from nothing", before: mx("driftnew", 0), after: mx("driftnew", 300, gwMX),
-		foreign: new(mx("driftnew", 300, oldMX)), err: ErrDrifted,
-	},
-
-	{name: "synthesised is absent", before: mx("x.wild", 0), after: mx("x.wild", 300, gwMX)},
 	{name: "synthesised is not before", before: mx("y.wild", 300, "10 wild.example.net."), after: mx("y.wild", 300, gwMX), err: ErrDrifted},
 	{name: "synthesised is not after", before: mx("z.deep.wild", 0), after: mx("z.deep.wild", 300, "10 wild.example.net.")},
 	{name: "beside a wildcard with its data", before: mx("own.wild", 300, "10 wild.example.net."), after: mx("own.wild", 300, gwMX)},
-	{name: "the wildcard itself", before: mx("*.star", 300, "10 wild.example.net."), after: mx("*.star", 300, gwMX)},
 	{name: "above a wildcard and below one", before: mx("under.star", 300, oldMX), after: mx("under.star", 300, gwMX)},
-	{name: "alias", before: mx("alias", 0), after: mx("alias", 300, gwMX), err: ErrCNAME},
-	{name: "alias by a wildcard", before: mx("x.aliased", 0), after: mx("x.aliased", 300, gwMX)},
 	{name: "owner of a DNAME", before: mx("dname", 3600, oldMX), after: mx("dname", 300, gwMX)},
+	{name: "alias by a wildcard", before: mx("x.aliased", 0), after: mx("x.aliased", 300, gwMX)},
 }
 
 // runCases runs the table against a server, all cases at once.
@@ -223,9 +213,6 @@ func runCases(t *testing.T, b bed) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if c.foreign != nil {
-				b.edit(t, *c.foreign)
-			}
 			was := b.truth(t, c.before.Name, c.before.Type)
 			r, err := Replace(t.Context(), p, rrset.Change{Zone: siteZone, Before: c.before, After: c.after})
 			is := b.truth(t, c.before.Name, c.before.Type)
@@ -235,7 +222,7 @@ func runCases(t *testing.T, b bed) {
 					t.Errorf("error %v, want %v; the zone had %v, has %v", err, c.err, was, is)
 				}
 				checkDrift(t, err, c.before, was)
-			case err != nil || !r.Got.Equal(c.after) || r.Mode != Swap || r.Clamped || r.Written == c.unchanged:
+			case err != nil || !r.Got.Equal(c.after) || r.Mode != Swap || r.Clamped || !r.Written:
 				t.Errorf("Replace: %+v, %v; want %v", r, err, c.after)
 			case !is.Equal(c.after):
 				t.Errorf("the zone has %v, want %v", is, c.after)

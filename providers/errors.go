@@ -18,14 +18,28 @@ var (
 	// ErrLied means that a provider reported success and did something else. See
 	// [LieError].
 	ErrLied = errors.New("the provider reported success and did something else")
-	// ErrTransient means that nothing was written, and that trying again may help.
-	// An [InDoubtError] is never transient.
+	// ErrTransient means that nothing was written (or not all, see [ErrHalf]), and
+	// that trying again may help. An [InDoubtError] is never transient.
 	ErrTransient = errors.New("trying again may help")
 	// ErrCNAME means that a name is an alias, so that it can have no other RRset
 	// (RFC 1034 section 3.6.2).
 	ErrCNAME = errors.New("the name is an alias (CNAME) and can have no other records")
 	// ErrReadOnly means that a provider cannot write.
 	ErrReadOnly = errors.New("the provider cannot write")
+	// ErrHalf means that a write in mode edit stopped half way: what is there has
+	// members of both Before and After, or is whole and not published (see
+	// [Publisher]). The same Replace again goes on from there, its inverse takes it
+	// back. It may be [ErrTransient] too.
+	ErrHalf = errors.New("the write stopped half way")
+	// ErrMixed means that the records of one RRset have several TTLs, which is no
+	// RRset (RFC 2181 section 5.2) and could not be restored.
+	ErrMixed = errors.New("the records of one RRset have several TTLs (RFC 2181 section 5.2); give them one TTL at the provider")
+	// ErrCredential means that the provider did not accept the credential, or that
+	// it has not the rights.
+	ErrCredential = errors.New("the provider did not accept the credential")
+	// ErrNoZone means that the provider has no such zone for this credential, or
+	// several and cannot tell which.
+	ErrNoZone = errors.New("no such zone at the provider")
 )
 
 func aliasError(name string) error { return fmt.Errorf("%s: %w", name, ErrCNAME) }

@@ -133,13 +133,13 @@ func TestIntegrationAliasIsIgnoredByUpdates(t *testing.T) {
 	}
 }
 
-// between reads as rfc2136 does, and lets somebody else write before each update.
-type between struct {
+// interposed reads as rfc2136 does, and lets somebody else write before each update.
+type interposed struct {
 	*rfc2136
 	foreign func()
 }
 
-func (b between) Swap(ctx context.Context, c rrset.Change) error {
+func (b interposed) Swap(ctx context.Context, c rrset.Change) error {
 	w := must(newWanted(c.Zone, c.After.Name, c.After.Type))
 	s, err := b.session(ctx, w.zone)
 	if err != nil {
@@ -160,7 +160,7 @@ func TestIntegrationForeignTTL(t *testing.T) {
 	t.Parallel()
 	b := startBIND(t, testZones(), anyNames)
 	foreign := mx("ttl", 4711, oldMX)
-	p := between{opened(b.open(t)).(*rfc2136), func() { b.edit(t, foreign) }}
+	p := interposed{opened(b.open(t)).(*rfc2136), func() { b.edit(t, foreign) }}
 	_, err := Replace(t.Context(), p, rrset.Change{Zone: siteZone, Before: mx("ttl", 86400, oldMX), After: mx("ttl", 300, gwMX)})
 	if !errors.Is(err, errPrerequisite) {
 		t.Errorf("Replace: %v", err)

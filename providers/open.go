@@ -9,28 +9,42 @@ import (
 
 // A Kind is one kind of provider that [Open] knows.
 type Kind struct {
-	Kind     string
-	Mode     Mode
-	Settings string // one line a setting
+	Kind string
+	Mode Mode
+	About
+}
+
+// About is what people are told of a kind.
+type About struct {
+	Title    string // "PowerDNS (HTTP API)"
+	Settings string // one line a setting, then what else is to be known
+	Example  string // the section "settings" of the configuration, as YAML
+	// Quirks are what the service does otherwise than one would expect, and what is
+	// done about it. One paragraph each.
+	Quirks []string
+	Proven string // on what the conformance suite ran, and how
+	Docs   string // where the vendor documents what was used
 }
 
 // kind is a line of the table of all kinds.
 type kind struct {
-	mode     Mode
-	settings string
-	open     func(decode func(into any) error) (Provider, error)
+	mode  Mode
+	about About
+	open  func(decode func(into any) error) (Provider, error)
 }
 
 // kinds is never changed.
 var kinds = map[string]kind{
-	"rfc2136": {Swap, rfc2136Doc, openRFC2136},
+	"cloudflare": {Set, cloudflareAbout, openCloudflare},
+	"powerdns":   {Set, powerdnsAbout, openPowerDNS},
+	"rfc2136":    {Swap, rfc2136About, openRFC2136},
 }
 
 // Kinds lists the kinds of providers, by name.
 func Kinds() []Kind {
 	var out []Kind
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
-		out = append(out, Kind{Kind: name, Mode: kinds[name].mode, Settings: kinds[name].settings})
+		out = append(out, Kind{Kind: name, Mode: kinds[name].mode, About: kinds[name].about})
 	}
 	return out
 }

@@ -51,18 +51,26 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// The settings' text for people names every key, and no secret is in a key's text.
+// The text for people names every key, a kind's mode is what the provider can, and
+// no secret is in a key's text.
 func TestKindsAreDocumented(t *testing.T) {
 	t.Parallel()
-	typ := reflect.TypeFor[rfc2136Settings]()
-	for i := range typ.NumField() {
-		key, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
-		if !strings.Contains(rfc2136Doc, "  "+key+" ") {
-			t.Errorf("%s is not documented", key)
+	stop := errors.New("stop")
+	for _, k := range Kinds() {
+		_, err := Open(k.Kind, func(into any) error {
+			for _, key := range settingsOf(reflect.TypeOf(into).Elem()) {
+				if !strings.Contains(k.Settings, "  "+key+" ") {
+					t.Errorf("%s: %s is not documented", k.Kind, key)
+				}
+			}
+			return stop
+		})
+		if !errors.Is(err, stop) {
+			t.Errorf("%s: %v", k.Kind, err)
 		}
-	}
-	if k := Kinds(); len(k) != 1 || k[0].Kind != "rfc2136" || k[0].Mode != Swap || k[0].Settings == "" {
-		t.Errorf("kinds %+v", k)
+		if k.Title == "" || k.Example == "" || k.Proven == "" || !strings.HasPrefix(k.Docs, "https://") {
+			t.Errorf("%s is not documented: %+v", k.Kind, k)
+		}
 	}
 	key := must(newTSIGKey("k.example", "hmac-sha256", testSecret))
 	for _, text := range []string{fmt.Sprint(key), fmt.Sprintf("%#v", key), fmt.Sprintf("%+v", key)} {
@@ -70,4 +78,18 @@ func TestKindsAreDocumented(t *testing.T) {
 			t.Errorf("a key shows as %q", text)
 		}
 	}
+}
+
+// settingsOf lists the keys of a struct of settings, those of inlined ones too.
+func settingsOf(typ reflect.Type) []string {
+	var out []string
+	for f := range typ.Fields() {
+		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if key == "" {
+			out = append(out, settingsOf(f.Type)...)
+			continue
+		}
+		out = append(out, key)
+	}
+	return out
 }

@@ -3,15 +3,20 @@
 // undoing, change one RRset with [Replace], which is the only writer of DNS.
 //
 // A provider is opened from its section of the configuration by [Open]. It is a
-// [libdns.RecordGetter] that may do more: [Reader], [Zoner], [Swapper].
+// [libdns.RecordGetter] that may do more: [Reader], [Zoner], and one of [Swapper],
+// [Setter] and [Editor].
 //
 // A write goes so:
 //
 //  1. Read. After there: done. Anything but Before there: [DriftError].
-//  2. Write, as a compare-and-swap at the provider.
+//  2. Write, in the safest [Mode] that the provider can.
 //  3. Read back. The provider's word alone is no success: [LieError].
 //  4. Without an answer: look. Still not there: [InDoubtError], which says for
 //     how long the write may yet be carried out.
+//
+// A provider that keeps single records can stop half way. What it leaves then
+// is known by its members, see [ReadFor], and the same Change again, or its
+// inverse, goes on from there.
 package providers
 
 import (
@@ -54,6 +59,54 @@ type Swapper interface {
 	Swap(ctx context.Context, c rrset.Change) error
 }
 
+// A Setter replaces a whole RRset by After, at once or not at all; an absent
+// After deletes it. What is there is not compared at the provider, so a change
+// by somebody else in the moment since it was read is lost. Before is as it was
+// just read: for those who must know what they replace. Errors are a Swapper's.
+type Setter interface {
+	SetRRset(ctx context.Context, c rrset.Change) error
+}
+
+// A Record is one record at a provider that keeps them one by one.
+type Record struct {
+	ID   string // the provider's; empty for one that is not there yet
+	Name string // canonical
+	Type string
+	TTL  uint32 // seconds
+	Data string // canonical
+}
+
+// An Editor keeps single records. Each write changes one. Errors are a
+// Swapper's: after one that is not from [Unanswered] that write did nothing.
+type Editor interface {
+	// Records lists the records of one RRset, or gives [ErrCNAME] at an alias.
+	Records(ctx context.Context, zone, name, typ string) ([]Record, error)
+	// AddRecord adds one beside those that are there.
+	AddRecord(ctx context.Context, zone string, r Record) error
+	// UpdateRecord gives the record of this ID this TTL. There is no moment
+	// without it.
+	UpdateRecord(ctx context.Context, zone string, r Record) error
+	// DeleteRecord deletes the record of this ID.
+	DeleteRecord(ctx context.Context, zone string, r Record) error
+}
+
+// A Sharer is an Editor whose host keeps one TTL for all records of an RRset, and
+// refuses one that it does not take. There UpdateRecord gives it to all of them,
+// and AddRecord leaves that of the records that are there as it is.
+type Sharer interface {
+	Editor
+	SharesTTL()
+}
+
+// A Publisher keeps what was written apart from what its servers answer with,
+// until it is published. A Replace does not succeed before that: also one that
+// finds After there publishes, since whoever wrote it may have died before.
+type Publisher interface {
+	// Publish lets the servers answer with the zone as it is kept. It may be
+	// repeated at any time.
+	Publish(ctx context.Context, zone string) error
+}
+
 // A Mode says how a provider changes an RRset.
 type Mode string
 
@@ -64,29 +117,32 @@ const (
 	Edit Mode = "edit" // additions, then deletions: never a moment without MX
 )
 
+// ModeOf is how a provider changes RRsets; empty if it cannot.
+func ModeOf(p Provider) Mode {
+	switch opened(p).(type) {
+	case Swapper:
+		return Swap
+	case Setter:
+		return Set
+	case Editor:
+		return Edit
+	}
+	return ""
+}
+
 // Read reads one RRset from the provider.
 func Read(ctx context.Context, p Provider, zone, name, typ string) (rrset.Set, error) {
-	if r, ok := opened(p).(Reader); ok {
-		return r.Read(ctx, zone, name, typ)
-	}
-	want, err := rrset.New(name, typ, 0)
-	if err != nil {
-		return rrset.Set{}, err
+	switch v := opened(p).(type) {
+	case Reader:
+		return v.Read(ctx, zone, name, typ)
+	case Editor:
+		return readRecords(ctx, v, zone, name, typ)
 	}
 	sets, err := Zone(ctx, p, zone)
 	if err != nil {
 		return rrset.Set{}, err
 	}
-	for _, s := range sets {
-		switch {
-		case s.Name != want.Name:
-		case s.Type == want.Type:
-			return s, nil
-		case s.Type == "CNAME":
-			return rrset.Set{}, aliasError(s.Name)
-		}
-	}
-	return want, nil
+	return pick(sets, name, typ)
 }
 
 // Zone reads every RRset of a zone from the provider, by name and type.
@@ -134,6 +190,12 @@ func opened(p Provider) Provider {
 		return g.Provider
 	}
 	return p
+}
+
+// A Checker refuses a Change that its host cannot hold, or could not take back,
+// before anything is asked or written.
+type Checker interface {
+	Check(c rrset.Change) error
 }
 
 // A Fencer knows for how long from now a write that got no answer may yet be

@@ -24,11 +24,13 @@ func dataOf(rr dns.RR) (string, error) {
 	case *dns.PTR:
 		return rrset.CanonicalName(v.Ptr)
 	case *dns.A:
-		return address(v.A)
+		return address(v.A.To4()) // the library has it in 16 octets, read from a text
 	case *dns.AAAA:
 		return address(v.AAAA)
 	case *dns.RFC3597:
 		return fmt.Sprintf(`\# %d %s`, len(v.Rdata)/2, v.Rdata), nil
+	case *dns.TLSA, *dns.SMIMEA, *dns.SSHFP, *dns.DS, *dns.CDS: // numbers and a digest in hexadecimal, of either case
+		return strings.ToLower(strings.TrimPrefix(rr.String(), rr.Header().String())), nil
 	}
 	data := strings.TrimSpace(strings.TrimPrefix(rr.String(), rr.Header().String()))
 	if data == "" {

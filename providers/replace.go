@@ -25,7 +25,7 @@ const lookTime = 15 * time.Second
 // Replace changes one RRset from Before to After, both with their TTL. It is
 // done if After is there already. Errors that callers may tell apart:
 // [DriftError], [LieError], [InDoubtError]; [ErrTransient], [ErrCNAME],
-// [ErrReadOnly]. After a lie every further Replace through the same opened
+// [ErrReadOnly], [ErrHalf]. After a lie every further Replace through the same opened
 // provider fails with it; one that may only be late (LieError.Stale) is left to
 // the caller, see [Quarantine].
 func Replace(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
@@ -38,20 +38,22 @@ func Replace(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 // Restore is Replace for taking back what was written: a provider that lied
 // before is asked all the same, since the way back must stay open.
 func Restore(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
-	swapper, err := writable(p, c)
+	mode, err := writable(p, c)
 	if err != nil {
 		return Result{}, err
 	}
-	found, err := Read(ctx, p, c.Zone, c.After.Name, c.After.Type)
+	at, err := ReadFor(ctx, p, c)
+	found := at.Found
 	switch {
 	case err != nil:
 		return Result{}, err
+	case at.Half: // ours, and not finished
 	case found.Equal(c.After):
-		return Result{Mode: Swap, Got: found}, nil
+		return published(ctx, p, c, Result{Mode: mode, Got: found})
 	case !found.Equal(c.Before):
 		return Result{}, &DriftError{Expected: c.Before, Found: found}
 	}
-	err = swapper.Swap(ctx, c)
+	err = write(ctx, p, c)
 	var lost *unanswered
 	switch {
 	case errors.As(err, &lost):
@@ -62,16 +64,42 @@ func Restore(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 	return readBack(ctx, p, c)
 }
 
+// write changes the RRset in the safest mode that the provider can.
+func write(ctx context.Context, p Provider, c rrset.Change) error {
+	switch v := opened(p).(type) {
+	case Swapper:
+		return v.Swap(ctx, c)
+	case Setter:
+		return v.SetRRset(ctx, c)
+	case Editor:
+		return edit(ctx, v, c)
+	}
+	return ErrReadOnly
+}
+
 // writable checks everything that can be checked without asking the provider.
-func writable(p Provider, c rrset.Change) (Swapper, error) {
+func writable(p Provider, c rrset.Change) (Mode, error) {
 	if err := errors.Join(c.Check(), canonical(c.Before), canonical(c.After)); err != nil {
-		return nil, err
+		return "", err
 	}
-	s, ok := opened(p).(Swapper)
-	if !ok {
-		return nil, fmt.Errorf("%s %s: %w", c.After.Name, c.After.Type, ErrReadOnly)
+	mode := ModeOf(p)
+	switch mode {
+	case "":
+		return "", fmt.Errorf("%s %s: %w", c.After.Name, c.After.Type, ErrReadOnly)
+	case Set, Edit:
+		if _, err := recordsOf(c.After); err != nil {
+			return "", err
+		}
+		if c.After.Type == "SOA" {
+			return "", fmt.Errorf("zone %s: its SOA is the provider's own", c.Zone)
+		}
 	}
-	return s, nil
+	if v, ok := opened(p).(Checker); ok {
+		if err := v.Check(c); err != nil {
+			return "", fmt.Errorf("%s %s: %w; nothing was written", c.After.Name, c.After.Type, err)
+		}
+	}
+	return mode, nil
 }
 
 // readBack compares what the provider has with what it reported to have done. It
@@ -79,12 +107,13 @@ func writable(p Provider, c rrset.Change) (Swapper, error) {
 func readBack(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 	defer cancel()
-	got, err := Read(ctx, p, c.Zone, c.After.Name, c.After.Type)
+	at, err := ReadFor(ctx, p, c)
+	got := at.Found
 	switch {
 	case err != nil:
 		return Result{}, &InDoubtError{Change: c, Err: fmt.Errorf("the write was accepted, and could not be read back: %w", err)}
 	case got.SameData(c.After):
-		return Result{Mode: Swap, Got: got, Written: true, Clamped: got.TTL != c.After.TTL}, nil
+		return Result{Mode: ModeOf(p), Got: got, Written: true, Clamped: got.TTL != c.After.TTL}, nil
 	}
 	lie := &LieError{Change: c, Got: got}
 	switch {
@@ -114,12 +143,38 @@ func foreign(c rrset.Change, got rrset.Set) bool {
 func look(ctx context.Context, p Provider, c rrset.Change, doubt *InDoubtError) (Result, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 	defer cancel()
-	got, err := Read(ctx, p, c.Zone, c.After.Name, c.After.Type)
+	at, err := ReadFor(ctx, p, c)
+	got := at.Found
 	switch {
 	case err != nil:
 		doubt.Err = fmt.Errorf("%w; and looking failed: %w", doubt.Err, err)
+	case at.Half:
+		doubt.Err = fmt.Errorf("%w; %s is there now, half way", doubt.Err, inLine(got))
 	case got.Equal(c.After), got.SameData(c.After) && !c.Before.SameData(c.After):
-		return Result{Mode: Swap, Got: got, Written: true, Clamped: got.TTL != c.After.TTL}, nil
+		return published(ctx, p, c, Result{Mode: ModeOf(p), Got: got, Written: true, Clamped: got.TTL != c.After.TTL})
 	}
 	return Result{}, doubt
+}
+
+// published is the result when it is published, too.
+func published(ctx context.Context, p Provider, c rrset.Change, r Result) (Result, error) {
+	if err := publish(ctx, opened(p), c); err != nil {
+		return Result{}, err
+	}
+	return r, nil
+}
+
+// publish publishes at a [Publisher]. It goes on though the caller gave up:
+// something was written.
+func publish(ctx context.Context, p any, c rrset.Change) error {
+	v, ok := p.(Publisher)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	if err := v.Publish(ctx, c.Zone); err != nil {
+		return fmt.Errorf("%s %s: %w: what is written could not be published; trying it again publishes it: %w", c.After.Name, c.After.Type, ErrHalf, err)
+	}
+	return nil
 }

@@ -16,7 +16,10 @@ import (
 	"mxcutover/secret"
 )
 
-const rfc2136Doc = `  server       required; the primary name server that takes updates, "192.0.2.53:53"
+// rfc2136About is what people are told.
+var rfc2136About = About{
+	Title: "RFC 2136 dynamic updates (BIND, Knot, PowerDNS, Windows DNS)",
+	Settings: `  server       required; the primary name server that takes updates, "192.0.2.53:53"
   key_name     required; the TSIG key's name at the server
   key          required; the key in base64: {file: PATH}, {env: NAME} or {credential: NAME}
   key_alg      hmac-sha256 (default), hmac-sha224, hmac-sha384 or hmac-sha512
@@ -25,7 +28,20 @@ const rfc2136Doc = `  server       required; the primary name server that takes 
   source       the local address to ask from (default: the system's choice)
   max_records  a zone with more records is refused (default 1000000)
   The key must be allowed to query, to transfer (allow-transfer) and to update (allow-update or
-  update-policy) each zone. Every message and every answer is signed, over TCP.`
+  update-policy) each zone. Every message and every answer is signed, over TCP.`,
+	Example: `server: "192.0.2.53:53"
+key_name: mxcutover
+key_alg: hmac-sha256
+key: {file: /etc/mxcutover/tsig.key}
+`,
+	Quirks: []string{
+		"BIND clamps a TTL above max-zone-ttl and says NOERROR: it is read back and told.",
+		"BIND refuses (REFUSED) an MX whose host lies in the zone and has no address there: the host's address comes first.",
+		"BIND ignores an MX at a CNAME and says NOERROR: an alias is found before the write and refused.",
+	},
+	Proven: "BIND 9.18 in `make integration`; a server of the tests' own elsewhere.",
+	Docs:   "https://www.rfc-editor.org/rfc/rfc2136",
+}
 
 // rfc2136Settings is the section of the configuration.
 type rfc2136Settings struct {

@@ -55,9 +55,9 @@ func (s *session) badSignature(t *dns.TSIG) error {
 	key := s.where(s.zone) + ", key " + s.key.String()
 	switch t.Error {
 	case dns.RcodeBadKey:
-		return fmt.Errorf("%s: BADKEY: the server knows no key of this name with %s; compare key_name and key_alg with its configuration", key, dnsText(s.key.algorithm))
+		return fmt.Errorf("%w: %s: BADKEY: the server knows no key of this name with %s; compare key_name and key_alg with its configuration", ErrCredential, key, dnsText(s.key.algorithm))
 	case dns.RcodeBadSig:
-		return fmt.Errorf("%s: BADSIG: the server's key of this name is another one; compare the secrets", key)
+		return fmt.Errorf("%w: %s: BADSIG: the server's key of this name is another one; compare the secrets", ErrCredential, key)
 	case dns.RcodeBadTime:
 		if b, err := hex.DecodeString(t.OtherData); err == nil && len(b) == 6 { // 48 bits, RFC 8945 section 4.2
 			var at int64

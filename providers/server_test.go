@@ -31,12 +31,13 @@ type server struct {
 	mu      sync.Mutex
 	zones   map[string][]dns.RR // the SOA comes first
 	updates int                 // that were carried out
+	past    map[groupKey][]rrset.Set
 }
 
 // serve starts a server of zones given as master files.
-func serve(t *testing.T, zones map[string]string, intercept func(*server, dns.ResponseWriter, *dns.Msg) bool) *server {
+func serve(t testing.TB, zones map[string]string, intercept func(*server, dns.ResponseWriter, *dns.Msg) bool) *server {
 	t.Helper()
-	s := &server{zones: map[string][]dns.RR{}, intercept: intercept}
+	s := &server{zones: map[string][]dns.RR{}, intercept: intercept, past: map[groupKey][]rrset.Set{}}
 	for origin, text := range zones {
 		p := dns.NewZoneParser(strings.NewReader(text), origin, "")
 		for rr, ok := p.Next(); ok; rr, ok = p.Next() {
@@ -157,7 +158,15 @@ func exists(rrs []dns.RR, name string) bool {
 	return slices.ContainsFunc(rrs, func(rr dns.RR) bool { return rrset.Below(canon(rr.Header().Name), name) })
 }
 
-func canon(name string) string { return must(rrset.CanonicalName(name)) }
+func canon(name string) string {
+	plain := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.ContainsRune(".-_*", c)
+	}
+	if strings.HasSuffix(name, ".") && !strings.ContainsFunc(name, func(c rune) bool { return !plain(c) }) {
+		return name // the usual case, made quick
+	}
+	return must(rrset.CanonicalName(name))
+}
 
 // transfer sends a zone, a few records a message.
 func (s *server) transfer(w dns.ResponseWriter, req *dns.Msg) {
@@ -214,7 +223,17 @@ func (s *server) update(req *dns.Msg) int {
 	next[0] = soa
 	s.zones[zone] = next
 	s.updates++
+	for _, rr := range req.Ns {
+		s.sample(next, canon(rr.Header().Name), rr.Header().Rrtype)
+	}
 	return dns.RcodeSuccess
+}
+
+// sample keeps what an RRset is after an update.
+func (s *server) sample(rrs []dns.RR, name string, typ uint16) {
+	own := slices.DeleteFunc(slices.Clone(rrs), func(rr dns.RR) bool { return rr.Header().Rrtype != typ || canon(rr.Header().Name) != name })
+	k := groupKey{name, dns.TypeToString[typ]}
+	s.past[k] = append(s.past[k], must(setOf(name, typ, own)))
 }
 
 func sameSet(a, b dns.RR) bool {

@@ -80,15 +80,16 @@ func (w write) restore(ctx context.Context, t Turn, i state.Intent) (r restored,
 	if err != nil {
 		return r, err
 	}
-	was, err := providers.Read(ctx, p, i.Change.Zone, i.Snapshot.Name, i.Snapshot.Type)
+	at, err := providers.ReadFor(ctx, p, rrset.Change{Zone: i.Change.Zone, Before: *i.Snapshot, After: i.Change.After})
 	if err != nil {
 		return r, fmt.Errorf("read %s at %s: %w", i.Snapshot.Name, i.Provider, err)
 	}
-	if first := original(t); was.Equal(*i.Snapshot) || first != nil && was.Equal(*first) {
+	was := at.Found
+	if first := original(t); !at.Half && (was.Equal(*i.Snapshot) || first != nil && was.Equal(*first)) {
 		return restored{was: i.Change.After, now: was}, nil
 	}
 	r = restored{was: was, now: *i.Snapshot}
-	if !ours(was, i.Change.After, t.Domain.Steps[t.Step.ID].Got) {
+	if !at.Half && !ours(was, i.Change.After, t.Domain.Steps[t.Step.ID].Got) {
 		switch t.Domain.Drift {
 		case state.Force:
 		case state.Adopt:
@@ -106,8 +107,7 @@ func (w write) restore(ctx context.Context, t Turn, i state.Intent) (r restored,
 			return r, err
 		}
 	}
-	back := rrset.Change{Zone: i.Change.Zone, Before: was, After: *i.Snapshot}
-	_, err = w.replace(ctx, t, i.Provider, back, providers.Restore)
+	_, err = w.replace(ctx, t, i.Provider, at.Back, providers.Restore)
 	return r, err
 }
 

@@ -13,7 +13,7 @@ func newProviders(s *streams) *cobra.Command {
 		Use: "providers", Short: "list the kinds of DNS providers, their settings and modes",
 		RunE: func(*cobra.Command, []string) error {
 			for _, k := range providers.Kinds() {
-				fmt.Fprintf(s.out, "%s (%s)\n%s\n", k.Kind, k.Mode, k.Settings)
+				fmt.Fprintf(s.out, "%s: %s; mode %s\n%s\n\n", k.Kind, k.Title, k.Mode, k.Settings)
 			}
 			return nil
 		},
