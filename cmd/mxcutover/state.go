@@ -48,7 +48,9 @@ next run observes before each step: what is there already is not done again, and
 what does not fit is held as drifted, for you to adopt, force or skip.`,
 		Example: "  mxcutover state restore /backup/gateway-2026.2026-11-20.db",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return runStateRestore(cmd.Context(), s, args[0], force) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runStateRestore(cmd.Context(), s, args[0], force)
+		},
 	}
 	restore.Flags().BoolVar(&force, "force", false, "restore a backup that has fewer events than the journal")
 	migrate := &cobra.Command{
