@@ -92,6 +92,12 @@ func TestDeSECWrites(t *testing.T) {
 	}
 }
 
+func TestDeSECLooksAgain(t *testing.T) {
+	t.Parallel()
+	_, b := desecBed(t)
+	looksAgain(t, b)
+}
+
 // A wait that is too long is not waited for: nothing was written.
 func TestDeSECThrottledForLong(t *testing.T) {
 	t.Parallel()
