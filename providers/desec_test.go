@@ -94,8 +94,8 @@ func TestDeSECWrites(t *testing.T) {
 
 func TestDeSECLooksAgain(t *testing.T) {
 	t.Parallel()
-	_, b := desecBed(t)
-	looksAgain(t, b)
+	f, b := desecBed(t)
+	looksAgain(t, b, f.zone)
 }
 
 // A wait that is too long is not waited for: nothing was written.
