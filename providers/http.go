@@ -41,6 +41,9 @@ const apiDoc = `  endpoint     the API's address, to reach it by another way; ht
 type apiKind struct {
 	endpoint  string  // of the vendor; empty if each site has its own
 	perSecond float64 // what the vendor allows an account, with room to spare
+	// burst is how many requests may be sent at once after a rest; 0: those of a
+	// second.
+	burst int
 	// sign adds the credential. It sees the body, for APIs that sign it, and must
 	// not read r.Body.
 	sign func(r *http.Request, body []byte) error
@@ -107,7 +110,7 @@ func newAPI(k apiKind, s apiSettings) (*api, error) {
 	}
 	base.Path = strings.TrimSuffix(base.Path, "/")
 	a := &api{apiKind: k, base: base, timeout: s.Timeout, pause: pauseFor}
-	a.limit = rate.NewLimiter(rate.Limit(s.PerSecond), max(1, int(s.PerSecond)))
+	a.limit = rate.NewLimiter(rate.Limit(s.PerSecond), max(1, k.burst, int(s.PerSecond)))
 	a.client = &http.Client{
 		CheckRedirect: a.redirected,
 		Transport: &http.Transport{

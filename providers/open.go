@@ -36,6 +36,9 @@ type kind struct {
 // kinds is never changed.
 var kinds = map[string]kind{
 	"cloudflare": {Set, cloudflareAbout, openCloudflare},
+	"desec":      {Set, desecAbout, openDeSEC},
+	"gandi":      {Set, gandiAbout, openGandi},
+	"ovh":        {Edit, ovhAbout, openOVH},
 	"powerdns":   {Set, powerdnsAbout, openPowerDNS},
 	"rfc2136":    {Swap, rfc2136About, openRFC2136},
 }

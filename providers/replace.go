@@ -164,6 +164,13 @@ func published(ctx context.Context, p Provider, c rrset.Change, r Result) (Resul
 	return r, nil
 }
 
+// Published publishes at a [Publisher], and does nothing elsewhere. It is for who
+// finds there what a Change was to write, or to take back, and makes none:
+// whoever made it may have died before this.
+func Published(ctx context.Context, p Provider, c rrset.Change) error {
+	return publish(ctx, opened(p), c)
+}
+
 // publish publishes at a [Publisher]. It goes on though the caller gave up:
 // something was written.
 func publish(ctx context.Context, p any, c rrset.Change) error {

@@ -106,3 +106,44 @@ func TestUndoOfHalfAWrite(t *testing.T) {
 		}
 	}
 }
+
+// publisher keeps single records, and serves them when they are published.
+type publisher struct {
+	single
+	served []providers.Record
+	fails  error
+}
+
+func (l *publisher) Publish(context.Context, string) error {
+	if l.fails == nil {
+		l.served = slices.Clone(l.records)
+	}
+	return l.fails
+}
+
+// TestUndoPublishes dies after it wrote the snapshot back and before that was
+// published: it is published, though it is there.
+func TestUndoPublishes(t *testing.T) {
+	t.Parallel()
+	set := func(data string) rrset.Set {
+		s, err := rrset.New("d.test", "MX", 300, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	before, after := set("10 old.test."), set("10 gw.test.")
+	p := &publisher{single: single{left: -1}, fails: errors.New("no way to the host")}
+	p.records = []providers.Record{{ID: "x", Name: before.Name, Type: "MX", TTL: 300, Data: before.Data[0]}}
+	p.served = []providers.Record{{ID: "y", Name: after.Name, Type: "MX", TTL: 300, Data: after.Data[0]}}
+	w := write{World{Checker: open{}, Providers: map[string]providers.Provider{"p": p}, limits: &limits{}}}
+	turn := Turn{Step: plan.Step{ID: "x", Kind: plan.LowerTTL}, Domain: state.DomainStatus{Steps: map[string]state.StepRecord{}}}
+	intent := state.Intent{Change: &rrset.Change{Zone: "d.test.", Before: before, After: after}, Snapshot: &before, Provider: "p"}
+	if _, err := w.restore(t.Context(), turn, intent); !errors.Is(err, providers.ErrHalf) {
+		t.Errorf("not published: %v", err)
+	}
+	p.fails = nil
+	if _, err := w.restore(t.Context(), turn, intent); err != nil || !slices.Equal(p.served, p.records) {
+		t.Errorf("%v; %v is served", err, p.served)
+	}
+}
