@@ -38,6 +38,7 @@ var kinds = map[string]kind{
 	"cloudflare": {Set, cloudflareAbout, openCloudflare},
 	"powerdns":   {Set, powerdnsAbout, openPowerDNS},
 	"rfc2136":    {Swap, rfc2136About, openRFC2136},
+	"route53":    {Swap, route53About, openRoute53},
 }
 
 // Kinds lists the kinds of providers, by name.
