@@ -35,10 +35,11 @@ type kind struct {
 
 // kinds is never changed.
 var kinds = map[string]kind{
-	"cloudflare": {Set, cloudflareAbout, openCloudflare},
-	"powerdns":   {Set, powerdnsAbout, openPowerDNS},
-	"rfc2136":    {Swap, rfc2136About, openRFC2136},
-	"route53":    {Swap, route53About, openRoute53},
+	"cloudflare":     {Set, cloudflareAbout, openCloudflare},
+	"googleclouddns": {Swap, googleAbout, openGoogle},
+	"powerdns":       {Set, powerdnsAbout, openPowerDNS},
+	"rfc2136":        {Swap, rfc2136About, openRFC2136},
+	"route53":        {Swap, route53About, openRoute53},
 }
 
 // Kinds lists the kinds of providers, by name.
