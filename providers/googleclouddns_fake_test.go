@@ -213,7 +213,7 @@ func (f *googleFake) change(w http.ResponseWriter, r *http.Request, z *conforman
 	}
 	status, reason := http.StatusBadRequest, "invalid"
 	err := z.Update(func(recs []conformance.Rec) ([]conformance.Rec, error) {
-		there := f.sets(zoneOf(z, recs))
+		there := f.sets(googleZoneOf(z, recs))
 		find := func(s googleFakeSet) int {
 			return slices.IndexFunc(there, func(x googleFakeSet) bool { return x.Name == s.Name && x.Type == s.Type })
 		}
@@ -251,8 +251,8 @@ func (f *googleFake) change(w http.ResponseWriter, r *http.Request, z *conforman
 	json.NewEncoder(w).Encode(map[string]any{"kind": "dns#change", "id": "1", "status": "pending", "startTime": "2026-01-01T00:00:00.000Z", "additions": c.Additions, "deletions": c.Deletions})
 }
 
-// zoneOf is a copy of a zone with other records.
-func zoneOf(z *conformance.Zone, recs []conformance.Rec) *conformance.Zone {
+// googleZoneOf is a copy of a zone with other records.
+func googleZoneOf(z *conformance.Zone, recs []conformance.Rec) *conformance.Zone {
 	c := conformance.NewZone(z.ID, z.Name)
 	_ = c.Update(func([]conformance.Rec) ([]conformance.Rec, error) { return recs, nil }) // it cannot fail
 	return c

@@ -35,6 +35,7 @@ type kind struct {
 
 // kinds is never changed.
 var kinds = map[string]kind{
+	"azure":          {Swap, azureAbout, openAzure},
 	"cloudflare":     {Set, cloudflareAbout, openCloudflare},
 	"googleclouddns": {Swap, googleAbout, openGoogle},
 	"powerdns":       {Set, powerdnsAbout, openPowerDNS},

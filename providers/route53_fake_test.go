@@ -2,9 +2,6 @@ package providers_test
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -25,7 +22,7 @@ import (
 // route53Fake speaks the API of Route 53 as documented at
 // https://docs.aws.amazon.com/Route53/latest/APIReference/: hosted zones by name,
 // listings that begin at a name and are ordered by labels from the right, change
-// batches that are carried out as a whole, errors in XML, octal escapes.
+// batches that are carried out as a whole, errors in XML, octal route53Escapes.
 type route53Fake struct {
 	zone *conformance.Zone
 	twin *conformance.Zone // private, of the same name
@@ -166,7 +163,7 @@ func (f *route53Fake) named(w http.ResponseWriter, q url.Values, key string) {
 		if id := q.Get("hostedzoneid"); id != "" && z.ID != id {
 			return false
 		}
-		return reversed(z.Name) >= reversed(q.Get("dnsname"))
+		return route53Reversed(z.Name) >= route53Reversed(q.Get("dnsname"))
 	})
 	fmt.Fprintf(w, `<ListHostedZonesByNameResponse xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><HostedZones>`)
 	more := ""
@@ -179,21 +176,21 @@ func (f *route53Fake) named(w http.ResponseWriter, q url.Values, key string) {
 	fmt.Fprintf(w, `</HostedZones><DNSName>%s</DNSName><IsTruncated>%v</IsTruncated>%s<MaxItems>1</MaxItems></ListHostedZonesByNameResponse>`, q.Get("dnsname"), more != "", more)
 }
 
-// reversed is a name as the service orders it.
-func reversed(name string) string {
+// route53Reversed is a name as the service orders it.
+func route53Reversed(name string) string {
 	labels := dns.SplitDomainName(strings.ToLower(name))
 	slices.Reverse(labels)
 	return strings.Join(labels, ".") + "."
 }
 
-// escapes are those of presentation format: three decimal digits, or any other
+// route53Escapes are those of presentation format: three decimal digits, or any other
 // character.
-var escapes = regexp.MustCompile(`\\([0-9]{3}|.)`)
+var route53Escapes = regexp.MustCompile(`\\([0-9]{3}|.)`)
 
-// octal is a name or data as the service sends it: whatever is escaped is so by
+// route53Octal is a name or data as the service sends it: whatever is escaped is so by
 // three octal digits, but for quotation marks in data; asterisks in names are, too.
-func octal(s string, name bool) string {
-	s = escapes.ReplaceAllStringFunc(s, func(x string) string {
+func route53Octal(s string, name bool) string {
+	s = route53Escapes.ReplaceAllStringFunc(s, func(x string) string {
 		switch n, err := strconv.Atoi(x[1:]); {
 		case len(x) == 4 && err == nil:
 			return fmt.Sprintf(`\%03o`, n)
@@ -208,8 +205,8 @@ func octal(s string, name bool) string {
 	return s
 }
 
-// decimal reads what a client sends; what the service does not take is an error.
-func decimal(s string) (string, error) {
+// route53FromOctal reads what a client sends; what the service does not take is an error.
+func route53FromOctal(s string) (string, error) {
 	if m := regexp.MustCompile(`\\[^"0-7\\]|\\[0-7]{1,2}([^0-7]|$)`).FindString(s); m != "" {
 		return "", fmt.Errorf("bad escape %q", m)
 	}
@@ -222,20 +219,20 @@ func decimal(s string) (string, error) {
 // all are the sets of a zone as they are listed.
 func (f *route53Fake) all(z *conformance.Zone) (out []route53FakeSet) {
 	for _, r := range z.Records() {
-		name := octal(dns.Fqdn(r.Name), true)
+		name := route53Octal(dns.Fqdn(r.Name), true)
 		i := slices.IndexFunc(out, func(s route53FakeSet) bool { return s.Name == name && s.Type == r.Type })
 		if i < 0 {
 			i = len(out)
 			ttl := int64(r.TTL)
 			out = append(out, route53FakeSet{Name: name, Type: r.Type, TTL: &ttl})
 		}
-		out[i].Records = append(out[i].Records, route53FakeRecord{octal(r.Data, false)})
+		out[i].Records = append(out[i].Records, route53FakeRecord{route53Octal(r.Data, false)})
 	}
 	if z == f.zone {
 		out = append(out, f.extra...)
 	}
 	slices.SortStableFunc(out, func(a, b route53FakeSet) int {
-		return strings.Compare(reversed(a.Name)+" "+a.Type+" "+a.Identifier, reversed(b.Name)+" "+b.Type+" "+b.Identifier)
+		return strings.Compare(route53Reversed(a.Name)+" "+a.Type+" "+a.Identifier, route53Reversed(b.Name)+" "+b.Type+" "+b.Identifier)
 	})
 	return out
 }
@@ -252,14 +249,14 @@ func (f *route53Fake) list(w http.ResponseWriter, q url.Values, z *conformance.Z
 	}
 	size = min(size, f.size)
 	if q.Get("name") != "" {
-		name, err := decimal(q.Get("name"))
+		name, err := route53FromOctal(q.Get("name"))
 		if err != nil {
 			route53Error(w, http.StatusBadRequest, "InvalidInput", "FATAL problem: DomainLabelBadEscape")
 			return
 		}
-		at := reversed(octal(dns.Fqdn(name), true)) + " " + q.Get("type") + " " + q.Get("identifier")
+		at := route53Reversed(route53Octal(dns.Fqdn(name), true)) + " " + q.Get("type") + " " + q.Get("identifier")
 		i := slices.IndexFunc(all, func(s route53FakeSet) bool {
-			return reversed(s.Name)+" "+s.Type+" "+s.Identifier >= strings.TrimSuffix(at, " ")
+			return route53Reversed(s.Name)+" "+s.Type+" "+s.Identifier >= strings.TrimSuffix(at, " ")
 		})
 		if i < 0 {
 			i = len(all)
@@ -317,7 +314,7 @@ func (f *route53Fake) change(w http.ResponseWriter, body []byte, z *conformance.
 // carry makes one change of a batch.
 func (f *route53Fake) carry(z *conformance.Zone, recs []conformance.Rec, action string, s route53FakeSet) ([]conformance.Rec, error) {
 	which := fmt.Sprintf("resource record set [name='%s', type='%s']", s.Name, s.Type)
-	name, err := decimal(s.Name)
+	name, err := route53FromOctal(s.Name)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("FATAL problem: DomainLabelBadEscape encountered with '%s'", s.Name)
@@ -332,7 +329,7 @@ func (f *route53Fake) carry(z *conformance.Zone, recs []conformance.Rec, action 
 		if !r.Of(name, s.Type) {
 			return false
 		}
-		there, ttl = append(there, route53FakeRecord{octal(r.Data, false)}), int64(r.TTL)
+		there, ttl = append(there, route53FakeRecord{route53Octal(r.Data, false)}), int64(r.TTL)
 		return true
 	})
 	byValue := func(a, b route53FakeRecord) int { return strings.Compare(a.Value, b.Value) }
@@ -356,7 +353,7 @@ func (f *route53Fake) carry(z *conformance.Zone, recs []conformance.Rec, action 
 		}
 	}
 	for _, r := range s.Records {
-		data, err := decimal(r.Value)
+		data, err := route53FromOctal(r.Value)
 		if err == nil {
 			_, err = dns.NewRR(fmt.Sprintf(". %d IN %s %s", *s.TTL, s.Type, data))
 		}
@@ -366,60 +363,6 @@ func (f *route53Fake) carry(z *conformance.Zone, recs []conformance.Rec, action 
 		recs = append(recs, conformance.Rec{ID: z.NewID(), Name: name, Type: s.Type, TTL: uint32(*s.TTL), Data: data})
 	}
 	return recs, nil
-}
-
-// signed computes the signature of a request by itself, as documented at
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html,
-// and gives the access key, or why it is none.
-func (f *route53Fake) signed(r *http.Request, body []byte) (key, why string) {
-	m := regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=(\w+)/(\d{8})/us-east-1/route53/aws4_request, SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})$`).FindStringSubmatch(r.Header.Get("Authorization"))
-	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
-	switch {
-	case m == nil || f.keys[m[1]] == "":
-		return "", "The security token included in the request is invalid."
-	case err != nil || at.Format("20060102") != m[2] || time.Since(at).Abs() > 15*time.Minute:
-		return "", "Signature expired"
-	case r.Header.Get("X-Amz-Security-Token") != f.token:
-		return "", "The security token included in the request is invalid."
-	}
-	var headers strings.Builder
-	names := strings.Split(m[3], ";")
-	for _, n := range names {
-		v := strings.Join(r.Header.Values(n), ",")
-		switch n {
-		case "host":
-			v = r.Host
-		case "content-length":
-			v = fmt.Sprint(r.ContentLength)
-		}
-		fmt.Fprintf(&headers, "%s:%s\n", n, strings.TrimSpace(v))
-	}
-	if !slices.IsSorted(names) || !slices.Contains(names, "host") || !slices.Contains(names, "x-amz-date") || f.token != "" && !slices.Contains(names, "x-amz-security-token") {
-		return "", "A header must be signed"
-	}
-	var query []string
-	for k, vs := range r.URL.Query() {
-		for _, v := range vs {
-			query = append(query, strings.ReplaceAll(url.QueryEscape(k)+"="+url.QueryEscape(v), "+", "%20"))
-		}
-	}
-	slices.Sort(query)
-	hash := func(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
-	canonical := strings.Join([]string{r.Method, r.URL.Path, strings.Join(query, "&"), headers.String(), m[3], hash(body)}, "\n")
-	mac := func(key []byte, s string) []byte {
-		h := hmac.New(sha256.New, key)
-		h.Write([]byte(s))
-		return h.Sum(nil)
-	}
-	k := []byte("AWS4" + f.keys[m[1]])
-	for _, s := range []string{m[2], "us-east-1", "route53", "aws4_request"} {
-		k = mac(k, s)
-	}
-	scope := m[2] + "/us-east-1/route53/aws4_request"
-	if want := hex.EncodeToString(mac(k, strings.Join([]string{"AWS4-HMAC-SHA256", r.Header.Get("X-Amz-Date"), scope, hash([]byte(canonical))}, "\n"))); want != m[4] {
-		return "", "The request signature we calculated does not match the signature you provided. The Canonical String for this request should have been '" + canonical + "'"
-	}
-	return m[1], ""
 }
 
 // route53Bed is a fake of its own.

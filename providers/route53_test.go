@@ -238,13 +238,9 @@ func TestRoute53Settings(t *testing.T) {
 
 // route53At opens a provider that speaks to h.
 func route53At(t *testing.T, h http.HandlerFunc) providers.Provider {
-	return openAt(t, "route53", h, fmt.Sprintf("access_key_id: {file: %s}\nsecret_access_key: {file: %s}\n", conformance.SecretFile(t, "AKIAEXAMPLE"), conformance.SecretFile(t, "none")))
-}
-
-// openAt opens a provider whose API is h.
-func openAt(t *testing.T, kind string, h http.HandlerFunc, settings string) providers.Provider {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	return must(conformance.Open(kind, fmt.Sprintf("endpoint: %s\ntimeout: 5s\nper_second: 10000\n%s", s.URL, settings)))
+	return must(conformance.Open("route53", fmt.Sprintf("endpoint: %s\ntimeout: 5s\nper_second: 10000\naccess_key_id: {file: %s}\nsecret_access_key: {file: %s}\n",
+		s.URL, conformance.SecretFile(t, "AKIAEXAMPLE"), conformance.SecretFile(t, "none"))))
 }
