@@ -41,7 +41,7 @@ resource_group: dns
 		"A record set is replaced or deleted only while it has the ETag that was read (If-Match), and created only while there is none (If-None-Match), so what somebody else wrote meanwhile stays.",
 		"Zones of one name may be in several resource groups. Only those of resource_group are read and written.",
 		"A record set's metadata stays with it when its records change; the service would drop it. When the set is deleted it is gone, and does not come back with an undo.",
-		"The API of this version has no types beside A, AAAA, CAA, CNAME, MX, NS, PTR, SOA, SRV and TXT. MX and TXT are written.",
+		"The API of this version has no types beside A, AAAA, CAA, CNAME, MX, NS, PTR, SOA, SRV and TXT. Of these A, AAAA, CNAME, MX and TXT are written.",
 		`The null MX "0 ." is refused by the service.`,
 		"Alias record sets, which follow another resource of the account, have no data of their own. They are left out.",
 	},

@@ -193,6 +193,12 @@ func azureBody(after rrset.Set, there *azureSet) (any, error) {
 	}
 	for _, d := range after.Data {
 		switch after.Type {
+		case "A":
+			p.A = append(p.A, azureA{d})
+		case "AAAA":
+			p.AAAA = append(p.AAAA, azureAAAA{d})
+		case "CNAME":
+			p.CNAME = &azureCNAME{rrset.Bare(d)}
 		case "MX":
 			preference, host, err := mxParts(d)
 			if err != nil {
@@ -207,7 +213,7 @@ func azureBody(after rrset.Set, there *azureSet) (any, error) {
 			}
 			p.TXT = append(p.TXT, r)
 		default:
-			return nil, fmt.Errorf("%s %s: only MX and TXT are written there", after.Name, after.Type)
+			return nil, fmt.Errorf("%s %s: records of this type are not written there; A, AAAA, CNAME, MX and TXT are", after.Name, after.Type)
 		}
 	}
 	return map[string]azureProperties{"properties": p}, nil

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -64,7 +65,7 @@ func azureAnswers() conformance.Answers {
 			azureError(w, http.StatusTooManyRequests, "SubscriptionRequestsThrottled", "Number of requests for subscription exceeded the limit. Please try again later.")
 		},
 		Broken: func(w http.ResponseWriter, _ *http.Request) {
-			azureDNSError(w, http.StatusInternalServerError, "InternalServerError", "An unexpected error occured")
+			azureDNSError(w, http.StatusInternalServerError, "InternalServerError", "An unexpected error occurred")
 		},
 		Refused: func(w http.ResponseWriter, _ *http.Request) {
 			azureError(w, http.StatusConflict, "ScopeLocked", "The scope cannot perform write operation because following scope(s) are locked.")
@@ -181,6 +182,8 @@ func azureRecord(r conformance.Rec) any {
 	switch r.Type {
 	case "A":
 		return map[string]any{"ipv4Address": r.Data}
+	case "AAAA":
+		return map[string]any{"ipv6Address": r.Data}
 	case "CNAME":
 		return map[string]any{"cname": r.Data}
 	case "NS":
@@ -318,7 +321,16 @@ type azureFakeBody struct {
 type azureFakeRecord struct {
 	Metadata map[string]string `json:"metadata"`
 	TTL      *int64            `json:"TTL"`
-	MX       []struct {
+	A        []struct {
+		Address string `json:"ipv4Address"`
+	} `json:"ARecords"`
+	AAAA []struct {
+		Address string `json:"ipv6Address"`
+	} `json:"AAAARecords"`
+	CNAME *struct {
+		Name string `json:"cname"`
+	} `json:"CNAMERecord"`
+	MX []struct {
 		Preference *int   `json:"preference"`
 		Exchange   string `json:"exchange"`
 	} `json:"MXRecords"`
@@ -332,7 +344,8 @@ func (p azureFakeRecord) wrong(typ string) string {
 	if p.TTL == nil || *p.TTL < 1 || *p.TTL > 1<<31-1 {
 		return "The TTL value must be between 1 and 2147483647."
 	}
-	if (typ == "MX") != (len(p.MX) > 0) || (typ == "TXT") != (len(p.TXT) > 0) {
+	has := map[string]bool{"A": len(p.A) > 0, "AAAA": len(p.AAAA) > 0, "CNAME": p.CNAME != nil, "MX": len(p.MX) > 0, "TXT": len(p.TXT) > 0}
+	if has[typ] = !has[typ]; slices.Contains(slices.Collect(maps.Values(has)), true) {
 		return "The records are not of the record set's type."
 	}
 	for _, m := range p.MX {
@@ -356,6 +369,15 @@ func (p azureFakeRecord) wrong(typ string) string {
 
 // data are the records in presentation format.
 func (p azureFakeRecord) data() (out []string) {
+	for _, a := range p.A {
+		out = append(out, a.Address)
+	}
+	for _, a := range p.AAAA {
+		out = append(out, a.Address)
+	}
+	if p.CNAME != nil {
+		out = append(out, p.CNAME.Name)
+	}
 	for _, m := range p.MX {
 		out = append(out, fmt.Sprintf("%d %s", *m.Preference, m.Exchange))
 	}

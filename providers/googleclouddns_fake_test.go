@@ -201,6 +201,9 @@ func (f *googleFake) list(w http.ResponseWriter, q url.Values, z *conformance.Zo
 	json.NewEncoder(w).Encode(answer)
 }
 
+// googleSays is an error in the service's words.
+func googleSays(format string, a ...any) error { return fmt.Errorf(format, a...) }
+
 // change carries out all of a change in one moment, or nothing.
 func (f *googleFake) change(w http.ResponseWriter, r *http.Request, z *conformance.Zone) {
 	var c struct {
@@ -222,10 +225,10 @@ func (f *googleFake) change(w http.ResponseWriter, r *http.Request, z *conforman
 			switch {
 			case at < 0:
 				status, reason = http.StatusNotFound, "notFound"
-				return nil, fmt.Errorf("The 'entity.change.deletions[%d]' resource named '%s (%s)' does not exist.", i, s.Name, s.Type)
+				return nil, googleSays("The 'entity.change.deletions[%d]' resource named '%s (%s)' does not exist.", i, s.Name, s.Type)
 			case s.TTL == nil || *s.TTL != *there[at].TTL || !slices.Equal(slices.Sorted(slices.Values(s.Rrdatas)), slices.Sorted(slices.Values(there[at].Rrdatas))):
 				status, reason = http.StatusPreconditionFailed, "conditionNotMet"
-				return nil, fmt.Errorf("Precondition not met for 'entity.change.deletions[%d]'", i)
+				return nil, googleSays("Precondition not met for 'entity.change.deletions[%d]'", i)
 			}
 			there = slices.Delete(there, at, at+1)
 			recs = slices.DeleteFunc(recs, func(r conformance.Rec) bool { return r.Of(s.Name, s.Type) })
@@ -233,7 +236,7 @@ func (f *googleFake) change(w http.ResponseWriter, r *http.Request, z *conforman
 		for i, s := range c.Additions {
 			if find(s) >= 0 {
 				status, reason = http.StatusConflict, "alreadyExists"
-				return nil, fmt.Errorf("The resource 'entity.change.additions[%d]' named '%s (%s)' already exists", i, s.Name, s.Type)
+				return nil, googleSays("The resource 'entity.change.additions[%d]' named '%s (%s)' already exists", i, s.Name, s.Type)
 			}
 			if err := googleCheck(z, there, i, s); err != nil {
 				return nil, err
@@ -263,21 +266,21 @@ func googleZoneOf(z *conformance.Zone, recs []conformance.Rec) *conformance.Zone
 func googleCheck(z *conformance.Zone, there []googleFakeSet, i int, s googleFakeSet) error {
 	switch {
 	case s.TTL == nil || *s.TTL < 0 || *s.TTL > 1<<31-1:
-		return fmt.Errorf("Invalid value for 'entity.change.additions[%d].ttl'", i)
+		return googleSays("Invalid value for 'entity.change.additions[%d].ttl'", i)
 	case !strings.HasSuffix(s.Name, ".") || !dns.IsSubDomain(z.Name, s.Name):
-		return fmt.Errorf("Invalid value for 'entity.change.additions[%d].name': '%s'", i, s.Name)
+		return googleSays("Invalid value for 'entity.change.additions[%d].name': '%s'", i, s.Name)
 	case len(s.Rrdatas) == 0:
-		return fmt.Errorf("The 'entity.change.additions[%d].rrdata' parameter is required but was missing.", i)
+		return googleSays("The 'entity.change.additions[%d].rrdata' parameter is required but was missing.", i)
 	}
 	for k, d := range s.Rrdatas {
 		_, err := dns.NewRR(fmt.Sprintf(". 0 IN %s %s", s.Type, d))
 		if err != nil || s.Type == "MX" && !strings.HasSuffix(d, ".") || s.Type == "TXT" && !strings.HasPrefix(d, `"`) {
-			return fmt.Errorf("Invalid value for 'entity.change.additions[%d].rrdata[%d]': '%s'", i, k, d)
+			return googleSays("Invalid value for 'entity.change.additions[%d].rrdata[%d]': '%s'", i, k, d)
 		}
 	}
 	for _, x := range there {
 		if x.Name == s.Name && (x.Type == "CNAME") != (s.Type == "CNAME") {
-			return fmt.Errorf("The resource record set 'entity.change.additions[%d]' is invalid because the DNS name '%s' may have either one CNAME resource record set or resource record sets of other types, but not both.", i, s.Name)
+			return googleSays("The resource record set 'entity.change.additions[%d]' is invalid because the DNS name '%s' may have either one CNAME resource record set or resource record sets of other types, but not both.", i, s.Name)
 		}
 	}
 	return nil

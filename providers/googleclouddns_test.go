@@ -191,8 +191,7 @@ func TestGoogleSettings(t *testing.T) {
 
 // googleAt opens a provider whose zone has this listing.
 func googleAt(t *testing.T, list string) providers.Provider {
-	var s *httptest.Server
-	s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/token":
 			fmt.Fprint(w, `{"access_token":"t","expires_in":3599,"token_type":"Bearer"}`)

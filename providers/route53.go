@@ -129,7 +129,7 @@ func (p *route53) chosen(ctx context.Context, zone, id string) (string, error) {
 	if err := p.get(ctx, call{path: path, zone: zone}, &answer); err != nil {
 		return "", err
 	}
-	if got, err := route53Name(answer.Zone.Name); err != nil || got != zone {
+	if !route53Same(answer.Zone.Name, zone) {
 		return "", fmt.Errorf("%w: zone_ids: %.40s is the hosted zone of %.80q, not of %s", ErrNoZone, id, answer.Zone.Name, rrset.Bare(zone))
 	}
 	return path, nil

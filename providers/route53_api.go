@@ -158,7 +158,7 @@ func (p *route53) named(ctx context.Context, zone string) (out []route53Hosted, 
 			if i == 0 {
 				first = z.ID
 			}
-			if name, err := route53Name(z.Name); err != nil || name != zone {
+			if !route53Same(z.Name, zone) {
 				return page{first: first}, nil
 			}
 			out = append(out, z)
@@ -196,7 +196,7 @@ func (p *route53) list(ctx context.Context, path, zone, name string) (out []rout
 			if i == 0 {
 				first = s.Name + " " + s.Type + " " + s.Identifier
 			}
-			if n, err := route53Name(s.Name); name != "" && (err != nil || n != name) {
+			if name != "" && !route53Same(s.Name, name) {
 				return page{first: first}, nil
 			}
 			out = append(out, s)
@@ -288,6 +288,11 @@ func route53Body(batch []route53Change) ([]byte, error) {
 
 // route53Name is the canonical name of one in the service's spelling.
 func route53Name(name string) (string, error) { return fullName(route53Decimal(name)) }
+
+func route53Same(spelled, name string) bool {
+	n, err := route53Name(spelled)
+	return err == nil && n == name
+}
 
 // route53Decimal turns the service's octal escapes into those of RFC 1035, which
 // are decimal (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DomainNameFormat.html).

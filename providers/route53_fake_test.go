@@ -349,7 +349,7 @@ func (f *route53Fake) carry(z *conformance.Zone, recs []conformance.Rec, action 
 	}
 	for _, r := range recs {
 		if r.Of(name, r.Type) && (r.Type == "CNAME") != (s.Type == "CNAME") {
-			return nil, fmt.Errorf("RRSet of type %s with DNS name %s is not permitted as it conflicts with other records with the same DNS name in zone %s.", s.Type, s.Name, z.Name)
+			return nil, fmt.Errorf("RRSet of type %s with DNS name %s is not permitted as it conflicts with other records with the same DNS name in zone %s", s.Type, s.Name, z.Name)
 		}
 	}
 	for _, r := range s.Records {
