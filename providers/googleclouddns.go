@@ -319,12 +319,16 @@ func (g *google) Swap(ctx context.Context, c rrset.Change) error {
 	// added is there (409).
 	now, _, rerr := g.read(ctx, c.Zone, c.After.Name, c.After.Type)
 	switch {
-	case rerr != nil || now.Equal(c.Before):
+	case rerr != nil:
 		return err
 	case now.Equal(c.After): // somebody else wanted the same
 		return nil
+	case !now.Equal(c.Before):
+		return &DriftError{Expected: c.Before, Found: now}
+	case e.Status == http.StatusPreconditionFailed: // there and back
+		return Transient(err)
 	}
-	return &DriftError{Expected: c.Before, Found: now}
+	return err
 }
 
 // change carries out a change, all of it or nothing.

@@ -1,8 +1,10 @@
 package providers_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -45,6 +47,54 @@ func TestRoute53Zones(t *testing.T) {
 	f.twin = f.zone
 	if _, err := providers.Zone(t.Context(), must(conformance.Open(b.Kind, b.Settings)), b.Zone); !errors.Is(err, providers.ErrNoZone) || !strings.Contains(err.Error(), "private") {
 		t.Errorf("a private zone alone: %v", err)
+	}
+}
+
+// A zone that was made anew is found again after the first refusal.
+func TestRoute53ForgetsZones(t *testing.T) {
+	t.Parallel()
+	f, b := route53Bed(t)
+	p := must(conformance.Open(b.Kind, b.Settings))
+	must(providers.Zone(t.Context(), p, b.Zone))
+	f.zone = conformance.NewZone("Z333ANEW", b.Zone)
+	if _, err := providers.Zone(t.Context(), p, b.Zone); !errors.Is(err, providers.ErrNoZone) {
+		t.Errorf("the zone of before: %v", err)
+	}
+	if _, err := providers.Zone(t.Context(), p, b.Zone); err != nil {
+		t.Errorf("the zone made anew: %v", err)
+	}
+}
+
+// A batch is spelled as the schema has it, in its order.
+func TestRoute53Batch(t *testing.T) {
+	t.Parallel()
+	f, b := route53Bed(t)
+	before, after := must(rrset.New("*.example.test", "MX", 300, "10 old.example.net.")), must(rrset.New("*.example.test", "MX", 60, "0 gw.example.net.", "20 gw2.example.net."))
+	loud := rrset.Set{Name: before.Name, Type: "MX", TTL: 300, Data: []string{"10 Old.Example.net"}}
+	if err := b.Edit(t.Context(), loud); err != nil {
+		t.Fatal(err)
+	}
+	var sent []byte
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			sent = must(io.ReadAll(r.Body))
+			r.Body = io.NopCloser(bytes.NewReader(sent))
+		}
+		f.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	p := must(conformance.Open(b.Kind, strings.Replace(b.Settings, "endpoint: ", "endpoint: "+s.URL+" # ", 1)))
+	if _, err := providers.Replace(t.Context(), p, rrset.Change{Zone: b.Zone, Before: before, After: after}); err != nil {
+		t.Fatal(err)
+	}
+	set := func(action, name, ttl string, values ...string) string {
+		return "<Change><Action>" + action + "</Action><ResourceRecordSet><Name>" + name + "</Name><Type>MX</Type><TTL>" + ttl + "</TTL><ResourceRecords><ResourceRecord><Value>" +
+			strings.Join(values, "</Value></ResourceRecord><ResourceRecord><Value>") + "</Value></ResourceRecord></ResourceRecords></ResourceRecordSet></Change>"
+	}
+	want := `<?xml version="1.0" encoding="UTF-8"?>` + "\n" + `<ChangeResourceRecordSetsRequest xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><ChangeBatch><Comment>mxcutover</Comment><Changes>` +
+		set("DELETE", `\052.example.test.`, "300", "10 Old.Example.net") + set("CREATE", "*.example.test.", "60", "0 gw.example.net.", "20 gw2.example.net.") + `</Changes></ChangeBatch></ChangeResourceRecordSetsRequest>`
+	if string(sent) != want {
+		t.Errorf("sent:\n%s\nwant:\n%s", sent, want)
 	}
 }
 
