@@ -159,6 +159,18 @@ func TestGoogleUnreadableWrite(t *testing.T) {
 	}
 }
 
+// A quota of records is answered by status 403, and is no fault of the credential.
+func TestGoogleQuota(t *testing.T) {
+	t.Parallel()
+	_, b := googleBed(t)
+	before, after := must(rrset.New("q.example.test", "MX", 0)), must(rrset.New("q.example.test", "MX", 300, "10 gw.example.net."))
+	b.Faults.Inject(conformance.Fault{Kind: conformance.Refused, Nth: 1})
+	_, err := providers.Replace(t.Context(), must(conformance.Open(b.Kind, b.Settings)), rrset.Change{Zone: b.Zone, Before: before, After: after})
+	if err == nil || errors.Is(err, providers.ErrCredential) || errors.Is(err, providers.ErrTransient) || !strings.Contains(err.Error(), "quota") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestGoogleSettings(t *testing.T) {
 	t.Parallel()
 	_, b := googleBed(t)
