@@ -41,6 +41,12 @@ var kinds = map[string]kind{
 	"ovh":        {Edit, ovhAbout, openOVH},
 	"powerdns":   {Set, powerdnsAbout, openPowerDNS},
 	"rfc2136":    {Swap, rfc2136About, openRFC2136},
+	"azure":          {Swap, azureAbout, openAzure},
+	"cloudflare":     {Set, cloudflareAbout, openCloudflare},
+	"googleclouddns": {Swap, googleAbout, openGoogle},
+	"powerdns":       {Set, powerdnsAbout, openPowerDNS},
+	"rfc2136":        {Swap, rfc2136About, openRFC2136},
+	"route53":        {Swap, route53About, openRoute53},
 }
 
 // Kinds lists the kinds of providers, by name.
