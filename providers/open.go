@@ -35,9 +35,10 @@ type kind struct {
 
 // kinds is never changed.
 var kinds = map[string]kind{
-	"cloudflare": {Set, cloudflareAbout, openCloudflare},
-	"powerdns":   {Set, powerdnsAbout, openPowerDNS},
-	"rfc2136":    {Swap, rfc2136About, openRFC2136},
+	"cloudflare":   {Set, cloudflareAbout, openCloudflare},
+	"digitalocean": {Edit, digitaloceanAbout, openDigitalOcean},
+	"powerdns":     {Set, powerdnsAbout, openPowerDNS},
+	"rfc2136":      {Swap, rfc2136About, openRFC2136},
 }
 
 // Kinds lists the kinds of providers, by name.
