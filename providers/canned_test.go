@@ -83,3 +83,24 @@ func canned(t *testing.T, by map[string]string) (settings string) {
 	t.Cleanup(s.Close)
 	return fmt.Sprintf("endpoint: %s\ntoken: {file: %s}\ntimeout: 2s\nper_second: 10000\n", s.URL, conformance.SecretFile(t, cannedToken))
 }
+
+// Settings are refused before anything is sent, without showing a secret.
+func TestTokenSettings(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"digitalocean", "hetzner", "linode"} {
+		token := fmt.Sprintf("token: {file: %s}\n", conformance.SecretFile(t, cannedToken))
+		if _, err := conformance.Open(kind, token); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		for settings, says := range map[string]string{
+			"{}": "token", "token: {file: /none}": "token", "token: {env: MXCUTOVER_TEST_NOT_SET}": "not set",
+			token + "endpoint: http://api.example.net": "https was expected", token + "endpoint: api.example.net": "an address",
+			token + "endpoint: https://user:pw@api.example.net": "an address", token + "timeout: -1s": "timeout",
+			token + "per_second: -1": "per_second", token + "zone: example.org": "zone",
+		} {
+			if _, err := conformance.Open(kind, settings); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), cannedToken) {
+				t.Errorf("%s: %q: %v, want %q", kind, settings, err, says)
+			}
+		}
+	}
+}

@@ -37,6 +37,7 @@ type kind struct {
 var kinds = map[string]kind{
 	"cloudflare":   {Set, cloudflareAbout, openCloudflare},
 	"digitalocean": {Edit, digitaloceanAbout, openDigitalOcean},
+	"hetzner":      {Edit, hetznerAbout, openHetzner},
 	"linode":       {Edit, linodeAbout, openLinode},
 	"powerdns":     {Set, powerdnsAbout, openPowerDNS},
 	"rfc2136":      {Swap, rfc2136About, openRFC2136},
