@@ -131,13 +131,19 @@ func TestAccountInterrupted(t *testing.T) {
 	var out bytes.Buffer
 	child.Stdout, child.Stderr = &out, &out
 	var dirty bool
+	started := make(chan struct{})
 	b.Faults.Inject(conformance.Fault{Kind: conformance.Between, Nth: 20, Do: func() {
 		dirty = len(f.zone.Records()) > len(before)
+		<-started
 		if err := child.Process.Signal(os.Interrupt); err != nil {
 			t.Error(err)
 		}
 	}})
-	err := child.Run()
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	close(started)
+	err := child.Wait()
 	if after := f.zone.Records(); err == nil || !dirty || !slices.Equal(before, after) || !strings.Contains(out.String(), "is clean") {
 		t.Errorf("%v, dirty %v; the zone is %v\n%s", err, dirty, after, out.String())
 	}

@@ -89,9 +89,8 @@ type editing struct {
 // asAsked are the records with After's TTL where this edit gave it: the provider
 // may have clamped it.
 func (w *editing) asAsked(records []Record) []Record {
-	all := shared(w.Editor) && len(w.updated) > 0
 	for i, r := range records {
-		if all || slices.Contains(w.updated, r.Data) {
+		if slices.Contains(w.updated, r.Data) {
 			records[i].TTL = w.After.TTL
 		}
 	}

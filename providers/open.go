@@ -47,6 +47,12 @@ var kinds = map[string]kind{
 	"powerdns":       {Set, powerdnsAbout, openPowerDNS},
 	"rfc2136":        {Swap, rfc2136About, openRFC2136},
 	"route53":        {Swap, route53About, openRoute53},
+	"cloudflare":   {Set, cloudflareAbout, openCloudflare},
+	"digitalocean": {Edit, digitaloceanAbout, openDigitalOcean},
+	"hetzner":      {Edit, hetznerAbout, openHetzner},
+	"linode":       {Edit, linodeAbout, openLinode},
+	"powerdns":     {Set, powerdnsAbout, openPowerDNS},
+	"rfc2136":      {Swap, rfc2136About, openRFC2136},
 }
 
 // Kinds lists the kinds of providers, by name.

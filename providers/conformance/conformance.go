@@ -57,6 +57,8 @@ type Bed struct {
 	Secrets []string
 	// MinTTL is what the service raises lower TTLs to; 0: it takes all.
 	MinTTL uint32
+	// TTLs are those that the service keeps, lowest first; nil: all from MinTTL on.
+	TTLs []uint32
 	// Account tells that the service is a real account, whose requests are counted.
 	Account bool
 	// Twin has a second zone of the same name; nil: the service cannot have one.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"mxcutover/providers"
@@ -88,6 +89,9 @@ func (t *trial) name(n string) string {
 func (t *trial) set(name, typ string, ttl uint32, data ...string) rrset.Set {
 	if ttl > 0 && ttl < t.bed.MinTTL {
 		ttl += t.bed.MinTTL
+	}
+	if i, kept := slices.BinarySearch(t.bed.TTLs, ttl); ttl > 0 && !kept && i < len(t.bed.TTLs) {
+		ttl = t.bed.TTLs[i]
 	}
 	s, err := rrset.New(t.name(name), typ, ttl, data...)
 	if err != nil {
