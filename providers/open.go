@@ -53,6 +53,7 @@ var kinds = map[string]kind{
 	"linode":       {Edit, linodeAbout, openLinode},
 	"powerdns":     {Set, powerdnsAbout, openPowerDNS},
 	"rfc2136":      {Swap, rfc2136About, openRFC2136},
+	"scaleway":   {Set, scalewayAbout, openScaleway},
 }
 
 // Kinds lists the kinds of providers, by name.
