@@ -129,15 +129,9 @@ func (s *scaleway) path(zone string) string {
 	return "/dns-zones/" + url.PathEscape(rrset.Bare(zone)) + "/records"
 }
 
-// errScalewayMoved means that a zone changed between two pages of it.
-var errScalewayMoved = errors.New("the zone changed while its pages were read")
-
-// list reads all records of a zone, one more time if it changed meanwhile.
+// list reads all records of a zone.
 func (s *scaleway) list(ctx context.Context, zone string) ([]scalewayRecord, error) {
-	all, err := s.listOnce(ctx, zone)
-	if errors.Is(err, errScalewayMoved) {
-		all, err = s.listOnce(ctx, zone)
-	}
+	all, err := settled(func() ([]scalewayRecord, error) { return s.listOnce(ctx, zone) })
 	if err != nil {
 		return nil, err
 	}
@@ -161,11 +155,11 @@ func (r *scalewayRecord) canonical() (string, error) {
 	return parseData(r.Type, r.Data)
 }
 
-// listOnce reads page after page until there are as many records as the first
-// page told of. A server may send fewer on a page than were asked for.
+// listOnce reads page after page. A server may send fewer records on each than
+// were asked for.
 func (s *scaleway) listOnce(ctx context.Context, zone string) ([]scalewayRecord, error) {
 	var all []scalewayRecord
-	total, seen := -1, map[string]bool{}
+	var count counted
 	err := pages("1", func(at string) (page, error) {
 		var got struct {
 			Total   int              `json:"total_count"`
@@ -175,22 +169,22 @@ func (s *scaleway) listOnce(ctx context.Context, zone string) ([]scalewayRecord,
 		if err := s.do(ctx, call{method: http.MethodGet, path: s.path(zone), query: q, into: &got, zone: zone}); err != nil {
 			return page{}, s.noZone(err, zone)
 		}
-		moved := total >= 0 && got.Total != total || len(all)+len(got.Records) > got.Total
-		for _, r := range got.Records {
-			moved = moved || r.ID == "" || seen[r.ID]
-			seen[r.ID] = true
+		ids := make([]string, len(got.Records))
+		for i, r := range got.Records {
+			ids[i] = r.ID
 		}
-		total, all = got.Total, append(all, got.Records...)
-		switch {
-		case moved, len(got.Records) == 0 && len(all) < total:
-			return page{}, Transient(fmt.Errorf("zone %s: %w: page %s, %d records of %d", rrset.Bare(zone), errScalewayMoved, at, len(all), total))
-		case len(all) == total:
-			return page{}, nil
+		all = append(all, got.Records...)
+		last, err := count.page(got.Total, ids)
+		if err != nil || last {
+			return page{}, err
 		}
 		n, err := strconv.Atoi(at)
 		return page{next: strconv.Itoa(n + 1)}, err
 	})
-	return all, err
+	if err != nil {
+		return nil, fmt.Errorf("zone %s: %w", rrset.Bare(zone), err)
+	}
+	return all, nil
 }
 
 // noZone turns the API's answer for a zone of nobody or of somebody else, which
