@@ -39,6 +39,7 @@ var kinds = map[string]kind{
 	"desec":      {Set, desecAbout, openDeSEC},
 	"gandi":      {Set, gandiAbout, openGandi},
 	"ovh":        {Edit, ovhAbout, openOVH},
+	"dnsimple":   {Edit, dnsimpleAbout, openDNSimple},
 	"powerdns":   {Set, powerdnsAbout, openPowerDNS},
 	"rfc2136":    {Swap, rfc2136About, openRFC2136},
 	"azure":          {Swap, azureAbout, openAzure},
