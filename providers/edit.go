@@ -34,9 +34,10 @@ import (
 // additions and the deletions, for all members at once. It clamps none, so that
 // each other TTL is somebody else's.
 
-// edit changes the RRset record by record. It looks before each series, so that
-// nothing is deleted beside what somebody else wrote meanwhile: then what was
-// added here is taken away again.
+// edit changes the RRset record by record. It looks before each series, and
+// before each deletion, so that nothing is deleted beside what somebody else
+// wrote meanwhile, and nothing before all of After is seen: then what was done
+// here is taken back.
 //
 // Where it stops half way, that is published, too: what is kept and what is
 // served stay the same. Both are still whole there.
@@ -54,19 +55,10 @@ func edit(ctx context.Context, e Editor, c rrset.Change) error {
 }
 
 func (w *editing) all(ctx context.Context) error {
-	e, c := w.Editor, w.Change
-	for _, series := range []func([]Record) []step{w.additions, w.updates, w.deletions} {
-		records, err := e.Records(ctx, c.Zone, c.After.Name, c.After.Type)
+	for _, series := range []func([]Record) []step{w.additions, w.updates} {
+		records, err := w.look(ctx)
 		if err != nil {
-			return w.half(err)
-		}
-		records = w.asAsked(records)
-		found, mixed, err := setOfRecords(c.After.Name, c.After.Type, records)
-		if err != nil {
-			return w.half(err)
-		}
-		if !between(w.Editor, c, records) && (mixed || !found.Equal(c.Before) && !found.Equal(c.After)) {
-			return w.yield(ctx, records, found)
+			return err
 		}
 		for _, s := range series(records) {
 			if err := w.do(ctx, s); err != nil {
@@ -74,14 +66,51 @@ func (w *editing) all(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	for {
+		records, err := w.look(ctx)
+		if err != nil {
+			return err
+		}
+		steps := w.deletions(records)
+		if len(steps) == 0 {
+			return nil
+		}
+		if err := w.do(ctx, steps[0]); err != nil {
+			return w.half(err)
+		}
+		if len(steps) == 1 {
+			return nil
+		}
+	}
+}
+
+// look reads the records, which must be a state that this edit goes through.
+func (w *editing) look(ctx context.Context) ([]Record, error) {
+	raw, err := w.Records(ctx, w.Zone, w.After.Name, w.After.Type)
+	if err != nil {
+		return nil, w.half(err)
+	}
+	records := w.asAsked(raw)
+	found, mixed, err := setOfRecords(w.After.Name, w.After.Type, records)
+	switch {
+	case err != nil:
+		return nil, w.half(err)
+	case !between(w.Editor, w.Change, records) && (mixed || !found.Equal(w.Before) && !found.Equal(w.After)):
+		return nil, w.yield(ctx, raw, found)
+	case w.began && len(w.additions(records)) > 0: // it may only be late
+		return nil, w.half(Transient(fmt.Errorf("what was added is not there: %s is", inLine(found))))
+	}
+	w.began = true
+	return records, nil
 }
 
 // editing is one edit under way.
 type editing struct {
 	Editor
 	rrset.Change
+	began   bool // additions were made, if any were needed
 	written bool
+	deleted bool
 	added   []string // the data of what was added here
 	updated []string // the data of what was given After's TTL here
 }
@@ -89,6 +118,7 @@ type editing struct {
 // asAsked are the records with After's TTL where this edit gave it: the provider
 // may have clamped it.
 func (w *editing) asAsked(records []Record) []Record {
+	records = slices.Clone(records)
 	for i, r := range records {
 		if slices.Contains(w.updated, r.Data) {
 			records[i].TTL = w.After.TTL
@@ -102,6 +132,7 @@ type step struct {
 	do   func(ctx context.Context, zone string, r Record) error
 	r    Record
 	done func([]Record) bool // tells of it without an answer
+	ttl  bool                // it gives After's TTL
 }
 
 func (w *editing) additions(records []Record) (out []step) {
@@ -111,7 +142,7 @@ func (w *editing) additions(records []Record) (out []step) {
 		}
 		if !there(records) {
 			r := Record{Name: w.After.Name, Type: w.After.Type, TTL: w.After.TTL, Data: d}
-			out = append(out, step{w.AddRecord, r, there})
+			out = append(out, step{do: w.AddRecord, r: r, done: there})
 		}
 	}
 	return out
@@ -124,11 +155,9 @@ func (w *editing) updates(records []Record) (out []step) {
 	for _, r := range records {
 		ours := slices.Contains(w.After.Data, r.Data) && slices.Contains(w.Before.Data, r.Data)
 		if (ours || all) && r.TTL != w.After.TTL {
-			was := r
-			r.TTL = w.After.TTL
-			out = append(out, step{w.UpdateRecord, r, func(rs []Record) bool {
-				return slices.ContainsFunc(rs, func(x Record) bool { return x.Data == r.Data && x.TTL == r.TTL }) && !slices.Contains(rs, was)
-			}})
+			u := w.update(r, w.After.TTL)
+			u.ttl = true
+			out = append(out, u)
 			if all {
 				break
 			}
@@ -147,8 +176,16 @@ func (w *editing) deletions(records []Record) (out []step) {
 }
 
 func (w *editing) deletion(r Record) step {
-	return step{w.DeleteRecord, r, func(rs []Record) bool {
+	return step{do: w.DeleteRecord, r: r, done: func(rs []Record) bool {
 		return !slices.ContainsFunc(rs, func(x Record) bool { return x.ID == r.ID && x.Data == r.Data })
+	}}
+}
+
+func (w *editing) update(was Record, ttl uint32) step {
+	r := was
+	r.TTL = ttl
+	return step{do: w.UpdateRecord, r: r, done: func(rs []Record) bool {
+		return slices.ContainsFunc(rs, func(x Record) bool { return x.Data == r.Data && x.TTL == r.TTL }) && !slices.Contains(rs, was)
 	}}
 }
 
@@ -174,8 +211,10 @@ func (w *editing) do(ctx context.Context, s step) error {
 	switch {
 	case s.r.ID == "":
 		w.added = append(w.added, s.r.Data)
-	case s.r.TTL == w.After.TTL:
+	case s.ttl:
 		w.updated = append(w.updated, s.r.Data)
+	case !slices.Contains(w.After.Data, s.r.Data):
+		w.deleted = true
 	}
 	return nil
 }
@@ -190,24 +229,41 @@ func (w *editing) half(err error) error {
 	return fmt.Errorf("%s %s: %w, and goes on from there when it is tried again: %w", w.After.Name, w.After.Type, ErrHalf, err)
 }
 
-// yield takes away what was added here, since somebody else wrote meanwhile, and
+// yield takes back what was done here, since somebody else wrote meanwhile, and
 // tells the drift.
 func (w *editing) yield(ctx context.Context, records []Record, found rrset.Set) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 	defer cancel()
 	drift := &DriftError{Expected: w.Before, Found: found}
-	for _, r := range records {
-		if !slices.Contains(w.added, r.Data) {
-			continue
-		}
-		if err := w.do(ctx, w.deletion(r)); err != nil {
-			return fmt.Errorf("%w; what was added beside it could not be taken away: %w", drift, err)
+	back := w.back(records)
+	for _, s := range back {
+		if err := w.do(ctx, s); err != nil {
+			return fmt.Errorf("%w; what was done beside it could not be taken back: %w", drift, err)
 		}
 	}
-	if len(w.added) > 0 {
+	if len(back) > 0 {
 		if s, err := readRecords(ctx, w.Editor, w.Zone, found.Name, found.Type); err == nil {
 			drift.Found = s
 		}
 	}
 	return drift
+}
+
+// back takes away what was added here, and gives back TTLs. What was added stays
+// once something was deleted, and if nothing else is left: better somebody's
+// gateway than nobody's.
+func (w *editing) back(records []Record) (out []step) {
+	others := slices.ContainsFunc(records, func(r Record) bool { return !slices.Contains(w.added, r.Data) })
+	if w.deleted || !others {
+		return nil
+	}
+	for _, r := range records {
+		switch {
+		case slices.Contains(w.added, r.Data):
+			out = append(out, w.deletion(r))
+		case slices.Contains(w.updated, r.Data) && r.TTL == w.After.TTL:
+			out = append(out, w.update(r, w.Before.TTL))
+		}
+	}
+	return out
 }

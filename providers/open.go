@@ -35,26 +35,20 @@ type kind struct {
 
 // kinds is never changed.
 var kinds = map[string]kind{
-	"cloudflare": {Set, cloudflareAbout, openCloudflare},
-	"desec":      {Set, desecAbout, openDeSEC},
-	"gandi":      {Set, gandiAbout, openGandi},
-	"ovh":        {Edit, ovhAbout, openOVH},
-	"dnsimple":   {Edit, dnsimpleAbout, openDNSimple},
-	"powerdns":   {Set, powerdnsAbout, openPowerDNS},
-	"rfc2136":    {Swap, rfc2136About, openRFC2136},
 	"azure":          {Swap, azureAbout, openAzure},
 	"cloudflare":     {Set, cloudflareAbout, openCloudflare},
+	"desec":          {Set, desecAbout, openDeSEC},
+	"digitalocean":   {Edit, digitaloceanAbout, openDigitalOcean},
+	"dnsimple":       {Edit, dnsimpleAbout, openDNSimple},
+	"gandi":          {Set, gandiAbout, openGandi},
 	"googleclouddns": {Swap, googleAbout, openGoogle},
+	"hetzner":        {Edit, hetznerAbout, openHetzner},
+	"linode":         {Edit, linodeAbout, openLinode},
+	"ovh":            {Edit, ovhAbout, openOVH},
 	"powerdns":       {Set, powerdnsAbout, openPowerDNS},
 	"rfc2136":        {Swap, rfc2136About, openRFC2136},
 	"route53":        {Swap, route53About, openRoute53},
-	"cloudflare":   {Set, cloudflareAbout, openCloudflare},
-	"digitalocean": {Edit, digitaloceanAbout, openDigitalOcean},
-	"hetzner":      {Edit, hetznerAbout, openHetzner},
-	"linode":       {Edit, linodeAbout, openLinode},
-	"powerdns":     {Set, powerdnsAbout, openPowerDNS},
-	"rfc2136":      {Swap, rfc2136About, openRFC2136},
-	"scaleway":   {Set, scalewayAbout, openScaleway},
+	"scaleway":       {Set, scalewayAbout, openScaleway},
 }
 
 // Kinds lists the kinds of providers, by name.
