@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -88,7 +89,8 @@ func newAPI(k apiKind, s apiSettings) (*api, error) {
 	}
 	base, err := url.Parse(s.Endpoint)
 	if err != nil || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		return nil, fmt.Errorf(`endpoint %.80q: an address as in "https://api.example.net/v1" was expected`, s.Endpoint)
+		// It is not shown: what is too much in it may be a secret.
+		return nil, errors.New(`endpoint: an address as in "https://api.example.net/v1" was expected, without a user, a query or a fragment`)
 	}
 	if base.Scheme != "https" && (base.Scheme != "http" || !loopback(base.Hostname())) {
 		return nil, fmt.Errorf("endpoint %.80q: https was expected; http is for loopback addresses alone, since the credential would be readable on the way", s.Endpoint)
@@ -102,7 +104,7 @@ func newAPI(k apiKind, s apiSettings) (*api, error) {
 	switch {
 	case s.PerSecond == 0:
 		s.PerSecond = k.perSecond
-	case s.PerSecond < 0 || s.PerSecond > 10_000:
+	case !(s.PerSecond > 0 && s.PerSecond <= 10_000): // no number, too
 		return nil, fmt.Errorf("per_second %v: more than 0 and at most 10000 was expected", s.PerSecond)
 	}
 	if k.fence == 0 {
@@ -216,15 +218,19 @@ func (a *api) once(ctx context.Context, c call, body []byte) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	var sent atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	var got, sent atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { got.Store(true) }, WroteHeaders: func() { sent.Store(true) },
+	})
 	r, err := a.request(ctx, c, body)
 	if err != nil {
 		return fmt.Errorf("%s: %w", where, err)
 	}
 	answer, err := a.client.Do(r)
 	if err != nil {
-		return a.cut(where, c, sent.Load(), err)
+		// HTTP/2 gives up without waiting for what is being written just then.
+		over := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+		return a.cut(where, c, sent.Load() || over && got.Load(), err)
 	}
 	defer answer.Body.Close()
 	limit := int64(maxPage)
@@ -293,7 +299,9 @@ func (a *api) decoded(where string, c call, text []byte) error {
 	case *[]byte:
 		*into = text
 	default:
-		err = json.Unmarshal(text, into)
+		if err = json.Unmarshal(text, into); err == nil && string(bytes.TrimSpace(text)) == "null" {
+			err = errors.New("there is nothing in it")
+		}
 	}
 	if err == nil {
 		return nil

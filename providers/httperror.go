@@ -1,15 +1,19 @@
 package providers
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +66,7 @@ func (a *api) cut(where string, c call, sent bool, err error) error {
 	if errors.As(err, &u) {
 		err = u.Err // the text around it has the whole address
 	}
+	err = &cleaned{a.clean(err.Error()), err} // it may quote what is no HTTP
 	told := fmt.Errorf("%s: no answer: %w", where, err)
 	var certificate *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
@@ -140,15 +145,59 @@ func (a *api) clean(s string) string {
 		secrets = append(a.fresh(), secrets...)
 	}
 	for _, secret := range secrets {
-		if secret == "" {
-			continue
-		}
-		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
+		for _, form := range spellings(secret) {
 			s = strings.ReplaceAll(s, form, "***")
 		}
 	}
 	return fmt.Sprintf("%.2000s", s)
 }
+
+// spellings are the ways in which a text is written into addresses, JSON and
+// HTML.
+func spellings(secret string) []string {
+	if secret == "" {
+		return nil
+	}
+	out := []string{secret}
+	for _, e := range []string{url.QueryEscape(secret), url.PathEscape(secret)} {
+		out = append(out, e, lowerHex(e))
+	}
+	j, err := json.Marshal(secret)
+	if err == nil {
+		in := unquote(string(j))
+		plain := strings.NewReplacer(`\u0026`, "&", `\u003c`, "<", `\u003e`, ">").Replace(in)
+		out = append(out, in, plain, strings.ReplaceAll(plain, "/", `\/`), strings.ReplaceAll(in, "/", `\/`))
+	}
+	h := html.EscapeString(secret)
+	out = append(out, h, strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;").Replace(h))
+	for _, form := range out { // as errors of the library quote them
+		out = append(out, unquote(strconv.Quote(form)))
+	}
+	return slices.Compact(slices.Sorted(slices.Values(out)))
+}
+
+// unquote takes the outer quotes off, and leaves escapes.
+func unquote(s string) string { return s[1 : len(s)-1] }
+
+// lowerHex is an address's text with %2f for %2F.
+func lowerHex(s string) string {
+	b := []byte(s)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == '%' {
+			copy(b[i+1:i+3], bytes.ToLower(b[i+1:i+3]))
+		}
+	}
+	return string(b)
+}
+
+// A cleaned error is one whose text has no secrets any more.
+type cleaned struct {
+	text string
+	err  error
+}
+
+func (e *cleaned) Error() string { return e.text }
+func (e *cleaned) Unwrap() error { return e.err }
 
 // maxPages bounds one listing.
 const maxPages = 10_000
