@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -87,12 +88,15 @@ func (d *dnsimple) list(ctx context.Context, zone string, query url.Values) ([]d
 			query.Set("page", at)
 			var got struct {
 				Data  []dnsimpleRecord `json:"data"`
-				Pages struct {
+				Pages *struct {
 					Entries int `json:"total_entries"`
 				} `json:"pagination"`
 			}
 			if err := d.do(ctx, call{method: http.MethodGet, path: path + "/records", query: query, into: &got, zone: zone}); err != nil {
 				return page{}, err
+			}
+			if got.Pages == nil {
+				return page{}, errors.New("the answer is no page of a listing")
 			}
 			ids := make([]string, len(got.Data))
 			for i, r := range got.Data {
@@ -167,6 +171,9 @@ func (d *dnsimple) Zone(ctx context.Context, zone string) ([]rrset.Set, error) {
 	all, err := d.list(ctx, zone, url.Values{})
 	if err != nil {
 		return nil, err
+	}
+	if len(all) == 0 { // not even its NS records
+		return nil, fmt.Errorf("zone %s: the service told of no records at all", rrset.Bare(zone))
 	}
 	z := newZoneData(zone)
 	for _, r := range all {

@@ -145,6 +145,7 @@ func TestDNSimpleAnswers(t *testing.T) {
 		"two hosts":     {one(`"content":"mx.example.org mx2.example.org","priority":1`), ""},
 		"empty":         {one(`"content":""`), ""},
 		"name":          {one(`"content":"mx.example.org","name":"a..b"`), ""},
+		"empty object":  {`{}`, ""},
 		"not JSON":      {"<html>", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

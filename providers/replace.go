@@ -32,7 +32,19 @@ func Replace(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 	if err := quarantined(p); err != nil {
 		return Result{}, err
 	}
+	if err := restorable(p, c.Before); err != nil {
+		return Result{}, fmt.Errorf("it could not be put back later: %w", err)
+	}
 	return Restore(ctx, p, c)
+}
+
+// restorable refuses what we could read, and could not write again as it is.
+func restorable(p Provider, before rrset.Set) error {
+	if mode := ModeOf(p); mode == Set || mode == Edit {
+		_, err := recordsOf(before)
+		return err
+	}
+	return nil
 }
 
 // Restore is Replace for taking back what was written: a provider that lied

@@ -136,3 +136,37 @@ func (c *cancelling) Swap(ctx context.Context, ch rrset.Change) error {
 	c.cancel()
 	return c.script.Swap(ctx, ch)
 }
+
+// What could not be put back as it was is not changed in the first place, and a
+// way back is open whatever is there.
+func TestReplaceOnlyWhatCanBePutBack(t *testing.T) {
+	t.Parallel()
+	odd := rrset.Set{Name: siteZone, Type: "TLSA", TTL: 60, Data: []string{"3 1 1 no digest"}}
+	good := rrset.Set{Name: siteZone, Type: "TLSA", TTL: 60, Data: []string{"3 1 1 00ff"}}
+	for _, back := range []bool{false, true} {
+		s := &setting{script: script{reads: []any{odd, good}}}
+		replace := Replace
+		if back {
+			replace = Restore
+		}
+		if _, err := replace(t.Context(), s, rrset.Change{Zone: siteZone, Before: odd, After: good}); (err == nil) != back || s.sets > 0 != back {
+			t.Errorf("back %v: %v after %d writes", back, err, s.sets)
+		}
+	}
+}
+
+// setting is a provider of mode set.
+type setting struct {
+	plain
+	script script
+	sets   int
+}
+
+func (s *setting) Read(ctx context.Context, zone, name, typ string) (rrset.Set, error) {
+	return s.script.Read(ctx, zone, name, typ)
+}
+
+func (s *setting) SetRRset(context.Context, rrset.Change) error {
+	s.sets++
+	return nil
+}

@@ -135,6 +135,9 @@ func (s *scaleway) list(ctx context.Context, zone string) ([]scalewayRecord, err
 	if err != nil {
 		return nil, err
 	}
+	if len(all) == 0 { // not even its NS records
+		return nil, fmt.Errorf("zone %s: the service told of no records at all", rrset.Bare(zone))
+	}
 	for i := range all {
 		r := &all[i]
 		if r.name, err = nameBelow(r.Name, zone); err != nil {

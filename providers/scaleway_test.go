@@ -171,6 +171,8 @@ func TestScalewayAnswers(t *testing.T) {
 		"line break":    {one(`"data":"10 mx.example\n.org."`), ""},
 		"control":       {one(`"data":"10 mx\u0007.example.org."`), ""},
 		"empty":         {one(`"data":""`), ""},
+		"no records":    {`{"total_count":0,"records":[]}`, ""},
+		"empty object":  {`{}`, ""},
 		"not JSON":      {"<html>", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
