@@ -159,7 +159,7 @@ func (z *Zone) set(k key) rrset.Set {
 		}
 	}
 	s, err := rrset.New(k.name, k.typ, ttl, data...)
-	if err != nil {
+	if err != nil || len(s.Data) != len(data) { // or a record is there twice: it was written twice
 		return rrset.Set{Name: k.name, Type: k.typ, TTL: ttl, Data: data} // equal to nothing
 	}
 	return s
