@@ -22,7 +22,7 @@ func TestEditLosesNothingOfOthers(t *testing.T) {
 		set := func(label string) rrset.Set {
 			return must(rrset.New("x.example.test", "MX", rapid.SampledFrom([]uint32{60, 300}).Draw(r, label+" TTL"), some.Draw(r, label)...))
 		}
-		k, b := keeperBed(0)
+		k, b := keeperBed(0, false)
 		c := rrset.Change{Zone: b.Zone, Before: set("before"), After: set("after")}
 		if err := b.Edit(t.Context(), c.Before); err != nil {
 			r.Fatal(err)

@@ -39,7 +39,7 @@ func TestEditGivesWay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k, bed := keeperBed(0)
+			k, bed := keeperBed(0, false)
 			if err := bed.Edit(t.Context(), v.before); err != nil {
 				t.Fatal(err)
 			}
@@ -85,4 +85,29 @@ func only(recs []conformance.Rec, data string) (out []conformance.Rec) {
 		}
 	}
 	return out
+}
+
+// What was there stays until all that is to come is seen: somebody may have taken
+// the new one away, or the listing is late. Tried again, it goes on.
+func TestEditDeletesNothingBeforeAfterIsSeen(t *testing.T) {
+	t.Parallel()
+	before := must(rrset.New("x.example.test", "MX", 300, "10 a.example.net."))
+	after := must(rrset.New("x.example.test", "MX", 300, "10 b.example.net."))
+	for look := 2; look <= 3; look++ {
+		k, bed := keeperBed(0, false)
+		if err := bed.Edit(t.Context(), before); err != nil {
+			t.Fatal(err)
+		}
+		p := &interrupted{keeper: k, looks: look + 1, do: func() { _ = bed.Edit(context.Background(), before) }}
+		c := rrset.Change{Zone: bed.Zone, Before: before, After: after}
+		if _, err := providers.Replace(t.Context(), p, c); !errors.Is(err, providers.ErrHalf) || !errors.Is(err, providers.ErrTransient) {
+			t.Errorf("look %d: %v", look, err)
+		}
+		if got := must(bed.Truth(t.Context(), before.Name, "MX")); !got.Equal(before) {
+			t.Errorf("look %d: the zone has %v", look, got)
+		}
+		if r, err := providers.Replace(t.Context(), p, c); err != nil || !r.Got.Equal(after) {
+			t.Errorf("look %d, again: %+v, %v", look, r, err)
+		}
+	}
 }
