@@ -75,9 +75,12 @@ func says(t *testing.T, answer string) string {
 func TestSettingsRefusedWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	for _, s := range []apiSettings{
-		{Endpoint: "https://user:hunter2@api.example.net/v1"}, {Endpoint: "http://user:hunter2@api.example.net/%zz"},
-		{Endpoint: "https://api.example.net/v1?key=hunter2"}, {Endpoint: "https://api.example.net/v1#hunter2"},
-		{Endpoint: "https://api.example.net", PerSecond: math.NaN()}, {Endpoint: "https://api.example.net", PerSecond: math.Inf(1)},
+		{Endpoint: "https://user:hunter2@api.example.net/v1"},
+		{Endpoint: "http://user:hunter2@api.example.net/%zz"},
+		{Endpoint: "https://api.example.net/v1?key=hunter2"},
+		{Endpoint: "https://api.example.net/v1#hunter2"},
+		{Endpoint: "https://api.example.net", PerSecond: math.NaN()},
+		{Endpoint: "https://api.example.net", PerSecond: math.Inf(1)},
 	} {
 		if _, err := newAPI(apiKind{perSecond: 1}, s); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v", err)

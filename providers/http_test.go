@@ -150,7 +150,7 @@ func TestHostileErrors(t *testing.T) {
 		for range 40 {
 			w.Write(make([]byte, 1<<20))
 		}
-	})
+	}, func(_ *apiKind, s *apiSettings) { s.Timeout = time.Minute })
 	if err := a.do(t.Context(), call{method: "GET", path: "/"}); !errors.Is(err, errTooLong) || errors.Is(err, ErrTransient) {
 		t.Errorf("40 MiB: %v", err)
 	}
