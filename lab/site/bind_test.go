@@ -3,11 +3,9 @@
 package site
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -76,68 +74,6 @@ func TestIntegrationSecondaryLags(t *testing.T) {
 			t.Fatal("the secondary did not follow")
 		}
 	}
-}
-
-func TestIntegrationBrokenZoneIsTold(t *testing.T) {
-	t.Parallel()
-	for name, text := range map[string]string{"no SOA": "$TTL 1\n@ NS ns.example.net.\n", "syntax": zoneText + "x MX ten mail.\n"} {
-		b, err := StartBIND(t.Context(), BINDOptions{Addr: loopback(t), Zones: map[string]string{"broken.test.": text}})
-		if err == nil {
-			t.Errorf("%s: started: %v", name, b.Stop())
-		} else if !strings.Contains(err.Error(), "named-checkconf") || !strings.Contains(err.Error(), "broken.test") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	_, err := StartBIND(t.Context(), BINDOptions{Addr: loopback(t), Zones: map[string]string{"z.test.": zoneText}, Extra: "no-such-option yes;"})
-	if err == nil || !strings.Contains(err.Error(), "no-such-option") {
-		t.Errorf("a broken option: %v", err)
-	}
-}
-
-// A killed server comes back with what it had, an update included.
-func TestIntegrationKillAndRestart(t *testing.T) {
-	t.Parallel()
-	b := started(t, BINDOptions{Addr: loopback(t), Zones: map[string]string{"z.test.": zoneText}})
-	c := exec.CommandContext(t.Context(), "nsupdate", "-y", "hmac-sha256:"+b.Key.Name+":"+b.Key.Secret)
-	c.Stdin = strings.NewReader(fmt.Sprintf("server %s %d\nzone z.test\nupdate add z.test 5 MX 20 mx.example.net.\nsend\n", b.Addr.Addr(), b.Addr.Port()))
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("nsupdate: %v: %s", err, out)
-	}
-	if err := b.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Serial(t.Context(), "z.test."); err == nil {
-		t.Error("it answers after it was killed")
-	}
-	if err := b.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if s, err := b.Serial(t.Context(), "z.test."); err != nil || s != 2 {
-		t.Errorf("serial %d, %v after the restart, want 2", s, err)
-	}
-}
-
-func TestIntegrationStopLeavesNothing(t *testing.T) {
-	t.Parallel()
-	addr := loopback(t)
-	b, err := StartBIND(t.Context(), BINDOptions{Addr: addr, Zones: map[string]string{"z.test.": zoneText}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Stop(); err != nil {
-		t.Error(err)
-	}
-	if b.cmd.ProcessState == nil {
-		t.Error("named was not waited for")
-	}
-	if _, err := os.Stat(b.Dir); !os.IsNotExist(err) {
-		t.Errorf("the temporary folder: %v", err)
-	}
-	l, err := net.Listen("tcp", addr.String())
-	if err != nil {
-		t.Fatalf("the port is still in use: %v", err)
-	}
-	l.Close()
 }
 
 // BIND listens on interfaces' addresses only. Root can make another one; others

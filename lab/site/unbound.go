@@ -2,14 +2,10 @@ package site
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -25,36 +21,30 @@ type UnboundOptions struct {
 // Unbound is a running caching resolver.
 type Unbound struct {
 	UnboundOptions
-	cmd    *exec.Cmd
-	exited chan struct{}
+	process
 }
 
 // StartUnbound starts unbound and waits until it answers.
 func StartUnbound(ctx context.Context, o UnboundOptions) (*Unbound, error) {
-	conf := filepath.Join(o.Dir, "unbound.conf")
-	if err := os.WriteFile(conf, []byte(o.conf()), 0o600); err != nil {
-		return nil, fmt.Errorf("unbound: %w", err)
-	}
-	u := &Unbound{UnboundOptions: o, exited: make(chan struct{})}
-	log, err := os.Create(filepath.Join(o.Dir, "unbound.log"))
-	if err != nil {
-		return nil, fmt.Errorf("unbound: %w", err)
-	}
-	defer log.Close()
-	u.cmd = exec.Command(program("unbound"), "-d", "-d", "-p", "-c", conf) //nolint:noctx // ended by Stop
-	u.cmd.Stdout, u.cmd.Stderr = log, log
-	if err := u.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("unbound: %w; install unbound", err)
-	}
-	go func() {
-		defer close(u.exited)
-		_ = u.cmd.Wait() // how it ended is seen in its log
-	}()
-	if err := u.ready(ctx); err != nil {
-		text, _ := os.ReadFile(filepath.Join(o.Dir, "unbound.log")) // what there is of it
-		return nil, errors.Join(fmt.Errorf("unbound: %w\n%s", err, text), u.Stop())
+	u := &Unbound{UnboundOptions: o, process: process{name: "unbound", install: "unbound", logs: []string{"unbound.log"}}}
+	if err := u.started(u.start(ctx)); err != nil {
+		return nil, err
 	}
 	return u, nil
+}
+
+func (u *Unbound) start(ctx context.Context) error {
+	var err error
+	if u.Dir, err = u.folder(u.Dir); err != nil {
+		return err
+	}
+	if err := u.write(map[string]string{"unbound.conf": u.conf()}); err != nil {
+		return err
+	}
+	if err := u.launch("unbound", "-d", "-d", "-p", "-c", filepath.Join(u.Dir, "unbound.conf")); err != nil {
+		return err
+	}
+	return u.ready(ctx)
 }
 
 func (o UnboundOptions) conf() string {
@@ -88,39 +78,21 @@ func (o UnboundOptions) conf() string {
 	return b.String()
 }
 
+// ready waits until every zone is resolved.
 func (u *Unbound) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
 	for zone := range u.Stubs {
 		m := new(dns.Msg)
 		m.SetQuestion(dns.Fqdn(zone), dns.TypeSOA)
-		for {
+		err := u.await(ctx, "zone "+zone, func(ctx context.Context) error {
 			r, _, err := (&dns.Client{Timeout: time.Second}).ExchangeContext(ctx, m, u.Addr.String())
-			if err == nil && r.Rcode == dns.RcodeSuccess && len(r.Answer) > 0 {
-				break
+			if err == nil && (r.Rcode != dns.RcodeSuccess || len(r.Answer) == 0) {
+				err = fmt.Errorf("answered %s", dns.RcodeToString[r.Rcode])
 			}
-			select {
-			case <-u.exited:
-				return errors.New("it ended at once")
-			case <-ctx.Done():
-				return fmt.Errorf("zone %s: %w", zone, errors.Join(err, ctx.Err()))
-			case <-time.After(20 * time.Millisecond):
-			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
-	}
-	return nil
-}
-
-// Stop ends unbound, by pid, and waits.
-func (u *Unbound) Stop() error {
-	if u.cmd.Process != nil {
-		_ = u.cmd.Process.Signal(syscall.SIGTERM) // gone already is as well
-	}
-	select {
-	case <-u.exited:
-	case <-time.After(10 * time.Second):
-		_ = u.cmd.Process.Kill() // gone already is as well
-		<-u.exited
 	}
 	return nil
 }
