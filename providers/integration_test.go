@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libdns/libdns"
+
 	"mxcutover/lab/site"
 	"mxcutover/rrset"
 )
@@ -135,13 +137,21 @@ func TestIntegrationAliasIsIgnoredByUpdates(t *testing.T) {
 
 // interposed reads as rfc2136 does, and lets somebody else write before each update.
 type interposed struct {
-	*rfc2136
+	in      *rfc2136
 	foreign func()
+}
+
+func (b interposed) GetRecords(ctx context.Context, zone string) ([]libdns.Record, error) {
+	return b.in.GetRecords(ctx, zone)
+}
+
+func (b interposed) Read(ctx context.Context, zone, name, typ string) (rrset.Set, error) {
+	return b.in.Read(ctx, zone, name, typ)
 }
 
 func (b interposed) Swap(ctx context.Context, c rrset.Change) error {
 	w := must(newWanted(c.Zone, c.After.Name, c.After.Type))
-	s, err := b.session(ctx, w.zone)
+	s, err := b.in.session(ctx, w.zone)
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,9 @@ func Restore(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if l, ok := opened(p).(looker); ok {
+		return replaceLooking(ctx, p, l, c)
+	}
 	at, err := ReadFor(ctx, p, c)
 	found := at.Found
 	switch {
@@ -120,7 +123,11 @@ func readBack(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 	defer cancel()
 	at, err := ReadFor(ctx, p, c)
-	got := at.Found
+	return judge(p, c, at.Found, err)
+}
+
+// judge compares what was read back with what was to be.
+func judge(p Provider, c rrset.Change, got rrset.Set, err error) (Result, error) {
 	switch {
 	case err != nil:
 		return Result{}, &InDoubtError{Change: c, Err: fmt.Errorf("the write was accepted, and could not be read back: %w", err)}

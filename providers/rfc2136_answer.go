@@ -16,6 +16,8 @@ func (s *session) verify(reply *dns.Msg, raw []byte, mac string, timersOnly bool
 	switch {
 	case reply.Rcode == dns.RcodeNotAuth && t != nil && t.Error != dns.RcodeSuccess:
 		return &lost{s.badSignature(t)}
+	case reply.Rcode == dns.RcodeNotAuth && t == nil: // PowerDNS says no more (4.7)
+		return &lost{fmt.Errorf("%w; or it does not take the signature: compare key_name, key_alg, the secret and the clocks", s.refused(reply.Rcode, duringQuery))}
 	case reply.Rcode == dns.RcodeNotAuth: // the library verifies none of these
 		return &lost{s.refused(reply.Rcode, duringQuery)}
 	case t == nil && reply.Rcode != dns.RcodeSuccess:

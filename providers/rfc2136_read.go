@@ -46,20 +46,23 @@ func (w wanted) absent() rrset.Set {
 // by asking for a random name below: if the name exists, nothing is synthesised
 // there (RFC 4592 section 3.3.1), and the NXDOMAIN carries the zone's SOA.
 func (s *session) read(ctx context.Context, w wanted) (rrset.Set, error) {
-	reply, err := s.query(ctx, w.name, w.typ)
+	asked := []question{{w.name, w.typ}}
+	below, long := s.below(w.name)
+	if w.name != w.zone && long == nil {
+		asked = append(asked, below)
+	}
+	replies, err := s.queries(ctx, asked...)
 	if err != nil {
 		return rrset.Set{}, err
 	}
-	set, alias, err := answered(reply, w)
+	set, alias, err := s.found(replies[0], w)
 	switch {
-	case err != nil:
-		return rrset.Set{}, fmt.Errorf("%s: %w", s.where(s.zone), err)
-	case set.Absent() && !alias:
-		return set, s.sameZone(reply, w.name)
-	case w.name == w.zone:
-		return set, nil
+	case err != nil || set.Absent() && !alias || w.name == w.zone:
+		return set, err
+	case long != nil:
+		return rrset.Set{}, long
 	}
-	there, err := s.exists(ctx, w.name)
+	there, err := s.exists(ctx, w.name, replies[1])
 	switch {
 	case err != nil:
 		return rrset.Set{}, err
@@ -69,6 +72,77 @@ func (s *session) read(ctx context.Context, w wanted) (rrset.Set, error) {
 		return rrset.Set{}, aliasError(w.name)
 	}
 	return set, nil
+}
+
+// snapshot reads the zone's SOA, and after it the RRset: whatever changes the
+// RRset once it was read has changed the SOA.
+//
+// A name that exists has both in two questions: the NXDOMAIN for a random name
+// below it carries the SOA. Asked together the RRset might be the older one.
+func (s *session) snapshot(ctx context.Context, w wanted, plain bool) (*dns.SOA, rrset.Set, error) {
+	if w.name != w.zone && !plain {
+		soa, err := s.soaBelow(ctx, w)
+		if err != nil {
+			return nil, rrset.Set{}, err
+		}
+		if soa != nil {
+			set, err := s.readExisting(ctx, w)
+			return soa, set, err
+		}
+	}
+	soa, err := s.soa(ctx)
+	if err != nil {
+		return nil, rrset.Set{}, err
+	}
+	set, err := s.read(ctx, w)
+	return soa, set, err
+}
+
+// soaBelow is the zone's SOA out of the proof that a name exists in the zone, or
+// that nothing is synthesised in its place. Nil if that is not so.
+func (s *session) soaBelow(ctx context.Context, w wanted) (*dns.SOA, error) {
+	below, long := s.below(w.name)
+	if long != nil {
+		return nil, nil
+	}
+	reply, err := s.query(ctx, below.name, below.typ)
+	if err != nil {
+		return nil, err
+	}
+	if reply.Rcode == dns.RcodeNameError && len(reply.Answer) == 0 {
+		for _, rr := range reply.Ns {
+			if soa, ok := rr.(*dns.SOA); ok && sameName(soa.Hdr.Name, w.zone) {
+				return soa, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// readExisting reads the RRset of a name where nothing is synthesised.
+func (s *session) readExisting(ctx context.Context, w wanted) (rrset.Set, error) {
+	reply, err := s.query(ctx, w.name, w.typ)
+	if err != nil {
+		return rrset.Set{}, err
+	}
+	set, alias, err := s.found(reply, w)
+	if err == nil && alias {
+		err = aliasError(w.name)
+	}
+	return set, err
+}
+
+// found is what an answer has, and whether the name is an alias. That there is
+// nothing must be said by the zone itself.
+func (s *session) found(reply *dns.Msg, w wanted) (set rrset.Set, alias bool, err error) {
+	set, alias, err = answered(reply, w)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%s: %w", s.where(s.zone), err)
+	case set.Absent() && !alias:
+		err = s.sameZone(reply, w.name)
+	}
+	return set, alias, err
 }
 
 // answered is the RRset in an answer, and whether the name is an alias. It does
@@ -102,29 +176,41 @@ func answered(reply *dns.Msg, w wanted) (set rrset.Set, alias bool, err error) {
 // maxStars bounds how many wildcards one below the other are looked through.
 const maxStars = 3
 
-// exists tells whether a name exists in the zone, given that it was answered for.
-// A random name below it is NXDOMAIN only then. If it is not, either the name
-// does not exist and the same wildcard answered again, or there is a wildcard
-// right below the name: then that one is looked at in the same way.
-func (s *session) exists(ctx context.Context, name string) (bool, error) {
-	for range maxStars {
-		below := strings.ToLower(rand.Text()[:16]) + "." + name
-		if _, ok := dns.IsDomainName(below); !ok {
-			return false, fmt.Errorf("%s: %s is too long to tell whether it comes from a wildcard", s.where(s.zone), name)
-		}
-		reply, err := s.query(ctx, below, dns.TypeMX)
-		if err != nil {
-			return false, err
-		}
+// exists tells whether a name exists in the zone, given that it was answered for,
+// and the answer for a random name below. That is NXDOMAIN only then. If it is
+// not, either the name does not exist and the same wildcard answered again, or
+// there is a wildcard right below the name: then that one is looked at in the same
+// way.
+func (s *session) exists(ctx context.Context, name string, reply *dns.Msg) (bool, error) {
+	for star := 1; ; star++ {
 		if reply.Rcode == dns.RcodeNameError && len(reply.Answer) == 0 {
 			return true, s.sameZone(reply, name)
 		}
 		if dnameAt(reply, name) { // its own redirection, of what lies below it
 			return true, nil
 		}
+		if star == maxStars {
+			return false, nil
+		}
 		name = "*." + name
+		below, err := s.below(name)
+		if err != nil {
+			return false, err
+		}
+		if reply, err = s.query(ctx, below.name, below.typ); err != nil {
+			return false, err
+		}
 	}
-	return false, nil
+}
+
+// below asks for a random name below one. The error is of a name that is too long
+// to have any.
+func (s *session) below(name string) (question, error) {
+	below := strings.ToLower(rand.Text()[:16]) + "." + name
+	if _, ok := dns.IsDomainName(below); !ok {
+		return question{}, fmt.Errorf("%s: %s is too long to tell whether it comes from a wildcard", s.where(s.zone), name)
+	}
+	return question{below, dns.TypeMX}, nil
 }
 
 func dnameAt(reply *dns.Msg, name string) bool {

@@ -25,72 +25,109 @@ const (
 var errPrerequisite = errors.New("a prerequisite does not hold")
 
 // Swap changes one RRset by one update message; see [Swapper].
+func (r *rfc2136) Swap(ctx context.Context, c rrset.Change) error {
+	_, err := r.swapAndLook(ctx, c)
+	return err
+}
+
+// swapAndLook changes one RRset by one update message, and reads it back; see
+// [looker].
 //
 // Prerequisites on an RRset compare neither TTL nor order (RFC 2136 section
 // 3.2.3). So the zone's SOA, read before the RRset, is a prerequisite too: any
 // change in between, of a TTL as well, has changed its serial.
-func (r *rfc2136) Swap(ctx context.Context, c rrset.Change) error {
+func (r *rfc2136) swapAndLook(ctx context.Context, c rrset.Change) (seen, error) {
 	w, err := newWanted(c.Zone, c.After.Name, c.After.Type)
 	if err != nil {
-		return err
+		return seen{}, err
 	}
 	if w.typ == dns.TypeSOA {
-		return fmt.Errorf("zone %s: its SOA is the server's own", w.zone)
+		return seen{}, fmt.Errorf("zone %s: its SOA is the server's own", w.zone)
 	}
 	before, err := recordsOf(c.Before)
 	if err != nil {
-		return err
+		return seen{}, err
 	}
 	after, err := recordsOf(c.After)
 	if err != nil {
-		return err
+		return seen{}, err
 	}
-	leave, err := r.enter(ctx, w.zone)
+	s, leave, err := r.enter(ctx, w.zone)
 	if err != nil {
-		return err
-	}
-	defer leave()
-	s, err := r.session(ctx, w.zone)
-	if err != nil {
-		return err
+		return seen{}, err
 	}
 	defer s.end()
-	return s.swap(ctx, w, c, before, after)
+	wrote, err := s.swap(ctx, w, c, before, after)
+	leave()
+	if err != nil || !wrote {
+		return seen{set: c.After}, err
+	}
+	// It goes on though the caller gave up: the write was made.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer cancel()
+	set, err := s.readBack(ctx, w, c)
+	return seen{wrote: true, set: set, err: err}, nil
 }
 
-// swap writes until the prerequisites hold or the RRset has changed.
-func (s *session) swap(ctx context.Context, w wanted, c rrset.Change, before, after []dns.RR) error {
+// swap writes until the prerequisites hold or the RRset has changed. It wrote
+// nothing if After was there.
+func (s *session) swap(ctx context.Context, w wanted, c rrset.Change, before, after []dns.RR) (wrote bool, err error) {
 	var last string
 	stuck := 0
 	for try := range maxTries {
-		soa, err := s.soa(ctx)
-		if err != nil {
-			return err
-		}
-		found, err := s.read(ctx, w)
+		soa, found, err := s.snapshot(ctx, w, try > 0)
 		switch {
 		case err != nil:
-			return err
+			return false, err
 		case found.Equal(c.After):
-			return nil
+			return false, nil
 		case !found.Equal(c.Before):
-			return &DriftError{Expected: c.Before, Found: found}
+			return false, &DriftError{Expected: c.Before, Found: found}
 		}
 		if stuck++; soa.String() != last {
 			last, stuck = soa.String(), 0
 		}
 		if stuck == maxStuck {
-			return fmt.Errorf("%s: updates find another zone than queries (they do not see %s %s as it is answered); do both reach the same view of the primary?",
-				s.where(s.zone), c.Before.Name, c.Before.Type)
+			return false, s.stuck(ctx, w, c)
 		}
 		if err := s.update(ctx, updateOf(w, soa, before, after)); !errors.Is(err, errPrerequisite) {
-			return err
+			return err == nil, err
 		}
 		if err := pause(ctx, try); err != nil {
-			return &transient{fmt.Errorf("%s: %w", s.where(s.zone), err)}
+			return false, &transient{fmt.Errorf("%s: %w", s.where(s.zone), err)}
 		}
 	}
-	return &transient{fmt.Errorf("%s: the zone changes too often: %d writes came too late, and nothing was written", s.where(s.zone), maxTries)}
+	return false, &transient{fmt.Errorf("%s: the zone changes too often: %d writes came too late, and nothing was written", s.where(s.zone), maxTries)}
+}
+
+// stuck tells why updates do not find what is answered. A server's cache may
+// answer what is no longer there (PowerDNS: query-cache-ttl, for changes made in
+// its database by others); a transfer shows what is.
+func (s *session) stuck(ctx context.Context, w wanted, c rrset.Change) error {
+	why := fmt.Errorf("%s: updates find another zone than queries (they do not see the SOA, or %s %s, as they are answered); "+
+		"do both reach the same view of the primary, and does the zone show the serial that it keeps (PowerDNS: no SOA-EDIT)?",
+		s.where(s.zone), c.Before.Name, c.Before.Type)
+	held, err := s.transferred(ctx, w)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w; a transfer, to look, failed: %w", why, err)
+	case !held.Equal(c.Before):
+		return &DriftError{Expected: c.Before, Found: held}
+	}
+	return why
+}
+
+// readBack reads the RRset after a write. If that seems to have done nothing, a
+// transfer shows whether only the answers are old ones.
+func (s *session) readBack(ctx context.Context, w wanted, c rrset.Change) (rrset.Set, error) {
+	got, err := s.read(ctx, w)
+	if err != nil || !got.Equal(c.Before) {
+		return got, err
+	}
+	if held, err := s.transferred(ctx, w); err == nil {
+		got = held
+	}
+	return got, nil // the transfer may not be allowed: then the answer stands
 }
 
 // updateOf is the message: if the RRset is Before and the SOA as it was read,
@@ -117,7 +154,7 @@ func updateOf(w wanted, soa *dns.SOA, before, after []dns.RR) *dns.Msg {
 // update sends an update. After an error that is not [unanswered] nothing was
 // written.
 func (s *session) update(ctx context.Context, m *dns.Msg) error {
-	reply, err := s.exchange(ctx, m)
+	replies, err := s.exchange(ctx, m)
 	var gone *lost
 	switch {
 	case errors.As(err, &gone):
@@ -125,7 +162,7 @@ func (s *session) update(ctx context.Context, m *dns.Msg) error {
 	case err != nil:
 		return err
 	}
-	switch reply.Rcode {
+	switch reply := replies[0]; reply.Rcode {
 	case dns.RcodeSuccess:
 		return nil
 	case dns.RcodeNXRrset, dns.RcodeYXRrset, dns.RcodeNameError, dns.RcodeYXDomain:
@@ -133,13 +170,15 @@ func (s *session) update(ctx context.Context, m *dns.Msg) error {
 	case dns.RcodeServerFailure:
 		// A server that passes updates on says so when it heard nothing (RFC 2136 section 6).
 		return &unanswered{fence: s.Fence(), err: s.refused(reply.Rcode, duringUpdate)}
+	default:
+		return s.refused(reply.Rcode, duringUpdate)
 	}
-	return s.refused(reply.Rcode, duringUpdate)
 }
 
-// enter waits until nobody else here writes in the zone: each write would make
-// the others' prerequisites fail.
-func (r *rfc2136) enter(ctx context.Context, zone string) (leave func(), err error) {
+// enter waits until nobody else here writes in the zone, since each write would
+// make the others' prerequisites fail, and then for a connection. Whoever enters
+// leaves once, and ends the session.
+func (r *rfc2136) enter(ctx context.Context, zone string) (s *session, leave func(), err error) {
 	r.mu.Lock()
 	place, ok := r.zones[zone]
 	if !ok {
@@ -149,10 +188,15 @@ func (r *rfc2136) enter(ctx context.Context, zone string) (leave func(), err err
 	r.mu.Unlock()
 	select {
 	case place <- struct{}{}:
-		return func() { <-place }, nil
 	case <-ctx.Done():
-		return nil, &transient{fmt.Errorf("%s: waiting for other writes: %w", r.where(zone), ctx.Err())}
+		return nil, nil, &transient{fmt.Errorf("%s: waiting for other writes: %w", r.where(zone), ctx.Err())}
 	}
+	leave = func() { <-place }
+	if s, err = r.session(ctx, zone); err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return s, leave, nil
 }
 
 // pause lets another writer finish, longer with each try.

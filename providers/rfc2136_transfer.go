@@ -27,8 +27,6 @@ func (r *rfc2136) transfer(ctx context.Context, zone string, each func(zone, nam
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, transferTimes*r.timeout)
-	defer cancel()
 	s, err := r.session(ctx, zone)
 	if err != nil {
 		return err
@@ -38,16 +36,24 @@ func (r *rfc2136) transfer(ctx context.Context, zone string, each func(zone, nam
 	if _, err := s.soa(ctx); err != nil {
 		return err
 	}
+	return s.transfer(ctx, each)
+}
+
+// transfer gives each record of the session's zone to each.
+func (s *session) transfer(ctx context.Context, each func(zone, name string, rr dns.RR) error) error {
+	ctx, cancel := context.WithTimeout(ctx, transferTimes*s.timeout)
+	defer cancel()
 	m := new(dns.Msg)
-	m.SetAxfr(zone)
+	m.SetAxfr(s.zone)
 	m.RecursionDesired = false
-	mac, err := s.send(ctx, m)
+	asked, err := s.send(ctx, m)
 	if err != nil {
 		return err
 	}
-	f := &framing{zone: zone, maxRecords: r.maxRecords, each: each}
+	f := &framing{zone: s.zone, maxRecords: s.maxRecords, each: each}
+	mac := asked[0].mac
 	for first := true; !f.ended; first = false {
-		if mac, err = s.envelope(ctx, m, mac, first, f); err != nil {
+		if mac, err = s.envelope(ctx, asked, mac, first, f); err != nil {
 			s.drop() // more of the zone may be on its way
 			return err
 		}
@@ -56,8 +62,15 @@ func (r *rfc2136) transfer(ctx context.Context, zone string, each func(zone, nam
 }
 
 // envelope reads one message of a transfer, and returns its MAC for the next.
-func (s *session) envelope(ctx context.Context, m *dns.Msg, mac string, first bool, f *framing) (string, error) {
-	reply, raw, err := s.receive(ctx, m, mac, !first)
+func (s *session) envelope(ctx context.Context, asked []request, mac string, first bool, f *framing) (string, error) {
+	raw, err := s.receive(ctx)
+	if err != nil {
+		return "", fmt.Errorf("zone transfer: %w", err)
+	}
+	_, reply, err := s.replyTo(asked, raw)
+	if err == nil {
+		err = s.verified(reply, raw, mac, !first)
+	}
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("zone transfer: %w", err)
@@ -68,6 +81,32 @@ func (s *session) envelope(ctx context.Context, m *dns.Msg, mac string, first bo
 		return "", fmt.Errorf("%s: zone transfer: %w", s.where(s.zone), err)
 	}
 	return reply.IsTsig().MAC, nil
+}
+
+// transferred reads one RRset by a transfer of the zone: what the server keeps,
+// where its answers may be old ones from a cache.
+func (s *session) transferred(ctx context.Context, w wanted) (rrset.Set, error) {
+	var rrs []dns.RR
+	alias := false
+	err := s.transfer(ctx, func(_, name string, rr dns.RR) error {
+		switch {
+		case name != w.name:
+		case rr.Header().Rrtype == w.typ:
+			rrs = append(rrs, rr)
+		case rr.Header().Rrtype == dns.TypeCNAME:
+			alias = true
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return w.absent(), err
+	case alias:
+		return w.absent(), aliasError(w.name)
+	case len(rrs) == 0:
+		return w.absent(), nil
+	}
+	return setOf(w.name, w.typ, rrs)
 }
 
 // framing takes the records of a transfer, which begins and ends with the same

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
@@ -23,6 +24,7 @@ type PowerDNSOptions struct {
 	Zones  map[string]string // zone -> master file
 	Key    Key               // may transfer and update; zero = a new one
 	Caches bool              // answers are cached as by default: 20 s, those in the negative 60 s
+	Meta   map[string]string // kind -> content, the metadata of each zone, as SOA-EDIT
 	Extra  string            // more lines of its configuration
 }
 
@@ -123,17 +125,18 @@ func (p *PowerDNS) load(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := p.run(ctx, "", "pdnsutil", "--config-dir=.", "check-all-zones", "exit-on-error"); err != nil {
-		return err
+	for _, args := range [][]string{{"rectify-all-zones"}, {"check-all-zones", "exit-on-error"}} {
+		if err := p.run(ctx, "", "pdnsutil", append([]string{"--config-dir=."}, args...)...); err != nil {
+			return err
+		}
 	}
-	if err := p.run(ctx, "", "pdnsutil", "--config-dir=.", "rectify-all-zones"); err != nil {
-		return err
+	settings := fmt.Sprintf("INSERT INTO tsigkeys(name, algorithm, secret) VALUES('%s', 'hmac-sha256', '%s');\n", p.Key.Name, p.Key.Secret)
+	meta := map[string]string{"TSIG-ALLOW-DNSUPDATE": p.Key.Name, "TSIG-ALLOW-AXFR": p.Key.Name}
+	maps.Copy(meta, p.Meta)
+	for kind, content := range meta {
+		settings += fmt.Sprintf("INSERT INTO domainmetadata(domain_id, kind, content) SELECT id, '%s', '%s' FROM domains;\n", kind, content)
 	}
-	grant := fmt.Sprintf("INSERT INTO tsigkeys(name, algorithm, secret) VALUES('%s', 'hmac-sha256', '%s');\n", p.Key.Name, p.Key.Secret)
-	for _, may := range []string{"TSIG-ALLOW-DNSUPDATE", "TSIG-ALLOW-AXFR"} {
-		grant += fmt.Sprintf("INSERT INTO domainmetadata(domain_id, kind, content) SELECT id, '%s', '%s' FROM domains;\n", may, p.Key.Name)
-	}
-	return p.sql(ctx, grant)
+	return p.sql(ctx, settings)
 }
 
 // sql changes the database as somebody does behind the server's back.
