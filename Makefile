@@ -19,7 +19,7 @@ test: ## everything that needs neither root nor the internet
 
 lint: $(LINT) ## formatting, vet, staticcheck and the rest of .golangci.yml
 	$(GO) mod verify
-	$(LINT) run --build-tags integration ./...
+	$(LINT) run --build-tags integration,bench ./...
 
 $(LINT):
 	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -28,8 +28,9 @@ $(LINT):
 fuzz: ## each fuzz target for FUZZTIME (default 20s)
 	./scripts/fuzz $(or $(FUZZTIME),20s)
 
-bench: ## durable steps: the group commit beside one Update a step
+bench: ## durable steps beside one Update a step; RFC 2136 on BIND beside nsupdate, dnscontrol
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test -tags bench -count=1 -run '^TestSpeed' -v ./providers
 
 chaos: ## engines that die at every point, pairs of deaths, and N schedules of faults
 	N=$(N) EVERY=$(EVERY) SEED=$(SEED) ./scripts/chaos

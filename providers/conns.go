@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"bufio"
 	"context"
 	"net"
 	"sync"
@@ -47,8 +48,23 @@ func (c *conns) get(ctx context.Context) (net.Conn, error) {
 }
 
 func (c *conns) dial(ctx context.Context) (net.Conn, error) {
-	return c.network.DialContext(ctx, "tcp", c.server)
+	conn, err := c.network.DialContext(ctx, "tcp", c.server)
+	if err != nil {
+		return nil, err
+	}
+	return &buffered{Conn: conn, reader: bufio.NewReaderSize(conn, readSize)}, nil
 }
+
+// readSize is about what a few answers have.
+const readSize = 4096
+
+// buffered reads a message and its length, and several messages, at once.
+type buffered struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func (b *buffered) Read(p []byte) (int, error) { return b.reader.Read(p) }
 
 // put takes a connection back, or nil if it was closed.
 func (c *conns) put(conn net.Conn) {

@@ -50,6 +50,9 @@ func address(ip []byte) (string, error) {
 // sameName compares a name from the library, which keeps case and has escapes of
 // its own, with a canonical one.
 func sameName(name, canonical string) bool {
+	if name == canonical {
+		return true
+	}
 	c, err := rrset.CanonicalName(name)
 	return err == nil && c == canonical
 }

@@ -66,6 +66,7 @@ type rfc2136 struct {
 	conns      *conns
 	now        func() time.Time
 	skew       atomic.Int64 // by how much the clocks were seen to differ at most, in seconds
+	noAny      atomic.Bool  // the server's answers to ANY have no SOA
 
 	mu    sync.Mutex
 	zones map[string]chan struct{} // who writes in a zone holds its place

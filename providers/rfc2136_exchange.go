@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/miekg/dns"
@@ -116,7 +117,13 @@ func (s *session) verified(reply *dns.Msg, raw []byte, mac string, timersOnly bo
 
 func (s *session) readMessage(ctx context.Context) ([]byte, error) {
 	defer s.limit(ctx)()
-	return (&dns.Conn{Conn: s.conn}).ReadMsgHeader(nil)
+	var length [2]byte // RFC 1035 section 4.2.2
+	if _, err := io.ReadFull(s.conn, length[:]); err != nil {
+		return nil, err
+	}
+	raw := make([]byte, binary.BigEndian.Uint16(length[:]))
+	_, err := io.ReadFull(s.conn, raw)
+	return raw, err
 }
 
 // limit bounds what is done with the connection until the returned function is

@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -77,15 +78,19 @@ func (s *session) read(ctx context.Context, w wanted) (rrset.Set, error) {
 // snapshot reads the zone's SOA, and after it the RRset: whatever changes the
 // RRset once it was read has changed the SOA.
 //
-// A name that exists has both in two questions: the NXDOMAIN for a random name
-// below it carries the SOA. Asked together the RRset might be the older one.
+// That may take one question at the apex: ANY has both, as of one moment, where it
+// has both (RFC 8482 lets a server choose). A name below that exists takes two:
+// the NXDOMAIN for a random name below it carries the SOA. Asking for both at once
+// would not do: the RRset's answer might be the older one.
 func (s *session) snapshot(ctx context.Context, w wanted, plain bool) (*dns.SOA, rrset.Set, error) {
-	if w.name != w.zone && !plain {
-		soa, err := s.soaBelow(ctx, w)
-		if err != nil {
+	if !plain {
+		soa, found, err := s.short(ctx, w)
+		switch {
+		case err != nil:
 			return nil, rrset.Set{}, err
-		}
-		if soa != nil {
+		case soa != nil && found != nil:
+			return soa, *found, nil
+		case soa != nil:
 			set, err := s.readExisting(ctx, w)
 			return soa, set, err
 		}
@@ -96,6 +101,45 @@ func (s *session) snapshot(ctx context.Context, w wanted, plain bool) (*dns.SOA,
 	}
 	set, err := s.read(ctx, w)
 	return soa, set, err
+}
+
+// short asks for the SOA in a way that saves a question. There may be no SOA in
+// the answer; at the apex there may be the RRset as well.
+func (s *session) short(ctx context.Context, w wanted) (*dns.SOA, *rrset.Set, error) {
+	switch {
+	case w.name != w.zone:
+		soa, err := s.soaBelow(ctx, w)
+		return soa, nil, err
+	case s.noAny.Load():
+		return nil, nil, nil
+	}
+	reply, err := s.query(ctx, w.zone, dns.TypeANY)
+	if errors.As(err, new(*lost)) || errors.As(err, new(*transient)) {
+		return nil, nil, err
+	}
+	var soa *dns.SOA
+	if err == nil {
+		soa = soaIn(reply.Answer, w.zone)
+	}
+	if soa == nil {
+		s.noAny.Store(true)
+		return nil, nil, nil
+	}
+	set, _, err := answered(reply, w)
+	if err != nil || set.Absent() {
+		return soa, nil, nil
+	}
+	return soa, &set, nil
+}
+
+// soaIn is the SOA of a zone among records, or nil.
+func soaIn(rrs []dns.RR, zone string) *dns.SOA {
+	for _, rr := range rrs {
+		if soa, ok := rr.(*dns.SOA); ok && sameName(soa.Hdr.Name, zone) {
+			return soa
+		}
+	}
+	return nil
 }
 
 // soaBelow is the zone's SOA out of the proof that a name exists in the zone, or
@@ -110,11 +154,7 @@ func (s *session) soaBelow(ctx context.Context, w wanted) (*dns.SOA, error) {
 		return nil, err
 	}
 	if reply.Rcode == dns.RcodeNameError && len(reply.Answer) == 0 {
-		for _, rr := range reply.Ns {
-			if soa, ok := rr.(*dns.SOA); ok && sameName(soa.Hdr.Name, w.zone) {
-				return soa, nil
-			}
-		}
+		return soaIn(reply.Ns, w.zone), nil
 	}
 	return nil, nil
 }
@@ -259,10 +299,8 @@ func (s *session) soa(ctx context.Context) (*dns.SOA, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, rr := range reply.Answer {
-		if v, ok := rr.(*dns.SOA); ok && sameName(v.Hdr.Name, s.zone) {
-			return v, nil
-		}
+	if soa := soaIn(reply.Answer, s.zone); soa != nil {
+		return soa, nil
 	}
 	return nil, fmt.Errorf("%s: there is no zone of this name at the server", s.where(s.zone))
 }

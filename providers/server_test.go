@@ -142,7 +142,7 @@ func (s *server) lookup(m *dns.Msg, name string, typ uint16) {
 		}
 	}
 	for _, rr := range rrs {
-		if h := rr.Header(); canon(h.Name) == source && (h.Rrtype == typ || h.Rrtype == dns.TypeCNAME) {
+		if h := rr.Header(); canon(h.Name) == source && (h.Rrtype == typ || h.Rrtype == dns.TypeCNAME || typ == dns.TypeANY) {
 			rr = dns.Copy(rr)
 			rr.Header().Name = m.Question[0].Name
 			m.Answer = append(m.Answer, rr)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"strings"
+	"sync"
 
 	"github.com/miekg/dns"
 
@@ -21,8 +22,8 @@ import (
 type tsigKey struct {
 	name      string // canonical
 	algorithm string // as a domain name, "hmac-sha256."
-	hash      func() hash.Hash
 	secret    []byte
+	macs      sync.Pool // of hash.Hash; a used one need not hash the secret again
 }
 
 // newTSIGKey makes a key from its settings. Errors do not show the secret.
@@ -32,15 +33,16 @@ func newTSIGKey(name, algorithm, secret string) (*tsigKey, error) {
 		return nil, fmt.Errorf("key_name: %w", err)
 	}
 	k := &tsigKey{name: canon, algorithm: dns.CanonicalName(algorithm)}
+	var sum func() hash.Hash
 	switch k.algorithm {
 	case dns.HmacSHA224:
-		k.hash = sha256.New224
+		sum = sha256.New224
 	case dns.HmacSHA256:
-		k.hash = sha256.New
+		sum = sha256.New
 	case dns.HmacSHA384:
-		k.hash = sha512.New384
+		sum = sha512.New384
 	case dns.HmacSHA512:
-		k.hash = sha512.New
+		sum = sha512.New
 	default:
 		weak := ""
 		if strings.Contains(k.algorithm, "md5") || strings.Contains(k.algorithm, "sha1") {
@@ -52,6 +54,7 @@ func newTSIGKey(name, algorithm, secret string) (*tsigKey, error) {
 	if err != nil || len(k.secret) == 0 {
 		return nil, errors.New("key: what the reference leads to is not base64, as tsig-keygen writes it")
 	}
+	k.macs.New = func() any { return hmac.New(sum, k.secret) }
 	return k, nil
 }
 
@@ -63,7 +66,9 @@ func (k *tsigKey) GoString() string { return k.String() }
 
 // Generate is the MAC of a message.
 func (k *tsigKey) Generate(msg []byte, _ *dns.TSIG) ([]byte, error) {
-	h := hmac.New(k.hash, k.secret)
+	h := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(h)
+	h.Reset()
 	h.Write(msg)
 	return h.Sum(nil), nil
 }

@@ -20,6 +20,35 @@ const (
 // dot, ASCII letters in lower case (RFC 4343), escapes only where needed
 // (RFC 1035 section 5.1). A name without a final dot is taken as absolute too.
 func CanonicalName(name string) (string, error) {
+	if plain(name) {
+		return name, nil
+	}
+	return spell(name)
+}
+
+// plain tells of most names that they are canonical.
+func plain(name string) bool {
+	if name == "" || name[len(name)-1] != '.' || len(name)+1 > maxName { // +1: the root's octet
+		return false
+	}
+	start := 0
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '.':
+			if i == start || i-start > maxLabel {
+				return false
+			}
+			start = i + 1
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_', c == '*':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// spell is the canonical spelling of any name.
+func spell(name string) (string, error) {
 	labels, err := splitLabels(name)
 	if err != nil {
 		return "", err

@@ -127,11 +127,15 @@ func TestChange(t *testing.T) {
 }
 
 func FuzzCanonicalName(f *testing.F) {
-	for _, s := range []string{"a.b", `\000.`, `a\.b.c.`, "*.x"} {
+	long := strings.Repeat(strings.Repeat("a", 61)+".", 4)
+	for _, s := range []string{"a.b", `\000.`, `a\.b.c.`, "*.x", "", ".", "a..b.", ".a.", strings.Repeat("a", 64) + ".", long + "abcde.", long + "abcdef."} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := CanonicalName(s)
+		if slow, slowErr := spell(s); slow != c || (err == nil) != (slowErr == nil) {
+			t.Errorf("CanonicalName(%q) = %q, %v; the long way %q, %v", s, c, err, slow, slowErr)
+		}
 		if err != nil {
 			return
 		}
