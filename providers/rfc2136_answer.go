@@ -17,7 +17,7 @@ func (s *session) verify(reply *dns.Msg, raw []byte, mac string, timersOnly bool
 	case reply.Rcode == dns.RcodeNotAuth && t != nil && t.Error != dns.RcodeSuccess:
 		return &lost{s.badSignature(t)}
 	case reply.Rcode == dns.RcodeNotAuth && t == nil: // PowerDNS says no more (4.7)
-		return &lost{fmt.Errorf("%w; or it does not take the signature: compare key_name, key_alg, the secret and the clocks", s.refused(reply.Rcode, duringQuery))}
+		return &lost{fmt.Errorf("%w: %w; or it does not take the signature: compare key_name, key_alg, the secret and the clocks", ErrCredential, s.refused(reply.Rcode, duringQuery))}
 	case reply.Rcode == dns.RcodeNotAuth: // the library verifies none of these
 		return &lost{s.refused(reply.Rcode, duringQuery)}
 	case t == nil && reply.Rcode != dns.RcodeSuccess:
@@ -101,7 +101,7 @@ func (s *session) refused(rcode int, what asking) error {
 	case dns.RcodeServerFailure:
 		return &transient{fmt.Errorf("%s: the server failed, or the zone is not loaded; look at its log", subject)}
 	case dns.RcodeNotAuth:
-		return fmt.Errorf("%s: the server is not authoritative for this zone in the view that the key leads to", subject)
+		return fmt.Errorf("%w: %s: the server is not authoritative for this zone in the view that the key leads to", ErrNoZone, subject)
 	case dns.RcodeNotZone:
 		return fmt.Errorf("%s: the name is not in this zone", subject)
 	case dns.RcodeNotImplemented:

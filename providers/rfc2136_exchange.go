@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/miekg/dns"
@@ -80,9 +81,14 @@ func (e *lost) Error() string        { return e.err.Error() }
 func (e *lost) Unwrap() error        { return e.err }
 func (e *lost) Is(target error) bool { return target == ErrTransient }
 
-// receive reads one message.
+// receive reads one message. The connection may be gone: the context may have
+// ended right after the sending.
 func (s *session) receive(ctx context.Context) ([]byte, error) {
-	raw, err := s.readMessage(ctx)
+	var raw []byte
+	err := net.ErrClosed
+	if s.conn != nil {
+		raw, err = s.readMessage(ctx)
+	}
 	if err != nil {
 		s.drop()
 		return nil, &lost{fmt.Errorf("%s: no answer: %w", s.where(s.zone), cause(ctx, err))}

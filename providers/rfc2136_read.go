@@ -302,5 +302,5 @@ func (s *session) soa(ctx context.Context) (*dns.SOA, error) {
 	if soa := soaIn(reply.Answer, s.zone); soa != nil {
 		return soa, nil
 	}
-	return nil, fmt.Errorf("%s: there is no zone of this name at the server", s.where(s.zone))
+	return nil, fmt.Errorf("%w: %s: there is none of this name at the server", ErrNoZone, s.where(s.zone))
 }

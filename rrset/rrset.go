@@ -125,6 +125,9 @@ func (c Change) Check() error {
 
 func canonicalData(typ, data string) (string, error) {
 	data = strings.TrimSpace(data)
+	if data == "" {
+		return "", fmt.Errorf("empty data")
+	}
 	switch typ {
 	case "MX":
 		m, err := ParseMX(data)
@@ -136,11 +139,22 @@ func canonicalData(typ, data string) (string, error) {
 		return CanonicalName(data)
 	case "AAAA":
 		return strings.ToLower(data), nil
-	}
-	if data == "" {
-		return "", fmt.Errorf("empty data")
+	case "SSHFP":
+		return digest(data, 2), nil
+	case "TLSA", "SMIMEA", "DS", "CDS":
+		return digest(data, 3), nil
 	}
 	return data, nil
+}
+
+// digest spells some numbers and a text in hexadecimal, which may be in upper
+// case and in pieces (RFC 6698 section 2.2), as it is read from a message.
+func digest(data string, numbers int) string {
+	f := strings.Fields(data)
+	if len(f) <= numbers || f[0] == `\#` {
+		return data
+	}
+	return strings.Join(append(f[:numbers:numbers], strings.ToLower(strings.Join(f[numbers:], ""))), " ")
 }
 
 // compareData orders MX by preference, then host; all else as text.

@@ -38,6 +38,26 @@ func TestCanonicalName(t *testing.T) {
 	}
 }
 
+// Hexadecimal text may be in upper case and in pieces.
+func TestDigestsAreSpelledAsTheyAreRead(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ typ, in, want string }{
+		{"TLSA", "3 1  1 AB Cd\tEF", "3 1 1 abcdef"},
+		{"DS", "60485 5 1 2BB183AF 5F22", "60485 5 1 2bb183af5f22"},
+		{"SSHFP", "2 1 12AB", "2 1 12ab"},
+		{"TLSA", `\# 4 030101AB`, `\# 4 030101AB`},
+		{"TLSA", "3 1 1", "3 1 1"},
+		{"TXT", `"AB  CD"`, `"AB  CD"`},
+	} {
+		if s, err := New("a.example", c.typ, 1, c.in); err != nil || s.Data[0] != c.want {
+			t.Errorf("%s %q: %q, %v", c.typ, c.in, s.Data, err)
+		}
+	}
+	if s, err := New("a.example", "TLSA", 1, " "); err == nil {
+		t.Errorf("empty: %q", s.Data)
+	}
+}
+
 func TestBelowCountsLabels(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
