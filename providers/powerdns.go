@@ -31,8 +31,9 @@ api_key: {file: /etc/mxcutover/powerdns.key}
 	Quirks: []string{
 		"The API compares nothing: what somebody else writes in the moment between our reading and our writing is lost. The RRset is read again right before it is written.",
 		"Disabled records, and comments, of the RRset are kept as they are.",
+		"With SQLite two writers at once (the API, dynamic updates) make one of them fail with status 500 (seen on 4.7): the write is in doubt, and looked at again.",
 	},
-	Proven: "a fake beside the code that speaks HTTP as documented.",
+	Proven: "the real server (4.7, with SQLite; `make integration`), and a fake beside the code that speaks HTTP as documented.",
 	Docs:   "https://doc.powerdns.com/authoritative/http-api/zone.html",
 }
 

@@ -24,7 +24,18 @@ type BINDOptions struct {
 	Key     Key               // may transfer and update; zero = a new one
 	Extra   string            // more lines in each zone's statement
 	Silent  bool              // a primary that notifies nobody, so that its secondary lags
+	Inside  Key               // of a primary: who comes with it has another view, with zones of the same names and texts; zero = no views
+	view    string            // before the names of the zones' files
 }
+
+// InInside is what is served in the inside view, for its key.
+func (o BINDOptions) InInside() BINDOptions {
+	o.Key, o.view = o.Inside, "inside."
+	return o
+}
+
+// File is the name of a zone's file.
+func (o BINDOptions) File(zone string) string { return o.view + file(zone) }
 
 // BIND is a running named.
 type BIND struct {
@@ -32,7 +43,12 @@ type BIND struct {
 	process
 }
 
-const namedConf = `key "{{.Key.Name}}" { algorithm hmac-sha256; secret "{{.Key.Secret}}"; };
+const namedConf = `{{define "zones"}}{{range $zone, $text := .Zones}}zone "{{$zone}}" {
+	{{if $.Primary.IsValid}}type secondary; primaries { {{$.Primary.Addr}} port {{$.Primary.Port}} key "{{$.Key.Name}}"; }; masterfile-format text;
+	{{else}}type primary; update-policy { grant "{{$.Key.Name}}" zonesub ANY; };
+	{{end}}file "{{$.Dir}}/{{$.File $zone}}"; {{$.Extra}}
+};
+{{end}}{{end}}key "{{.Key.Name}}" { algorithm hmac-sha256; secret "{{.Key.Secret}}"; };
 options {
 	directory "{{.Dir}}";
 	pid-file "{{.Dir}}/named.pid";
@@ -47,7 +63,7 @@ options {
 	recursion no;
 	dnssec-validation no;
 	empty-zones-enable no;
-	allow-transfer { key "{{.Key.Name}}"; };
+	allow-transfer { key "{{.Key.Name}}"; {{with .Inside.Name}}key "{{.}}"; {{end}}};
 	notify {{if .Silent}}no{{else}}explicit{{end}};
 	tcp-clients 200;
 	max-journal-size 4m;
@@ -55,12 +71,12 @@ options {
 controls { };
 logging { channel c { file "{{.Dir}}/named.log"; severity info; print-time yes; }; category default { c; }; };
 server {{.PrimaryOrSelf.Addr}} { keys { "{{.Key.Name}}"; }; };
-{{range $zone, $text := .Zones}}zone "{{$zone}}" {
-	{{if $.Primary.IsValid}}type secondary; primaries { {{$.Primary.Addr}} port {{$.Primary.Port}} key "{{$.Key.Name}}"; }; masterfile-format text;
-	{{else}}type primary; update-policy { grant "{{$.Key.Name}}" zonesub ANY; };
-	{{end}}file "{{$.Dir}}/{{file $zone}}"; {{$.Extra}}
-};
-{{end}}`
+{{if .Inside.Name}}key "{{.Inside.Name}}" { algorithm hmac-sha256; secret "{{.Inside.Secret}}"; };
+view "inside" { match-clients { key "{{.Inside.Name}}"; };
+{{template "zones" .InInside}}};
+view "outside" { match-clients { any; };
+{{template "zones" .}}};
+{{else}}{{template "zones" .}}{{end}}`
 
 // PrimaryOrSelf is the primary, or the server itself if it is the primary.
 func (o BINDOptions) PrimaryOrSelf() netip.AddrPort {
@@ -93,13 +109,14 @@ func (b *BIND) start(ctx context.Context) error {
 		return err
 	}
 	var conf bytes.Buffer
-	t := template.Must(template.New("").Funcs(template.FuncMap{"file": file}).Parse(namedConf))
-	if err := t.Execute(&conf, b.BINDOptions); err != nil {
+	if err := template.Must(template.New("").Parse(namedConf)).Execute(&conf, b.BINDOptions); err != nil {
 		return err
 	}
 	if !b.Primary.IsValid() {
-		if err := b.write(files(b.Zones)); err != nil {
-			return err
+		for zone, text := range b.Zones {
+			if err := b.write(map[string]string{b.File(zone): text, b.InInside().File(zone): text}); err != nil {
+				return err
+			}
 		}
 	}
 	if err := b.write(map[string]string{"named.conf": conf.String()}); err != nil {

@@ -51,22 +51,27 @@ func (d DNS) Truth(ctx context.Context, name, typ string) (rrset.Set, error) {
 	return rrset.New(name, typ, ttl, data...)
 }
 
-// Edit makes an RRset so by an update without prerequisites; see [Bed].
-func (d DNS) Edit(ctx context.Context, s rrset.Set) error {
+// EditOne makes an RRset so; see [Bed].
+func (d DNS) EditOne(ctx context.Context, s rrset.Set) error { return d.Edit(ctx, s) }
+
+// Edit makes RRsets so, by one update without prerequisites; see [Bed].
+func (d DNS) Edit(ctx context.Context, sets ...rrset.Set) error {
 	m := new(dns.Msg)
 	m.SetUpdate(d.Zone)
-	m.RemoveRRset([]dns.RR{&dns.ANY{Hdr: dns.RR_Header{Name: s.Name, Rrtype: dns.StringToType[s.Type]}}})
-	for _, data := range s.Data {
-		rr, err := dns.NewRR(fmt.Sprintf("%s %d IN %s %s", s.Name, s.TTL, s.Type, data))
-		if err != nil {
-			return err
+	for _, s := range sets {
+		m.RemoveRRset([]dns.RR{&dns.ANY{Hdr: dns.RR_Header{Name: s.Name, Rrtype: dns.StringToType[s.Type]}}})
+		for _, data := range s.Data {
+			rr, err := dns.NewRR(fmt.Sprintf("%s %d IN %s %s", s.Name, s.TTL, s.Type, data))
+			if err != nil {
+				return err
+			}
+			m.Insert([]dns.RR{rr})
 		}
-		m.Insert([]dns.RR{rr})
 	}
 	m.SetTsig(dns.Fqdn(d.Key), dns.HmacSHA256, 300, time.Now().Unix())
 	r, _, err := (&dns.Client{Net: "tcp", Timeout: 10 * time.Second, TsigSecret: d.key()}).ExchangeContext(ctx, m, d.Server)
 	if err == nil && r.Rcode != dns.RcodeSuccess {
-		err = fmt.Errorf("an update of %s: %s", s.Name, dns.RcodeToString[r.Rcode])
+		err = fmt.Errorf("an update of %d RRsets: %s", len(sets), dns.RcodeToString[r.Rcode])
 	}
 	return err
 }
