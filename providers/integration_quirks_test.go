@@ -281,3 +281,25 @@ INSERT INTO records(domain_id,name,type,content,ttl,prio) SELECT id,'newer.examp
 		})
 	}
 }
+
+// Without signatures, by the address, as Windows DNS would be asked.
+func TestIntegrationUnsigned(t *testing.T) {
+	t.Parallel()
+	k, err := site.StartKnot(t.Context(), site.KnotOptions{Dir: t.TempDir(), Addr: freeAddr(t), Zones: testZones(), Open: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAfter(t, k)
+	b := bed{k.Addr.String(), k.Key.Name, k.Key.Secret}
+	p := b.open(t, unsigned)
+	r, err := Replace(t.Context(), p, someChange)
+	if got := b.truth(t, someChange.After.Name, "MX"); err != nil || !r.Written || !got.Equal(someChange.After) {
+		t.Errorf("Replace: %+v, %v; the zone has %v", r, err, got)
+	}
+	if sets, err := Zone(t.Context(), p, siteZone); err != nil || len(sets) < 50 {
+		t.Errorf("Zone: %d RRsets, %v", len(sets), err)
+	}
+	if _, err := Replace(t.Context(), startPrimary(t, "BIND").open(t, unsigned), someChange); err == nil || !strings.Contains(err.Error(), "REFUSED") {
+		t.Errorf("at a server that wants a key: %v", err)
+	}
+}

@@ -31,6 +31,12 @@ func TestSettings(t *testing.T) {
 		"base64":    {func(s *rfc2136Settings) { s.Key.Env = "MXCUTOVER_TEST_BAD" }, "base64"},
 		"timeout":   {func(s *rfc2136Settings) { s.Timeout = -1 }, "timeout"},
 		"records":   {func(s *rfc2136Settings) { s.MaxRecords = 0 }, "max_records"},
+		"no key":    {func(s *rfc2136Settings) { s.KeyName = "" }, "key_name: is missing"},
+		"no secret": {func(s *rfc2136Settings) { s.Key = secret.Ref{} }, "key:"},
+		"both":      {func(s *rfc2136Settings) { s.Unsigned = true }, "there is a key as well"},
+		"unsigned": {func(s *rfc2136Settings) {
+			*s = rfc2136Settings{Server: s.Server, Timeout: s.Timeout, MaxRecords: 1, Unsigned: true}
+		}, ""},
 	} {
 		_, err := Open("rfc2136", func(into any) error {
 			s := good

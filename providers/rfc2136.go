@@ -1,7 +1,9 @@
 package providers
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,15 +22,18 @@ import (
 var rfc2136About = About{
 	Title: "RFC 2136 dynamic updates (BIND, Knot, PowerDNS, Windows DNS)",
 	Settings: `  server       required; the primary name server that takes updates, "192.0.2.53:53"
-  key_name     required; the TSIG key's name at the server
-  key          required; the key in base64: {file: PATH}, {env: NAME} or {credential: NAME}
+  key_name     the TSIG key's name at the server; required, unless unsigned
+  key          the key in base64: {file: PATH}, {env: NAME} or {credential: NAME}; required, unless unsigned
   key_alg      hmac-sha256 (default), hmac-sha224, hmac-sha384 or hmac-sha512
+  unsigned     true = no TSIG, for servers that have none (Windows DNS); see below (default false)
   timeout      for one question and its answer; a whole zone may take 60 times as long (default 5s)
   view         the view that the key leads to, as messages shall name it (default: none)
   source       the local address to ask from (default: the system's choice)
   max_records  a zone with more records is refused (default 1000000)
   The key must be allowed to query, to transfer (allow-transfer) and to update (allow-update or
-  update-policy) each zone. Every message and every answer is signed, over TCP.`,
+  update-policy) each zone. Every message and every answer is signed, over TCP.
+  With unsigned, whoever can send from this address to the server can change the zones, and whoever sits between
+  can forge both sides: only on a network that nobody else reaches, and only for the days of the migration.`,
 	Example: `server: "192.0.2.53:53"
 key_name: mxcutover
 key_alg: hmac-sha256
@@ -37,18 +42,24 @@ key: {file: /etc/mxcutover/tsig.key}
 	Quirks: []string{
 		"BIND clamps a TTL above max-zone-ttl and says NOERROR: it is read back and told.",
 		"BIND refuses (REFUSED) an MX whose host lies in the zone and has no address there: the host's address comes first.",
-		"BIND ignores an MX at a CNAME and says NOERROR: an alias is found before the write and refused.",
+		"BIND and Knot ignore an MX at a CNAME and say NOERROR, PowerDNS refuses it: an alias is found before the write and refused.",
+		"Knot carries updates out together that arrive together, under one serial: a foreign edit of the TTL alone in the same moment is overwritten.",
+		"PowerDNS shows another serial than it keeps where SOA-EDIT is set: every write is refused; use kind powerdns, or clear SOA-EDIT.",
+		"PowerDNS answers from a cache what was changed in its database by others: new members are found by a transfer; a new TTL alone is overwritten within 20 s (query-cache-ttl).",
+		"Windows DNS takes signatures by Kerberos only (GSS-TSIG), which is not supported here: its zones need \"nonsecure and secure\" updates, and unsigned. Not proven on it.",
+		"Before its first write a server must refuse an update of nothing with a wrong prerequisite: one that does not is never written to.",
 	},
-	Proven: "BIND 9.18 in `make integration`; a server of the tests' own elsewhere.",
+	Proven: "BIND 9.18, Knot 3.2 and PowerDNS 4.7 in `make integration` (see docs/rfc2136.md); a server of the tests' own elsewhere. Unsigned: Knot, and that server. Never on Windows DNS.",
 	Docs:   "https://www.rfc-editor.org/rfc/rfc2136",
 }
 
 // rfc2136Settings is the section of the configuration.
 type rfc2136Settings struct {
 	Server     string        `yaml:"server,required" json:"server"`
-	KeyName    string        `yaml:"key_name,required" json:"key_name"`
-	Key        secret.Ref    `yaml:"key,required" json:"key"`
+	KeyName    string        `yaml:"key_name" json:"key_name"`
+	Key        secret.Ref    `yaml:"key" json:"key"`
 	KeyAlg     string        `yaml:"key_alg" json:"key_alg"`
+	Unsigned   bool          `yaml:"unsigned" json:"unsigned"`
 	Timeout    time.Duration `yaml:"timeout" json:"timeout"`
 	View       string        `yaml:"view" json:"view"`
 	Source     netip.Addr    `yaml:"source" json:"source"`
@@ -60,20 +71,21 @@ type rfc2136Settings struct {
 type rfc2136 struct {
 	server     string // "192.0.2.53:53"
 	view       string
-	key        *tsigKey
+	key        *tsigKey // nil: nothing is signed
 	timeout    time.Duration
 	maxRecords int
 	conns      *conns
 	now        func() time.Time
 	skew       atomic.Int64 // by how much the clocks were seen to differ at most, in seconds
 	noAny      atomic.Bool  // the server's answers to ANY have no SOA
+	heeds      atomic.Bool  // it was seen to heed prerequisites
 
 	mu    sync.Mutex
 	zones map[string]chan struct{} // who writes in a zone holds its place
 }
 
 func openRFC2136(decode func(into any) error) (Provider, error) {
-	s := rfc2136Settings{KeyAlg: "hmac-sha256", Timeout: 5 * time.Second, MaxRecords: 1_000_000}
+	s := rfc2136Settings{Timeout: 5 * time.Second, MaxRecords: 1_000_000}
 	if err := decode(&s); err != nil {
 		return nil, err
 	}
@@ -86,11 +98,7 @@ func openRFC2136(decode func(into any) error) (Provider, error) {
 	case s.MaxRecords <= 0:
 		return nil, fmt.Errorf("max_records %d: more than 0 was expected", s.MaxRecords)
 	}
-	value, err := s.Key.Read()
-	if err != nil {
-		return nil, fmt.Errorf("key: %w", err)
-	}
-	key, err := newTSIGKey(s.KeyName, s.KeyAlg, value)
+	key, err := s.signature()
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +110,24 @@ func openRFC2136(decode func(into any) error) (Provider, error) {
 		server: s.Server, view: s.View, key: key, timeout: s.Timeout, maxRecords: s.MaxRecords,
 		conns: newConns(s.Server, source, s.Timeout), now: time.Now, zones: map[string]chan struct{}{},
 	}, nil
+}
+
+// signature is the key, or nil where nothing is to be signed: that must be said.
+func (s rfc2136Settings) signature() (*tsigKey, error) {
+	named := s.KeyName != "" || s.Key != (secret.Ref{}) || s.KeyAlg != ""
+	switch {
+	case s.Unsigned && named:
+		return nil, errors.New("unsigned: there is a key as well; one of them was expected")
+	case s.Unsigned:
+		return nil, nil
+	case s.KeyName == "":
+		return nil, errors.New("key_name: is missing; the TSIG key's name at the server was expected")
+	}
+	value, err := s.Key.Read()
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	return newTSIGKey(s.KeyName, cmp.Or(s.KeyAlg, "hmac-sha256"), value)
 }
 
 // Read reads one RRset from the server; see [Reader].

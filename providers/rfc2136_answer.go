@@ -14,6 +14,10 @@ import (
 func (s *session) verify(reply *dns.Msg, raw []byte, mac string, timersOnly bool) error {
 	t := reply.IsTsig()
 	switch {
+	case s.key == nil && t == nil:
+		return nil
+	case s.key == nil:
+		return &lost{fmt.Errorf("%s: the answer is signed, and unsigned was asked for", s.where(s.zone))}
 	case reply.Rcode == dns.RcodeNotAuth && t != nil && t.Error != dns.RcodeSuccess:
 		return &lost{s.badSignature(t)}
 	case reply.Rcode == dns.RcodeNotAuth && t == nil: // PowerDNS says no more (4.7)
@@ -47,8 +51,12 @@ func (r *rfc2136) sawSkew(seconds int64) {
 }
 
 // Fence is for how long from now a message that was just signed may be taken: the
-// fudge (RFC 8945 section 5.2.3), and what the server's clock is behind.
+// fudge (RFC 8945 section 5.2.3), and what the server's clock is behind. Without a
+// signature nothing bounds it.
 func (r *rfc2136) Fence() time.Duration {
+	if r.key == nil {
+		return quiet
+	}
 	return time.Duration(fudge+r.skew.Load()+1) * time.Second
 }
 
@@ -117,7 +125,7 @@ func (s *session) refused(rcode int, what asking) error {
 func refusedCure(what asking) string {
 	switch what {
 	case duringUpdate:
-		return "allow the key to update the zone (allow-update or update-policy); " +
+		return "allow the key to update the zone (allow-update or update-policy; without a key, this machine's address); " +
 			"BIND also refuses an MX whose host lies in the zone and has no address there"
 	case duringTransfer:
 		return "allow the key to transfer the zone (allow-transfer)"

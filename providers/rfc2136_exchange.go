@@ -54,9 +54,7 @@ func (s *session) send(ctx context.Context, ms ...*dns.Msg) ([]request, error) {
 	first := dns.Id()
 	for i, m := range ms {
 		m.Id = first + uint16(i)
-		m.Extra = nil
-		m.SetTsig(s.key.name, s.key.algorithm, fudge, s.now().Unix())
-		b, mac, err := dns.TsigGenerateWithProvider(m, s.key, "", false)
+		b, mac, err := s.key.sign(m, s.now())
 		if err != nil {
 			return nil, fmt.Errorf("%s: a message cannot be made: %w", s.where(s.zone), err)
 		}

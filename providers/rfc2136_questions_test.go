@@ -77,6 +77,7 @@ func TestApexWhateverIsAnsweredToAny(t *testing.T) {
 func TestQuestionsOfAChange(t *testing.T) {
 	t.Parallel()
 	const update = "UPDATE"
+	const proof = "UPDATE of nothing" // once for each provider
 	for name, c := range map[string]struct {
 		change rrset.Change
 		any    string
@@ -84,13 +85,13 @@ func TestQuestionsOfAChange(t *testing.T) {
 	}{
 		"apex": {
 			rrset.Change{Zone: siteZone, Before: mx("@", 300, oldMX), After: mx("@", 300, gwMX)}, "all",
-			[]string{"ANY", update, "MX"},
+			[]string{"ANY", proof, update, "MX"},
 		},
 		"apex, no ANY": {
 			rrset.Change{Zone: siteZone, Before: mx("@", 300, oldMX), After: mx("@", 300, gwMX)}, "one RRset",
-			[]string{"ANY", "SOA", "MX", update, "MX"},
+			[]string{"ANY", "SOA", "MX", proof, update, "MX"},
 		},
-		"host": {someChange, "all", []string{"MX", "MX", update, "MX", "MX"}},
+		"host": {someChange, "all", []string{"MX", "MX", proof, update, "MX", "MX"}},
 		"host, done": {
 			rrset.Change{Zone: siteZone, Before: mx("there", 300, oldMX), After: mx("there", 300, gwMX)}, "all",
 			[]string{"MX", "MX"},
@@ -103,9 +104,12 @@ func TestQuestionsOfAChange(t *testing.T) {
 			s := serveAny(t, anyAnswers[c.any], func(m *dns.Msg) {
 				mu.Lock()
 				defer mu.Unlock()
-				if isUpdate(m) {
+				switch {
+				case isUpdate(m):
 					asked = append(asked, update)
-				} else {
+				case m.Opcode == dns.OpcodeUpdate:
+					asked = append(asked, proof)
+				default:
 					asked = append(asked, dns.TypeToString[m.Question[0].Qtype])
 				}
 			})

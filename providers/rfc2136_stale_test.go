@@ -15,7 +15,7 @@ func caching(t *testing.T, transfers bool) *server {
 	return serve(t, testZones(), func(s *server, w dns.ResponseWriter, req *dns.Msg) bool {
 		q := req.Question[0]
 		switch {
-		case isUpdate(req) || q.Qtype == dns.TypeAXFR && transfers:
+		case req.Opcode == dns.OpcodeUpdate || q.Qtype == dns.TypeAXFR && transfers:
 			return false
 		case q.Qtype == dns.TypeAXFR:
 			s.reply(w, req, func(m *dns.Msg) { m.Rcode = dns.RcodeRefused })

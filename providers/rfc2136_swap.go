@@ -90,6 +90,9 @@ func (s *session) swap(ctx context.Context, w wanted, c rrset.Change, before, af
 		if stuck == maxStuck {
 			return false, s.stuck(ctx, w, c)
 		}
+		if err := s.heeded(ctx, soa); err != nil {
+			return false, err
+		}
 		if err := s.update(ctx, updateOf(w, soa, before, after)); !errors.Is(err, errPrerequisite) {
 			return err == nil, err
 		}
@@ -98,6 +101,32 @@ func (s *session) swap(ctx context.Context, w wanted, c rrset.Change, before, af
 		}
 	}
 	return false, &transient{fmt.Errorf("%s: the zone changes too often: %d writes came too late, and nothing was written", s.where(s.zone), maxTries)}
+}
+
+// heeded proves, once, that the server heeds prerequisites, on which everything
+// hangs: it must refuse an update of nothing that asks for another serial.
+func (s *session) heeded(ctx context.Context, soa *dns.SOA) error {
+	if s.heeds.Load() {
+		return nil
+	}
+	wrong := dns.Copy(soa).(*dns.SOA)
+	wrong.Serial += 1 << 30
+	m := new(dns.Msg)
+	m.SetUpdate(s.zone)
+	m.Used([]dns.RR{wrong})
+	replies, err := s.exchange(ctx, m)
+	if err != nil {
+		return err
+	}
+	switch reply := replies[0]; reply.Rcode {
+	case dns.RcodeNXRrset, dns.RcodeYXRrset, dns.RcodeNameError, dns.RcodeYXDomain:
+		s.heeds.Store(true)
+		return nil
+	case dns.RcodeSuccess:
+		return fmt.Errorf("%s: the server took an update whose prerequisite does not hold (RFC 2136 section 3.2): it would overwrite others' changes, and is not written to", s.where(s.zone))
+	default:
+		return s.refused(reply.Rcode, duringUpdate)
+	}
 }
 
 // stuck tells why updates do not find what is answered. A server's cache may

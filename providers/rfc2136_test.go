@@ -64,7 +64,9 @@ func TestCrowd(t *testing.T) {
 
 var someChange = rrset.Change{Zone: siteZone, Before: mx("ttl", 86400, oldMX), After: mx("ttl", 300, gwMX)}
 
-func isUpdate(m *dns.Msg) bool { return m.Opcode == dns.OpcodeUpdate }
+// isUpdate tells of a write. An update of nothing is none: it shows that
+// prerequisites are heeded.
+func isUpdate(m *dns.Msg) bool { return m.Opcode == dns.OpcodeUpdate && len(m.Ns) > 0 }
 
 // code answers a kind of message with a response code, signed.
 func code(rcode int, which func(*dns.Msg) bool) func(*server, dns.ResponseWriter, *dns.Msg) bool {
@@ -219,7 +221,11 @@ func TestFenceHoldsTheClocksDifference(t *testing.T) {
 		}
 		m := new(dns.Msg)
 		m.SetReply(req)
-		s.lookup(m, canon(req.Question[0].Name), req.Question[0].Qtype)
+		if req.Opcode == dns.OpcodeUpdate {
+			m.Rcode = s.update(req)
+		} else {
+			s.lookup(m, canon(req.Question[0].Name), req.Question[0].Qtype)
+		}
 		m.SetTsig(testKey, dns.HmacSHA256, 300, time.Now().Unix()-20)
 		_ = w.WriteMsg(m)
 		return true

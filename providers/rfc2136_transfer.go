@@ -80,7 +80,10 @@ func (s *session) envelope(ctx context.Context, asked []request, mac string, fir
 	if err := f.add(reply.Answer, len(raw)); err != nil {
 		return "", fmt.Errorf("%s: zone transfer: %w", s.where(s.zone), err)
 	}
-	return reply.IsTsig().MAC, nil
+	if t := reply.IsTsig(); t != nil {
+		mac = t.MAC
+	}
+	return mac, nil
 }
 
 // transferred reads one RRset by a transfer of the zone: what the server keeps,

@@ -11,6 +11,7 @@ import (
 	"hash"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -59,7 +60,23 @@ func newTSIGKey(name, algorithm, secret string) (*tsigKey, error) {
 }
 
 // String leaves out the secret.
-func (k *tsigKey) String() string { return rrset.Bare(k.name) }
+func (k *tsigKey) String() string {
+	if k == nil {
+		return "none (unsigned)"
+	}
+	return rrset.Bare(k.name)
+}
+
+// sign is a message ready to be sent, and its MAC. Without a key it is as it is.
+func (k *tsigKey) sign(m *dns.Msg, now time.Time) (wire []byte, mac string, err error) {
+	m.Extra = nil
+	if k == nil {
+		wire, err = m.Pack()
+		return wire, "", err
+	}
+	m.SetTsig(k.name, k.algorithm, fudge, now.Unix())
+	return dns.TsigGenerateWithProvider(m, k, "", false)
+}
 
 // GoString leaves out the secret.
 func (k *tsigKey) GoString() string { return k.String() }

@@ -18,6 +18,7 @@ type KnotOptions struct {
 	Addr  netip.AddrPort    // where it listens, UDP and TCP: any address of 127.0.0.0/8
 	Zones map[string]string // zone -> master file
 	Key   Key               // may transfer and update; zero = a new one
+	Open  bool              // whoever asks from a loopback address may transfer and update, without a key
 	Extra []string          // more lines for each zone, as "zonefile-sync: 0"
 }
 
@@ -65,6 +66,10 @@ func (k *Knot) start(ctx context.Context) error {
 // 107 octets only (unix(7)). Zone files stay as they are; the journal has what
 // changed since.
 func (o KnotOptions) conf() string {
+	acl := "site"
+	if o.Open {
+		acl = "site, open"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `server:
     rundir: "."
@@ -88,13 +93,16 @@ acl:
   - id: site
     key: "%s"
     action: [transfer, update]
+  - id: open
+    address: 127.0.0.0/8
+    action: [transfer, update]
 template:
   - id: default
     storage: "."
-    acl: site
+    acl: [%s]
     zonefile-sync: -1
 zone:
-`, o.Addr.Addr(), o.Addr.Port(), o.Key.Name, o.Key.Secret, o.Key.Name)
+`, o.Addr.Addr(), o.Addr.Port(), o.Key.Name, o.Key.Secret, o.Key.Name, acl)
 	for zone := range o.Zones {
 		fmt.Fprintf(&b, "  - domain: %q\n", dns.Fqdn(zone))
 		for _, line := range slices.Concat([]string{fmt.Sprintf("file: %q", file(zone))}, o.Extra) {

@@ -159,7 +159,7 @@ func (r *relay) question(b []byte) bool {
 	if m.Unpack(b) != nil {
 		return false
 	}
-	x, ok := r.due(m.Opcode == dns.OpcodeUpdate)
+	x, ok := r.due(m.Opcode == dns.OpcodeUpdate && len(m.Ns) > 0) // of nothing: it writes nothing
 	if !ok {
 		return writeMessage(r.server, b) == nil
 	}
