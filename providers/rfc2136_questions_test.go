@@ -84,16 +84,19 @@ func TestQuestionsOfAChange(t *testing.T) {
 		want   []string
 	}{
 		"apex": {
-			rrset.Change{Zone: siteZone, Before: mx("@", 300, oldMX), After: mx("@", 300, gwMX)}, "all",
+			rrset.Change{Zone: siteZone, Before: mx("@", 300, oldMX), After: mx("@", 300, gwMX)},
+			"all",
 			[]string{"ANY", proof, update, "MX"},
 		},
 		"apex, no ANY": {
-			rrset.Change{Zone: siteZone, Before: mx("@", 300, oldMX), After: mx("@", 300, gwMX)}, "one RRset",
+			rrset.Change{Zone: siteZone, Before: mx("@", 300, oldMX), After: mx("@", 300, gwMX)},
+			"one RRset",
 			[]string{"ANY", "SOA", "MX", proof, update, "MX"},
 		},
 		"host": {someChange, "all", []string{"MX", "MX", proof, update, "MX", "MX"}},
 		"host, done": {
-			rrset.Change{Zone: siteZone, Before: mx("there", 300, oldMX), After: mx("there", 300, gwMX)}, "all",
+			rrset.Change{Zone: siteZone, Before: mx("there", 300, oldMX), After: mx("there", 300, gwMX)},
+			"all",
 			[]string{"MX", "MX"},
 		},
 	} {

@@ -3,7 +3,6 @@ package providers
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -48,8 +47,8 @@ func (w wanted) absent() rrset.Set {
 // there (RFC 4592 section 3.3.1), and the NXDOMAIN carries the zone's SOA.
 func (s *session) read(ctx context.Context, w wanted) (rrset.Set, error) {
 	asked := []question{{w.name, w.typ}}
-	below, long := s.below(w.name)
-	if w.name != w.zone && long == nil {
+	below, fits := s.below(w.name)
+	if w.name != w.zone && fits {
 		asked = append(asked, below)
 	}
 	replies, err := s.queries(ctx, asked...)
@@ -60,8 +59,8 @@ func (s *session) read(ctx context.Context, w wanted) (rrset.Set, error) {
 	switch {
 	case err != nil || set.Absent() && !alias || w.name == w.zone:
 		return set, err
-	case long != nil:
-		return rrset.Set{}, long
+	case !fits:
+		return rrset.Set{}, s.tooLong(w.name)
 	}
 	there, err := s.exists(ctx, w.name, replies[1])
 	switch {
@@ -73,103 +72,6 @@ func (s *session) read(ctx context.Context, w wanted) (rrset.Set, error) {
 		return rrset.Set{}, aliasError(w.name)
 	}
 	return set, nil
-}
-
-// snapshot reads the zone's SOA, and after it the RRset: whatever changes the
-// RRset once it was read has changed the SOA.
-//
-// That may take one question at the apex: ANY has both, as of one moment, where it
-// has both (RFC 8482 lets a server choose). A name below that exists takes two:
-// the NXDOMAIN for a random name below it carries the SOA. Asking for both at once
-// would not do: the RRset's answer might be the older one.
-func (s *session) snapshot(ctx context.Context, w wanted, plain bool) (*dns.SOA, rrset.Set, error) {
-	if !plain {
-		soa, found, err := s.short(ctx, w)
-		switch {
-		case err != nil:
-			return nil, rrset.Set{}, err
-		case soa != nil && found != nil:
-			return soa, *found, nil
-		case soa != nil:
-			set, err := s.readExisting(ctx, w)
-			return soa, set, err
-		}
-	}
-	soa, err := s.soa(ctx)
-	if err != nil {
-		return nil, rrset.Set{}, err
-	}
-	set, err := s.read(ctx, w)
-	return soa, set, err
-}
-
-// short asks for the SOA in a way that saves a question. There may be no SOA in
-// the answer; at the apex there may be the RRset as well.
-func (s *session) short(ctx context.Context, w wanted) (*dns.SOA, *rrset.Set, error) {
-	switch {
-	case w.name != w.zone:
-		soa, err := s.soaBelow(ctx, w)
-		return soa, nil, err
-	case s.noAny.Load():
-		return nil, nil, nil
-	}
-	reply, err := s.query(ctx, w.zone, dns.TypeANY)
-	if errors.As(err, new(*lost)) || errors.As(err, new(*transient)) {
-		return nil, nil, err
-	}
-	var soa *dns.SOA
-	if err == nil {
-		soa = soaIn(reply.Answer, w.zone)
-	}
-	if soa == nil {
-		s.noAny.Store(true)
-		return nil, nil, nil
-	}
-	set, _, err := answered(reply, w)
-	if err != nil || set.Absent() {
-		return soa, nil, nil
-	}
-	return soa, &set, nil
-}
-
-// soaIn is the SOA of a zone among records, or nil.
-func soaIn(rrs []dns.RR, zone string) *dns.SOA {
-	for _, rr := range rrs {
-		if soa, ok := rr.(*dns.SOA); ok && sameName(soa.Hdr.Name, zone) {
-			return soa
-		}
-	}
-	return nil
-}
-
-// soaBelow is the zone's SOA out of the proof that a name exists in the zone, or
-// that nothing is synthesised in its place. Nil if that is not so.
-func (s *session) soaBelow(ctx context.Context, w wanted) (*dns.SOA, error) {
-	below, long := s.below(w.name)
-	if long != nil {
-		return nil, nil
-	}
-	reply, err := s.query(ctx, below.name, below.typ)
-	if err != nil {
-		return nil, err
-	}
-	if reply.Rcode == dns.RcodeNameError && len(reply.Answer) == 0 {
-		return soaIn(reply.Ns, w.zone), nil
-	}
-	return nil, nil
-}
-
-// readExisting reads the RRset of a name where nothing is synthesised.
-func (s *session) readExisting(ctx context.Context, w wanted) (rrset.Set, error) {
-	reply, err := s.query(ctx, w.name, w.typ)
-	if err != nil {
-		return rrset.Set{}, err
-	}
-	set, alias, err := s.found(reply, w)
-	if err == nil && alias {
-		err = aliasError(w.name)
-	}
-	return set, err
 }
 
 // found is what an answer has, and whether the name is an alias. That there is
@@ -233,24 +135,26 @@ func (s *session) exists(ctx context.Context, name string, reply *dns.Msg) (bool
 			return false, nil
 		}
 		name = "*." + name
-		below, err := s.below(name)
-		if err != nil {
-			return false, err
+		below, fits := s.below(name)
+		if !fits {
+			return false, s.tooLong(name)
 		}
+		var err error
 		if reply, err = s.query(ctx, below.name, below.typ); err != nil {
 			return false, err
 		}
 	}
 }
 
-// below asks for a random name below one. The error is of a name that is too long
-// to have any.
-func (s *session) below(name string) (question, error) {
+// below asks for a random name below one; false: that is too long to have any.
+func (s *session) below(name string) (question, bool) {
 	below := strings.ToLower(rand.Text()[:16]) + "." + name
-	if _, ok := dns.IsDomainName(below); !ok {
-		return question{}, fmt.Errorf("%s: %s is too long to tell whether it comes from a wildcard", s.where(s.zone), name)
-	}
-	return question{below, dns.TypeMX}, nil
+	_, ok := dns.IsDomainName(below)
+	return question{below, dns.TypeMX}, ok
+}
+
+func (s *session) tooLong(name string) error {
+	return fmt.Errorf("%s: %s is too long to tell whether it comes from a wildcard", s.where(s.zone), name)
 }
 
 func dnameAt(reply *dns.Msg, name string) bool {
@@ -291,16 +195,4 @@ func (s *session) noCut(ctx context.Context, name string) error {
 		}
 	}
 	return nil
-}
-
-// soa reads the zone's SOA record.
-func (s *session) soa(ctx context.Context) (*dns.SOA, error) {
-	reply, err := s.query(ctx, s.zone, dns.TypeSOA)
-	if err != nil {
-		return nil, err
-	}
-	if soa := soaIn(reply.Answer, s.zone); soa != nil {
-		return soa, nil
-	}
-	return nil, fmt.Errorf("%w: %s: there is none of this name at the server", ErrNoZone, s.where(s.zone))
 }

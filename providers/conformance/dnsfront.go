@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
@@ -30,7 +31,7 @@ type DNSFront struct {
 // NewDNSFront listens before a name server until the test ends.
 func NewDNSFront(t testing.TB, to DNS) *DNSFront {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,7 @@ type relay struct {
 
 func (f *DNSFront) serve(client net.Conn) {
 	defer client.Close()
-	server, err := net.Dial("tcp", f.to.Server)
+	server, err := new(net.Dialer).DialContext(context.Background(), "tcp", f.to.Server) // until the test closes it
 	if err != nil || !f.keep(server) {
 		return
 	}
