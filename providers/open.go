@@ -49,10 +49,7 @@ var kinds = map[string]kind{
 	"rfc2136":        {Swap, rfc2136About, openRFC2136},
 	"route53":        {Swap, route53About, openRoute53},
 	"scaleway":       {Set, scalewayAbout, openScaleway},
-	"cloudflare": {Set, cloudflareAbout, openCloudflare},
-	"powerdns":   {Set, powerdnsAbout, openPowerDNS},
-	"rfc2136":    {Swap, rfc2136About, openRFC2136},
-	"zonefile":   {Swap, zonefileAbout, openZonefile},
+	"zonefile":       {Swap, zonefileAbout, openZonefile},
 }
 
 // Kinds lists the kinds of providers, by name.

@@ -33,7 +33,7 @@ var zonefileAbout = About{
   include_dir  where relative $INCLUDE files lie (default: the master file's folder)
   The file is locked by flock(2) on .FILE.mxcutover beside it, which others may take, too.`,
 	Example: `file: /etc/bind/db.{zone}
-check: [named-checkzone, -q, "{zone}", "{file}"]
+check: [named-checkzone, "{zone}", "{file}"]
 reload: [rndc, reload, "{zone}"]
 `,
 	Quirks: []string{

@@ -44,9 +44,16 @@ func oracle(text string, files fstest.MapFS) ([]string, error) {
 			soa.Serial = 0
 		}
 		data := strings.TrimSpace(strings.TrimPrefix(rr.String(), h.String()))
-		owner := must(rrset.CanonicalName(h.Name))
+		owner, err := rrset.CanonicalName(h.Name)
+		if err != nil {
+			return nil, err
+		}
 		if mx, ok := rr.(*dns.MX); ok {
-			data = fmt.Sprintf("%d %s", mx.Preference, must(rrset.CanonicalName(mx.Mx)))
+			host, err := rrset.CanonicalName(mx.Mx)
+			if err != nil {
+				return nil, err
+			}
+			data = fmt.Sprintf("%d %s", mx.Preference, host)
 		}
 		out = append(out, fmt.Sprintf("%s %d %s %s", owner, h.Ttl, dns.Type(h.Rrtype), data))
 	}

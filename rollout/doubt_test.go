@@ -62,6 +62,54 @@ func TestLateForEver(t *testing.T) {
 	})
 }
 
+// TestUnfinishedWrite lets a provider write and not make it known. That is done
+// before the step is, forward and back, though the record is as it should be.
+func TestUnfinishedWrite(t *testing.T) {
+	t.Parallel()
+	owed := func(s *scene) (yes bool) {
+		s.world(func(w *sim) { yes = w.owed })
+		return yes
+	}
+	unfinished := func(on bool) func(w *sim) {
+		return func(w *sim) {
+			w.faults = map[int]fault{}
+			if on {
+				w.faults[0] = fault{Kind: "unfinished"}
+			}
+		}
+	}
+	t.Run("forward", func(t *testing.T) {
+		t.Parallel()
+		play(t, setup{}, func(s *scene) {
+			s.reaches(first, state.Waited)
+			s.world(unfinished(true))
+			if d := s.reaches(first, state.IsHeld); !strings.Contains(d.Reason, "could not be carried out") || !owed(s) {
+				s.Errorf("held: %+v", d)
+			}
+			s.world(unfinished(false))
+			s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
+			s.reaches(first, from(state.Published)...)
+			if owed(s) {
+				s.Error("published, and not made known")
+			}
+		})
+	})
+	t.Run("back", func(t *testing.T) {
+		t.Parallel()
+		play(t, setup{}, func(s *scene) {
+			s.reaches(first, state.Live)
+			s.world(unfinished(true))
+			s.rollback(state.DomainTarget(first))
+			s.reaches(first, state.IsHeld)
+			s.world(unfinished(false))
+			s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
+			s.until("it is made known", func(*state.Status) bool { return !owed(s) })
+			s.reaches(first, state.IsRolledBack)
+			s.original(first)
+		})
+	})
+}
+
 // TestProviderFaults lets the provider do what providers do. The domain goes on,
 // at once or when a person says so, and ends live.
 func TestProviderFaults(t *testing.T) {

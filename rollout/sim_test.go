@@ -56,6 +56,7 @@ type sim struct {
 	faults   map[int]fault  // by write
 	writes   int
 	lives    int
+	owed     bool // what was written is not yet made known to the servers
 	trace    []string
 	director director
 }
@@ -185,7 +186,7 @@ func leads(s rrset.Set) bool {
 
 // A fault befalls one write.
 type fault struct {
-	Kind string // "timeout", "late", "ignored", "throttled", "refused", "stalled"
+	Kind string // "timeout", "late", "ignored", "throttled", "refused", "stalled", "unfinished"
 	Wait time.Duration
 }
 
@@ -267,10 +268,31 @@ func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
 		return &providers.DriftError{Expected: c.Before, Found: now}
 	}
 	p.w.apply(c)
-	if f.Kind == "timeout" {
+	switch f.Kind {
+	case "timeout":
 		return providers.Unanswered(fence, errors.New("time-out"))
+	case "unfinished":
+		p.w.owed = true
+		return errUnfinished
 	}
+	p.w.owed = false
 	return p.point("after a write to " + c.After.Name)
+}
+
+var errUnfinished = fmt.Errorf("%w: %w", providers.ErrHalf, providers.Transient(errors.New("the reload failed")))
+
+// Publish makes known what was written.
+func (p simProvider) Publish(context.Context, string) error {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	switch {
+	case p.dead:
+		return errDead
+	case p.w.owed && p.w.faults[0].Kind == "unfinished":
+		return errUnfinished
+	}
+	p.w.owed = false
+	return nil
 }
 
 func (w *sim) apply(c rrset.Change) {

@@ -26,6 +26,8 @@ type BINDOptions struct {
 	Silent  bool              // a primary that notifies nobody, so that its secondary lags
 	Inside  Key               // of a primary: who comes with it has another view, with zones of the same names and texts; zero = no views
 	view    string            // before the names of the zones' files
+	Static  bool              // a primary that takes no updates: its master files are changed by hand
+	Control netip.AddrPort    // where rndc reaches it; zero = nowhere; see [BIND.RNDC]
 }
 
 // InInside is what is served in the inside view, for its key.
@@ -45,7 +47,7 @@ type BIND struct {
 
 const namedConf = `{{define "zones"}}{{range $zone, $text := .Zones}}zone "{{$zone}}" {
 	{{if $.Primary.IsValid}}type secondary; primaries { {{$.Primary.Addr}} port {{$.Primary.Port}} key "{{$.Key.Name}}"; }; masterfile-format text;
-	{{else}}type primary; update-policy { grant "{{$.Key.Name}}" zonesub ANY; };
+	{{else}}type primary; {{if not $.Static}}update-policy { grant "{{$.Key.Name}}" zonesub ANY; };{{end}}
 	{{end}}file "{{$.Dir}}/{{$.File $zone}}"; {{$.Extra}}
 };
 {{end}}{{end}}key "{{.Key.Name}}" { algorithm hmac-sha256; secret "{{.Key.Secret}}"; };
@@ -68,7 +70,7 @@ options {
 	tcp-clients 200;
 	max-journal-size 4m;
 };
-controls { };
+controls { {{if .Control.IsValid}}inet {{.Control.Addr}} port {{.Control.Port}} allow { {{.Control.Addr}}; } keys { "{{.Key.Name}}"; };{{end}} };
 logging { channel c { file "{{.Dir}}/named.log"; severity info; print-time yes; }; category default { c; }; };
 server {{.PrimaryOrSelf.Addr}} { keys { "{{.Key.Name}}"; }; };
 {{if .Inside.Name}}key "{{.Inside.Name}}" { algorithm hmac-sha256; secret "{{.Inside.Secret}}"; };
@@ -119,7 +121,8 @@ func (b *BIND) start(ctx context.Context) error {
 			}
 		}
 	}
-	if err := b.write(map[string]string{"named.conf": conf.String()}); err != nil {
+	key := fmt.Sprintf("key %q { algorithm hmac-sha256; secret %q; };\n", b.Key.Name, b.Key.Secret)
+	if err := b.write(map[string]string{"named.conf": conf.String(), "rndc.key": key}); err != nil {
 		return err
 	}
 	if err := b.run(ctx, "", "named-checkconf", "-z", "named.conf"); err != nil {
@@ -144,6 +147,15 @@ func (b *BIND) Restart(ctx context.Context) error {
 	}
 	return nil
 }
+
+// RNDC is the command that controls the server, and its arguments.
+func (b *BIND) RNDC(args ...string) []string {
+	c := b.Control
+	return append([]string{find("rndc"), "-s", c.Addr().String(), "-p", fmt.Sprint(c.Port()), "-k", filepath.Join(b.Dir, "rndc.key")}, args...)
+}
+
+// MasterFile is where a zone's master file is.
+func (b *BIND) MasterFile(zone string) string { return filepath.Join(b.Dir, b.File(zone)) }
 
 // Serial is a zone's serial as this server answers it.
 func (b *BIND) Serial(ctx context.Context, zone string) (uint32, error) {
