@@ -2,9 +2,11 @@ package providers
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -238,4 +240,24 @@ func pause(ctx context.Context, try int) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Inspect proves that the key may update the zone, by an update that deletes what
+// is not there: it is judged as any other (RFC 2136 section 3.4), changes nothing,
+// and leaves the serial as it is.
+func (r *rfc2136) Inspect(ctx context.Context, zone string) error {
+	w, err := newWanted(zone, zone, "MX")
+	if err != nil {
+		return err
+	}
+	s, err := r.session(ctx, w.zone)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	name := scratchLabel + strings.ToLower(cryptorand.Text()[:12]) + "." + strings.TrimPrefix(w.zone, ".")
+	m := new(dns.Msg)
+	m.SetUpdate(w.zone)
+	m.RemoveRRset([]dns.RR{&dns.ANY{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeMX}}})
+	return s.update(ctx, m)
 }

@@ -155,3 +155,39 @@ func (p *zonefile) Publish(ctx context.Context, zone string) error {
 		return p.reload(ctx, name, l)
 	})
 }
+
+// Inspect proves that the file could be changed: it may be, its folder takes a
+// new file, and no reload is owed.
+func (p *zonefile) Inspect(ctx context.Context, zone string) error {
+	name, err := rrset.CanonicalName(zone)
+	if err != nil {
+		return err
+	}
+	return p.locked(ctx, name, func(l *fileLock) error {
+		z, err := p.zone(name)
+		if err != nil {
+			return err
+		}
+		if err := p.ours(z); err != nil {
+			return err
+		}
+		if _, _, err := z.soa(); err != nil {
+			return err
+		}
+		fresh, err := l.stage(z.main.text)
+		if err != nil {
+			return err
+		}
+		defer os.Remove(fresh)
+		if len(p.Check) > 0 {
+			values := map[string]string{"{zone}": rrset.Bare(name), "{file}": fresh}
+			if err := p.Check.run(ctx, filepath.Dir(l.target), values, p.Timeout); err != nil {
+				return fmt.Errorf("%s is refused as it is: check: %w", l.target, err)
+			}
+		}
+		if owed, err := reloadOwed(l.target); err != nil || owed {
+			return errors.Join(err, fmt.Errorf("%s was changed, and its servers may not have read it: reload them, then empty %s", l.target, lockName(l.target)))
+		}
+		return nil
+	})
+}

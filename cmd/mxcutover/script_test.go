@@ -59,7 +59,7 @@ func TestScript(t *testing.T) {
 }
 
 // worldCmd changes the world: world forget DOMAIN, world remember DOMAIN,
-// world mx ZONE NAME TTL DATA...
+// world mx|txt ZONE NAME TTL DATA...
 func worldCmd(ts *testscript.TestScript, _ bool, args []string) {
 	w := ts.Value("world").(*lab.World)
 	switch args[0] {
@@ -67,11 +67,11 @@ func worldCmd(ts *testscript.TestScript, _ bool, args []string) {
 		w.Forget(args[1])
 	case "remember":
 		w.Remember(args[1])
-	case "mx":
+	case "mx", "txt":
 		var ttl uint32
 		_, err := fmt.Sscan(args[3], &ttl)
 		ts.Check(err)
-		ts.Check(w.Edit(args[1], args[2], "MX", ttl, args[4:]...))
+		ts.Check(w.Edit(args[1], args[2], strings.ToUpper(args[0]), ttl, args[4:]...))
 	default:
 		ts.Fatalf("world %s: unknown", args[0])
 	}
