@@ -68,6 +68,7 @@ type Provider struct {
 	Kind     string   `yaml:"kind,required"`                     // as package providers names it
 	Zones    []string `yaml:"zones,required,nonempty" is:"host"` // each zone has one provider
 	Writes   int      `yaml:"writes"`                            // RRsets written at once; default 8
+	Trusted  bool     `yaml:"one_owner"`                         // its zones have no other owner; default: that is proven by a scratch record
 	Settings Section  `yaml:"settings"`                          // for the provider alone
 }
 

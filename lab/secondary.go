@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // A secondary takes over the versions of the primary's zones some time after
@@ -16,7 +18,8 @@ type secondary struct {
 
 	mu      sync.Mutex
 	frozen  bool
-	waiting []version // in the order in which they came to be
+	others  map[string]bool // zones that it has from somebody else
+	waiting []version       // in the order in which they came to be
 }
 
 type version struct {
@@ -76,7 +79,9 @@ func (s *secondary) takeOver(now time.Time) (next time.Duration, ok bool) {
 		if d := s.waiting[0].due.Sub(now); d > 0 {
 			return d, true
 		}
-		s.zones[s.waiting[0].origin].now.Store(s.waiting[0].contents)
+		if !s.others[s.waiting[0].origin] {
+			s.zones[s.waiting[0].origin].now.Store(s.waiting[0].contents)
+		}
 		s.waiting = s.waiting[1:]
 	}
 	return 0, false
@@ -94,3 +99,14 @@ func (w *World) Freeze() { w.secondary.freeze(true) }
 
 // Thaw lets the secondary take over what has become due meanwhile.
 func (w *World) Thaw() { w.secondary.freeze(false) }
+
+// Split gives a zone a second owner: the secondary has it from somebody else from
+// now on, and takes over no change of the primary's.
+func (w *World) Split(zone string) {
+	w.secondary.mu.Lock()
+	defer w.secondary.mu.Unlock()
+	if w.secondary.others == nil {
+		w.secondary.others = map[string]bool{}
+	}
+	w.secondary.others[dns.CanonicalName(zone)] = true
+}

@@ -21,8 +21,10 @@ type World struct {
 	Trust     []netip.Prefix  // still let in to the old server
 	Action    firewall.Action
 	Policy    Policy
-	Writes    map[string]int // by provider: how many writes at once; 0 = 8
+	Writes    map[string]int  // by provider: how many writes at once; 0 = 8
+	Owners    map[string]bool // by provider: its zones are proven to have one owner before the first write
 	limits    *limits
+	owners    *owners
 
 	// Credentials tells of each secret that a provider's rollback needs whether it
 	// can be read now; nil = none is needed.
@@ -46,6 +48,7 @@ type Checker interface {
 func (w World) Actions() map[plan.Kind]Action {
 	w.Policy = w.Policy.withDefaults()
 	w.limits = &limits{of: w.Writes}
+	w.owners = &owners{zones: map[string]*flight{}}
 	return map[plan.Kind]Action{
 		plan.Preflight: preflight{w},
 		plan.LowerTTL:  write{w},

@@ -56,6 +56,9 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if served == nil {
 		return state.Intent{}, hold(found, "the provider and the name servers do not agree on %s: %s", rrset.Bare(c.Before.Name), worst(found))
 	}
+	if err := w.oneOwner(ctx, t); err != nil {
+		return state.Intent{}, err
+	}
 	c.Before = now
 	return state.Intent{Snapshot: &now, Served: served, Change: &c, Base: base, Provider: t.Cutover.Provider}, nil
 }

@@ -233,9 +233,9 @@ func policy(cfg *config.Config) rollout.Policy {
 
 // world is what the engine's Actions reach.
 func (s *site) world(p rollout.Policy) rollout.World {
-	w := rollout.World{Providers: s.providers, Checker: s.checker, Firewall: s.firewall, Policy: p, Writes: map[string]int{}, Credentials: s.credentials}
+	w := rollout.World{Providers: s.providers, Checker: s.checker, Firewall: s.firewall, Policy: p, Writes: map[string]int{}, Owners: map[string]bool{}, Credentials: s.credentials}
 	for name, p := range s.cfg.Providers {
-		w.Writes[name] = p.Writes
+		w.Writes[name], w.Owners[name] = p.Writes, !p.Trusted
 	}
 	if i := s.cfg.Isolate; i != nil {
 		w.Trust, w.Action = i.Trust, firewall.Action(i.Action)
