@@ -97,3 +97,6 @@ func (n *NameServer) Seen(name, typ string) []rrset.Set {
 	defer n.s.mu.Unlock()
 	return append([]rrset.Set(nil), n.s.past[groupKey{name, typ}]...)
 }
+
+// Addr is where it listens.
+func (n *NameServer) Addr() string { return n.s.addr }

@@ -21,9 +21,10 @@ type State struct {
 // ReadFor is Read for one who may have begun the Change, or its inverse.
 func ReadFor(ctx context.Context, p Provider, c rrset.Change) (State, error) {
 	e, ok := opened(p).(Editor)
-	if !ok || ModeOf(p) != Edit {
+	if mode := ModeOf(p); !ok || mode != Edit {
 		found, err := Read(ctx, p, c.Zone, c.After.Name, c.After.Type)
-		return State{Found: found, Back: rrset.Change{Zone: c.Zone, Before: found, After: c.Before}}, err
+		half := mode == Hand && err == nil && !found.Equal(c.Before) && !found.SameData(c.After) && onTheWay(c, found)
+		return State{Found: found, Half: half, Back: rrset.Change{Zone: c.Zone, Before: found, After: c.Before}}, err
 	}
 	records, err := e.Records(ctx, c.Zone, c.After.Name, c.After.Type)
 	if err != nil {

@@ -44,6 +44,7 @@ var kinds = map[string]kind{
 	"googleclouddns": {Swap, googleAbout, openGoogle},
 	"hetzner":        {Edit, hetznerAbout, openHetzner},
 	"linode":         {Edit, linodeAbout, openLinode},
+	"manual":         {Hand, manualAbout, openManual},
 	"ovh":            {Edit, ovhAbout, openOVH},
 	"powerdns":       {Set, powerdnsAbout, openPowerDNS},
 	"rfc2136":        {Swap, rfc2136About, openRFC2136},

@@ -4,7 +4,7 @@
 //
 // A provider is opened from its section of the configuration by [Open]. It is a
 // [libdns.RecordGetter] that may do more: [Reader], [Zoner], and one of [Swapper],
-// [Setter] and [Editor].
+// [Setter], [Editor] and [Asker].
 //
 // A write goes so:
 //
@@ -115,6 +115,7 @@ const (
 	Swap Mode = "swap" // an atomic compare-and-swap
 	Set  Mode = "set"  // an atomic replacement of the RRset, after a compare
 	Edit Mode = "edit" // additions, then deletions: never a moment without MX
+	Hand Mode = "hand" // a person is asked, and waited for
 )
 
 // ModeOf is how a provider changes RRsets; empty if it cannot.
@@ -126,6 +127,8 @@ func ModeOf(p Provider) Mode {
 		return Set
 	case Editor:
 		return Edit
+	case Asker:
+		return Hand
 	}
 	return ""
 }

@@ -35,7 +35,7 @@ func Replace(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 	if err := restorable(p, c.Before); err != nil {
 		return Result{}, fmt.Errorf("it could not be put back later: %w", err)
 	}
-	return Restore(ctx, p, c)
+	return replace(ctx, p, c, false)
 }
 
 // restorable refuses what we could read, and could not write again as it is.
@@ -50,6 +50,11 @@ func restorable(p Provider, before rrset.Set) error {
 // Restore is Replace for taking back what was written: a provider that lied
 // before is asked all the same, since the way back must stay open.
 func Restore(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
+	return replace(ctx, p, c, true)
+}
+
+// replace changes an RRset. exact: a person who is asked has to set the TTL, too.
+func replace(ctx context.Context, p Provider, c rrset.Change, exact bool) (Result, error) {
 	mode, err := writable(p, c)
 	if err != nil {
 		return Result{}, err
@@ -62,6 +67,10 @@ func Restore(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 	switch {
 	case err != nil:
 		return Result{}, err
+	case mode == Hand && !found.Equal(c.After):
+		if a, ok := opened(p).(Asker); ok {
+			return asked(ctx, a, c, found, exact)
+		}
 	case at.Half: // ours, and not finished
 	case found.Equal(c.After):
 		return published(ctx, p, c, Result{Mode: mode, Got: found})

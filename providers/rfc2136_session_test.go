@@ -18,7 +18,7 @@ func TestEndBetweenSendAndReceive(t *testing.T) {
 	sent := s.limit(ctx)
 	cancel()
 	sent()
-	_, _, err := s.receive(ctx, nil, "", false)
+	_, err := s.receive(ctx)
 	var l *lost
 	if !errors.As(err, &l) || !errors.Is(err, context.Canceled) {
 		t.Errorf("the answer of a message that was sent: %v", err)

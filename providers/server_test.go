@@ -82,6 +82,8 @@ func asOnWire(rr dns.RR) dns.RR {
 func (s *server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 	switch {
 	case s.intercept != nil && s.intercept(s, w, req):
+	case req.IsTsig() == nil && req.Opcode == dns.OpcodeQuery && req.Question[0].Qtype != dns.TypeAXFR: // anybody may ask
+		s.reply(w, req, func(m *dns.Msg) { s.lookup(m, canon(req.Question[0].Name), req.Question[0].Qtype) })
 	case req.IsTsig() == nil || w.TsigStatus() != nil:
 		m := new(dns.Msg)
 		_ = w.WriteMsg(m.SetRcode(req, dns.RcodeNotAuth))
@@ -94,12 +96,14 @@ func (s *server) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 	}
 }
 
-// reply sends a signed answer, as fill makes it.
+// reply sends an answer, as fill makes it, signed as the question was.
 func (s *server) reply(w dns.ResponseWriter, req *dns.Msg, fill func(m *dns.Msg)) {
 	m := new(dns.Msg)
 	m.SetReply(req)
 	fill(m)
-	m.SetTsig(testKey, dns.HmacSHA256, 300, time.Now().Unix())
+	if req.IsTsig() != nil {
+		m.SetTsig(testKey, dns.HmacSHA256, 300, time.Now().Unix())
+	}
 	_ = w.WriteMsg(m)
 }
 

@@ -143,4 +143,3 @@ func TestOwnersUnderWildcard(t *testing.T) {
 		t.Errorf("told %+v", o.seen)
 	}
 }
-
