@@ -28,6 +28,10 @@ type Finding struct {
 	At       time.Time `json:"at"`
 }
 
+// HandCheck is the check of a change that a person was asked to make: unknown
+// until it is seen at every name server. Its evidence is the letter to them.
+const HandCheck = "hand.change"
+
 // Judge is the verdict of findings together: failed before inconclusive, then a
 // warning. Nothing found is unknown, never passed.
 func Judge(findings []Finding) Severity {

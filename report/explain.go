@@ -30,6 +30,12 @@ func (p Printer) Explain(d state.DomainStatus, c plan.Cutover) []string {
 			lines = append(lines, fmt.Sprintf("  %s %s %s: %s", f.Severity, f.Check, Harmless(f.Target), Harmless(f.Detail)))
 		}
 	}
+	if f := asked(&d); f != nil && f.Evidence != "" {
+		lines = append(lines, "  a person makes this change; the letter to them:")
+		for l := range strings.Lines(f.Evidence) {
+			lines = append(lines, strings.TrimRight("    | "+Harmless(strings.TrimSuffix(l, "\n")), " "))
+		}
+	}
 	for _, s := range c.Steps {
 		mark, when := p.Symbol(Quiet), ""
 		if r, ok := d.Steps[s.ID]; ok {
@@ -43,6 +49,16 @@ func (p Printer) Explain(d state.DomainStatus, c plan.Cutover) []string {
 	lines = append(lines, "  what a rollback restores:")
 	lines = append(lines, p.Diff(c.After(), c.Before(), "    ")...)
 	return append(lines, p.advice(d, name)...)
+}
+
+// asked is the change that a person was asked for and has not made.
+func asked(d *state.DomainStatus) *plan.Finding {
+	for i := range d.Findings {
+		if f := &d.Findings[i]; f.Check == plan.HandCheck && f.Severity == plan.Unknown {
+			return f
+		}
+	}
+	return nil
 }
 
 // advice is what can be done, as commands to type.

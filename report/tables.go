@@ -159,6 +159,9 @@ func (p Printer) Status(w io.Writer, s *state.Status, all bool) error {
 		if d.Paused {
 			note = strings.TrimSuffix("on hold; "+note, "; ")
 		}
+		if f := asked(d); f != nil && note == "" {
+			note = f.Detail
+		}
 		if note == "" && !d.Until.IsZero() {
 			note = "until " + Clock(d.Until)
 		}

@@ -224,7 +224,7 @@ func (w *sim) open(ctx context.Context, adjust func(*Policy)) (*life, *Engine, e
 		return l, nil, err
 	}
 	world := World{
-		Providers: map[string]providers.Provider{"play": simProvider{l}}, Checker: simChecker{l}, Firewall: simFirewall{l},
+		Providers: map[string]providers.Provider{"play": w.provider(l)}, Checker: simChecker{l}, Firewall: simFirewall{l},
 		Trust: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, Policy: w.policy(),
 		Credentials: w.credentials,
 	}
@@ -232,7 +232,7 @@ func (w *sim) open(ctx context.Context, adjust func(*Policy)) (*life, *Engine, e
 		adjust(&world.Policy)
 	}
 	e := New(Options{
-		Journal: j, Actions: world.Actions(), Watch: world.Watch, Compare: world.Compare, Lift: world.Lift, Quiet: world.Quiet,
+		Journal: j, Actions: world.Actions(), Watch: world.Watch, Compare: world.Compare, Lift: world.Lift, Quiet: world.Quiet, Hand: world.Hand,
 		Policy: world.Policy, Clock: clock, Engine: state.Engine{UID: 1, Version: fmt.Sprint("test ", w.lives)}, Name: "sim",
 	})
 	e.apart = w.apart

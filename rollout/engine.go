@@ -24,6 +24,7 @@ type Options struct {
 	Compare func(context.Context, Turn) ([]plan.Finding, error) // probes a live domain, to tell a domain's fault from the gateway's; nil = never
 	Lift    func(context.Context, Turn) ([]plan.Finding, error) // opens the old server and proves it
 	Quiet   func(provider string) time.Duration                 // how late a write without an answer may come; nil = 5 minutes
+	Hand    func(provider string) bool                          // a person makes its changes; nil = never
 	Policy  Policy
 	Clock   Clock
 	Engine  state.Engine        // which process this is; Boot is filled in

@@ -42,7 +42,7 @@ const scratchTime = 2 * time.Minute
 // oneOwner looks, once a run, at a zone that was not written to yet. An error
 // holds the domain, or is repeated.
 func (w World) oneOwner(ctx context.Context, t Turn) error {
-	if !w.Owners[t.Cutover.Provider] || w.owners == nil {
+	if !w.Owners[t.Cutover.Provider] || w.owners == nil || w.Hand(t.Cutover.Provider) {
 		return nil
 	}
 	zone := t.Cutover.Zone

@@ -57,6 +57,7 @@ type sim struct {
 	writes   int
 	lives    int
 	owed     bool // what was written is not yet made known to the servers
+	hand     bool // the provider asks a person
 	trace    []string
 	director director
 }
@@ -197,6 +198,34 @@ type simProvider struct{ *life }
 
 func (p simProvider) GetRecords(context.Context, string) ([]libdns.Record, error) {
 	return nil, errors.New("not used")
+}
+
+// provider is the DNS provider, to one life.
+func (w *sim) provider(l *life) providers.Provider {
+	if w.hand {
+		return simHand{l}
+	}
+	return simProvider{l}
+}
+
+// simHand asks a person, who is in the scene.
+type simHand struct{ *life }
+
+func (p simHand) GetRecords(context.Context, string) ([]libdns.Record, error) {
+	return nil, errors.New("not used")
+}
+
+func (p simHand) Read(ctx context.Context, zone, name, typ string) (rrset.Set, error) {
+	return simProvider(p).Read(ctx, zone, name, typ)
+}
+
+func (p simHand) Ask(_ context.Context, c rrset.Change) error {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	if p.dead {
+		return errDead
+	}
+	return &providers.AskedError{Change: c, Contact: "the customer", Within: 72 * time.Hour}
 }
 
 // Fence is for how long a write may come late.

@@ -15,6 +15,7 @@ type start struct {
 	domain state.DomainStatus
 	cut    plan.Cutover
 	move   move
+	hand   bool // a person makes its changes
 }
 
 // turnover starts all that may start now. It tells when to look again, and
@@ -137,7 +138,7 @@ func (e *Engine) take(s *state.Status, w *plan.Wave, now state.Moment) (out []st
 			e.agenda.later(name, m.at, m.watch)
 			continue
 		}
-		st := start{domain: s.CopyOf(name), cut: c, move: m}
+		st := start{domain: s.CopyOf(name), cut: c, move: m, hand: e.Hand != nil && e.Hand(c.Provider)}
 		if !st.idle() {
 			e.agenda.busy[w.Name]++
 		}
@@ -167,7 +168,7 @@ func (e *Engine) lastWatch(d state.DomainStatus) time.Time {
 // wait for it.
 func (st start) idle() bool {
 	k := st.move.step.Kind
-	return st.move.what == moveDo && (k == plan.AwaitTTL || k == plan.Soak)
+	return st.move.what == moveDo && (k == plan.AwaitTTL || k == plan.Soak) || st.hand && k.Writes()
 }
 
 // startDomain runs one move of a domain in a goroutine that Run waits for.

@@ -86,7 +86,11 @@ func (w write) restore(ctx context.Context, t Turn, i state.Intent) (r restored,
 	}
 	was := at.Found
 	if first := original(t); !at.Half && (was.Equal(*i.Snapshot) || first != nil && was.Equal(*first)) {
-		return restored{was: i.Change.After, now: was}, providers.Published(ctx, p, *i.Change)
+		r = restored{was: i.Change.After, now: was}
+		if w.Hand(i.Provider) {
+			r.found = []plan.Finding{hand(t, plan.Pass, "it is as it was; what was asked for and not made is not asked for any more", "")}
+		}
+		return r, providers.Published(ctx, p, *i.Change)
 	}
 	r = restored{was: was, now: *i.Snapshot}
 	if !at.Half && !ours(was, i.Change.After, t.Domain.Steps[t.Step.ID].Got) {

@@ -118,7 +118,7 @@ func (e *Engine) insist(ctx context.Context, f func() (Outcome, error)) (out Out
 
 func repeatable(err error) bool {
 	var held *Held
-	return !errors.As(err, &held) && !errors.Is(err, providers.ErrDrifted) &&
+	return !errors.As(err, &held) && !errors.Is(err, errAgain) && !errors.Is(err, providers.ErrDrifted) &&
 		!errors.Is(err, providers.ErrInDoubt) && !errors.Is(err, providers.ErrLied) && !errors.Is(err, providers.ErrReadOnly) && !errors.Is(err, providers.ErrCNAME)
 }
 
@@ -128,6 +128,9 @@ func repeatable(err error) bool {
 func (e *Engine) outcome(ctx context.Context, t Turn, out Outcome, err error) error {
 	if ctx.Err() != nil && err != nil && !doubtful(err) {
 		return ctx.Err()
+	}
+	if errors.Is(err, errAgain) {
+		return nil
 	}
 	if err != nil {
 		return e.emit(ctx, e.event(t, e.trouble(t, err)))

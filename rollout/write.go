@@ -81,9 +81,9 @@ func (w write) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) 
 	return w.served(ctx, t, got)
 }
 
-// replace writes by the one way there is. It begins only while the context
-// lives, and then comes to its end.
-func (w write) replace(ctx context.Context, t Turn, provider string, c rrset.Change, by func(context.Context, providers.Provider, rrset.Change) (providers.Result, error)) (rrset.Set, error) {
+// once writes by the one way there is. It begins only while the context lives,
+// and then comes to its end.
+func (w write) once(ctx context.Context, t Turn, provider string, c rrset.Change, by writer) (rrset.Set, error) {
 	p, err := w.provider(provider)
 	if err != nil {
 		return rrset.Set{}, err
