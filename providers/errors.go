@@ -63,6 +63,7 @@ func (e *DriftError) Is(target error) bool { return target == ErrDrifted }
 type LieError struct {
 	Change rrset.Change
 	Got    rrset.Set // as read back
+	Served bool      // Got is what its name servers serve, though it says otherwise
 }
 
 // Error names what was asked for and what was read back.
@@ -70,6 +71,9 @@ func (e *LieError) Error() string {
 	done := "has " + inLine(e.Got)
 	if e.Got.Equal(e.Change.Before) {
 		done = "still has " + inLine(e.Got)
+	}
+	if e.Served {
+		return fmt.Sprintf("%s %s: %v: it says that it has %s, and its name servers serve %s", e.Change.After.Name, e.Change.After.Type, ErrLied, inLine(e.Change.After), inLine(e.Got))
 	}
 	return fmt.Sprintf("%s %s: %v: asked for %s, it %s", e.Change.After.Name, e.Change.After.Type, ErrLied, inLine(e.Change.After), done)
 }

@@ -75,5 +75,5 @@ func Open(kind string, decode func(into any) error) (Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
-	return &guarded{Provider: p}, nil
+	return Guard(p), nil
 }

@@ -232,6 +232,22 @@ func Quarantine(p Provider, err error) {
 	}
 }
 
+// Acquit ends a quarantine whose reason was this change: it was late, and is
+// served now.
+func Acquit(p Provider, c rrset.Change) {
+	if g, ok := p.(*guarded); ok {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.lie != nil && g.lie.Change.Before.Equal(c.Before) && g.lie.Change.After.Equal(c.After) {
+			g.lie = nil
+		}
+	}
+}
+
+// Guard gives a provider that was not opened by [Open] what Open gives: it
+// remembers for the run that it lied.
+func Guard(p Provider) Provider { return &guarded{Provider: p} }
+
 func quarantined(p Provider) error {
 	if g, ok := p.(*guarded); ok {
 		g.mu.Lock()

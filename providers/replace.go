@@ -30,6 +30,9 @@ const lookTime = 15 * time.Second
 // the caller, see [Quarantine].
 func Replace(ctx context.Context, p Provider, c rrset.Change) (Result, error) {
 	if err := quarantined(p); err != nil {
+		if found, rerr := Read(ctx, p, c.Zone, c.After.Name, c.After.Type); rerr == nil && found.Equal(c.After) {
+			return Result{Mode: ModeOf(p), Got: found}, nil // nothing is written for it
+		}
 		return Result{}, err
 	}
 	if err := restorable(p, c.Before); err != nil {

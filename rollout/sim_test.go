@@ -51,15 +51,17 @@ type sim struct {
 	inOrder bool           // no two Actions begin at the same instant
 	turns   map[string]int // by domain: Actions begun, where they begin in order
 
-	points   int
-	deaths   map[int]string // by point: "kill" or "reboot"
-	faults   map[int]fault  // by write
-	writes   int
-	lives    int
-	owed     bool // what was written is not yet made known to the servers
-	hand     bool // the provider asks a person
-	trace    []string
-	director director
+	points    int
+	deaths    map[int]string // by point: "kill" or "reboot"
+	faults    map[int]fault  // by write
+	writes    int
+	lives     int
+	owed      bool // what was written is not yet made known to the servers
+	hand      bool // the provider asks a person
+	guarded   bool // the provider is as the real ones are opened
+	elsewhere bool // what is written comes to no name server
+	trace     []string
+	director  director
 }
 
 // errDead is what everything says to an engine that was ended without warning.
@@ -204,6 +206,9 @@ func (p simProvider) GetRecords(context.Context, string) ([]libdns.Record, error
 func (w *sim) provider(l *life) providers.Provider {
 	if w.hand {
 		return simHand{l}
+	}
+	if w.guarded {
+		return providers.Guard(simProvider{l})
 	}
 	return simProvider{l}
 }

@@ -66,9 +66,14 @@ func (p propagate) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 	if err != nil {
 		return Outcome{}, err
 	}
-	if served == nil {
+	c, ok := wrote(t.Domain.Steps[string(plan.Publish)])
+	switch {
+	case served == nil && ok:
+		return Outcome{}, hold(found, "not every name server serves the new MX: %s%s", worst(found), p.suspect(ctx, t, t.Cutover.Provider, c))
+	case served == nil:
 		return Outcome{}, hold(found, "not every name server serves the new MX: %s", worst(found))
 	}
+	p.cleared(t.Cutover.Provider, c)
 	if err := t.Observe(ctx, t.Now().Add(old), allServe(t, served, want)); err != nil {
 		return Outcome{}, err
 	}

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -78,7 +79,16 @@ func (w write) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) 
 	if err != nil || t.Step.Kind == plan.Publish {
 		return Outcome{Got: &got}, err
 	}
-	return w.served(ctx, t, got)
+	out, err := w.served(ctx, t, got)
+	c := rrset.Change{Zone: i.Change.Zone, Before: i.Change.Before, After: got}
+	var held *Held
+	switch {
+	case errors.As(err, &held):
+		held.Reason += w.suspect(ctx, t, i.Provider, c)
+	case err == nil:
+		w.cleared(i.Provider, c)
+	}
+	return out, err
 }
 
 // once writes by the one way there is. It begins only while the context lives,
