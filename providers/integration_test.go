@@ -206,3 +206,21 @@ func TestIntegrationKeys(t *testing.T) {
 		})
 	}
 }
+
+// That a zone may be written is proven without a trace: the serial stays.
+func TestIntegrationInspect(t *testing.T) {
+	t.Parallel()
+	b := startBIND(t, testZones(), anyNames)
+	serial := func() string { return must(b.tryTruth(siteZone, "SOA")).Data[0] }
+	was := serial()
+	if proven, err := Inspect(t.Context(), b.open(t), siteZone); !proven || err != nil {
+		t.Errorf("%v, %v", proven, err)
+	}
+	if now := serial(); now != was {
+		t.Errorf("the SOA is %s, was %s", now, was)
+	}
+	s := startStatic(t) // takes no updates
+	if _, err := Inspect(t.Context(), (bed{s.Addr.String(), s.Key.Name, s.Key.Secret}).open(t), siteZone); err == nil || !strings.Contains(err.Error(), "allow the key to update") {
+		t.Errorf("without the right: %v", err)
+	}
+}

@@ -75,7 +75,8 @@ func TestWriteScratch(t *testing.T) {
 	if err := remove(); err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Replace(was[:strings.Index(was, "_mxcutover-old")], "ns h 7", "ns h 10", 1)
+	kept, _, _ := strings.Cut(was, "_mxcutover-old")
+	want := strings.Replace(kept, "ns h 7", "ns h 10", 1)
 	if text := b.text("db.example.test"); text != want {
 		t.Errorf("taken away:\n%s\nwant\n%s", text, want)
 	}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -318,84 +317,5 @@ func TestZonefileKilled(t *testing.T) {
 				t.Errorf("the reload was not run: %q", b.text("reloads"))
 			}
 		})
-	}
-}
-
-func TestCommand(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	for name, c := range map[string]struct {
-		argv command
-		says string
-	}{
-		"good":      {command{"sh", "-c", "exit 0"}, ""},
-		"output":    {command{"sh", "-c", "echo a; echo b >&2; exit 3"}, "exit status 3: a b"},
-		"long":      {command{"sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x; exit 1"}, "xxx"},
-		"time":      {command{"sh", "-c", "sleep 1000 & echo $! >pid; wait"}, "did not end within"},
-		"clean":     {command{"sh", "-c", "env; exit 1"}, "LANG=C.UTF-8"},
-		"not there": {command{"none-of-this-name"}, "executable file not found"},
-		"value":     {command{"sh", "-c", "echo \"$0\"; exit 1", "{zone}"}, "exit status 1: a b; $(c)"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			limit := time.Minute
-			if name == "time" {
-				limit = 300 * time.Millisecond
-			}
-			err := c.argv.run(t.Context(), dir, map[string]string{"{zone}": "a b; $(c)"}, limit)
-			if (err == nil) != (c.says == "") || err != nil && (!strings.Contains(err.Error(), c.says) || len(err.Error()) > 1000) {
-				t.Errorf("%.1200v, want %q", err, c.says)
-			}
-			if name == "time" {
-				var pid int
-				_, _ = fmt.Sscan(string(must(os.ReadFile(filepath.Join(dir, "pid")))), &pid)
-				if err := syscall.Kill(pid, 0); pid == 0 || err == nil && !zombie(pid) {
-					t.Errorf("its child %d lives on", pid)
-				}
-			}
-		})
-	}
-	for _, argv := range []command{{"x", "-{zone}"}, {"{zone}"}, {""}, {"x", "{other}"}} {
-		if err := argv.check("reload", "{zone}", "{file}"); err == nil {
-			t.Errorf("%q was taken", argv)
-		}
-	}
-}
-
-// zombie tells whether a process has ended and nobody has asked how.
-func zombie(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err != nil || strings.Contains(string(stat), ") Z ")
-}
-
-func TestSerial(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 11, 25, 23, 30, 0, 0, time.UTC)
-	for _, c := range []struct {
-		scheme    serialScheme
-		old, want uint32
-	}{
-		{serialCounter, 7, 8}, {serialCounter, 1<<32 - 1, 1}, {serialCounter, 2026010101, 2026010102},
-		{serialDate, 2026112400, 2026112500}, {serialDate, 2026112500, 2026112501}, {serialDate, 2026112599, 2026112600},
-		{serialDate, 2027010100, 2027010101}, {serialDate, 7, 2026112500}, {serialDate, 4100000000, 4100000001}, {serialDate, 1<<32 - 1, 2026112500},
-		{serialUnix, 7, 1795649400}, {serialUnix, 1795649400, 1795649401}, {serialUnix, 2026112500, 2026112501},
-		{serialAuto, 7, 8}, {serialAuto, 2025010199, 2026112500}, {serialAuto, 2026130100, 2026130101}, {serialAuto, 0, 1}, {serialAuto, 2030010100, 2030010101},
-	} {
-		got := c.scheme.next(c.old, now)
-		if got != c.want || !serialGreater(got, c.old) {
-			t.Errorf("%s after %d: %d, want %d", c.scheme, c.old, got, c.want)
-		}
-	}
-	for _, c := range []struct {
-		a, b uint32
-		want bool
-	}{{1, 0, true}, {0, 1, false}, {0, 1<<32 - 1, true}, {1 << 31, 0, false}, {0, 1 << 31, false}, {5, 5, false}} { // RFC 1982 section 5
-		if got := serialGreater(c.a, c.b); got != c.want {
-			t.Errorf("%d > %d: %v", c.a, c.b, got)
-		}
-	}
-	var s serialScheme
-	if err := s.UnmarshalText([]byte("dates")); err == nil {
-		t.Error("an unknown scheme was taken")
 	}
 }

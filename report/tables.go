@@ -156,11 +156,11 @@ func (p Printer) Status(w io.Writer, s *state.Status, all bool) error {
 			since = Clock(d.Since)
 		}
 		note := d.Reason
+		if d.Asked != "" {
+			note = d.Asked
+		}
 		if d.Paused {
 			note = strings.TrimSuffix("on hold; "+note, "; ")
-		}
-		if f := asked(d); f != nil && note == "" {
-			note = f.Detail
 		}
 		if note == "" && !d.Until.IsZero() {
 			note = "until " + Clock(d.Until)

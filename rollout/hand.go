@@ -10,9 +10,6 @@ import (
 	"mxcutover/rrset"
 )
 
-// handEvery is how often it is looked whether a person has made a change.
-const handEvery = time.Minute
-
 // errAgain ends a turn without an outcome: the domain's next move is decided anew.
 var errAgain = errors.New("look again")
 
@@ -47,7 +44,7 @@ func (w write) replace(ctx context.Context, t Turn, provider string, c rrset.Cha
 		if !t.Domain.Back && t.Step.Kind == plan.Publish && !fresh(t.Cutover, t.Domain, w.Policy, moment(t.Clock)) {
 			return rrset.Set{}, errAgain
 		}
-		if err := sleep(ctx, handEvery); err != nil {
+		if err := sleep(ctx, min(6*w.Policy.PollEvery, time.Minute)); err != nil {
 			return rrset.Set{}, err
 		}
 	}

@@ -172,6 +172,14 @@ func (d *DomainStatus) set(p Phase, e Event) {
 
 func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 	d.Findings = mergeFindings(d.Findings, e.Findings)
+	for _, f := range e.Findings {
+		if f.Check == plan.HandCheck {
+			d.Asked = ""
+			if f.Severity == plan.Unknown {
+				d.Asked = f.Detail
+			}
+		}
+	}
 	defer d.noteTTL()
 	switch e.Kind {
 	case Intended:

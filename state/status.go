@@ -97,9 +97,10 @@ type DomainStatus struct {
 	Wave     string                `json:"wave"`
 	State    Phase                 `json:"state"`
 	Reason   string                `json:"reason"`
-	Since    time.Time             `json:"since,omitzero"` // of State
-	Step     string                `json:"step,omitempty"` // under way
-	Until    time.Time             `json:"until,omitzero"` // deadline of the step under way
+	Asked    string                `json:"asked,omitempty"` // what a person is asked for, and has not made
+	Since    time.Time             `json:"since,omitzero"`  // of State
+	Step     string                `json:"step,omitempty"`  // under way
+	Until    time.Time             `json:"until,omitzero"`  // deadline of the step under way
 	Attempt  int                   `json:"attempt,omitempty"`
 	Paused   bool                  `json:"paused,omitempty"` // by a hold
 	Failed   bool                  `json:"failed,omitempty"` // its last attempt failed

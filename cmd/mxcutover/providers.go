@@ -172,8 +172,12 @@ func (c *providerCheck) zone(ctx context.Context, p providers.Provider, name, ki
 		c.tell("provider.write", at, plan.Warn, "%d scratch records were left there, %s first; --scratch takes them away", len(left), rrset.Bare(left[0].Before.Name))
 	}
 	mode := providers.ModeOf(p)
-	if mode == "" {
+	switch mode {
+	case "":
 		c.failed("provider.rights", at, providers.ErrReadOnly)
+		return
+	case providers.Hand:
+		c.tell("provider.rights", at, plan.Pass, "nothing is written here: a person is asked for each change")
 		return
 	}
 	switch proven, err := providers.Inspect(ctx, p, zone); {

@@ -53,7 +53,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"world": worldCmd, "code": codeCmd, "edit": editCmd, "flip": flipCmd, "eventually": eventuallyCmd,
-			"hold": holdCmd, "release": releaseCmd,
+			"hold": holdCmd, "release": releaseCmd, "waits": waitsCmd, "byhand": byhandCmd,
 		},
 	})
 }
@@ -108,6 +108,34 @@ func editCmd(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s does not hold %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o600))
+}
+
+// byhandCmd leaves a zone to a customer, who is asked for changes: byhand ZONE.
+func byhandCmd(ts *testscript.TestScript, _ bool, args []string) {
+	f := ts.Value("world").(*lab.World).Facts()
+	text := ts.ReadFile("mxcutover.yaml")
+	for _, r := range [][2]string{
+		{args[0] + ", ", ""},
+		{"providers:\n", fmt.Sprintf("providers:\n  customer:\n    kind: manual\n    zones: [%s]\n    settings: {servers: [\"%s:%d\", \"%s:%d\"], contact: the choir, within: 2h}\n", args[0], f.NS1, f.DNSPort, f.NS2, f.DNSPort)},
+	} {
+		if !strings.Contains(text, r[0]) {
+			ts.Fatalf("the configuration does not hold %q", r[0])
+		}
+		text = strings.Replace(text, r[0], r[1], 1)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("mxcutover.yaml"), []byte(text), 0o600))
+}
+
+// waitsCmd waits until the status of a domain has a text: waits DOMAIN TEXT.
+func waitsCmd(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(time.Minute); ; {
+		ts.Check(ts.Exec("mxcutover", "status", "--domain", args[0]))
+		if out := ts.ReadFile("stdout"); strings.Contains(out, args[1]) {
+			return
+		} else if time.Now().After(deadline) {
+			ts.Fatalf("in vain; the status is\n%s", out)
+		}
+	}
 }
 
 // flipCmd changes bytes of a journal's first pages: flip FILE.
