@@ -71,13 +71,18 @@ func (s Suite) Run(t *testing.T) {
 // promised tells whether a mode is as safe as the kind's documentation says: some
 // settings make it safer.
 func promised(b *Bed, mode providers.Mode) bool {
-	safest := []providers.Mode{providers.Swap, providers.Set, providers.Edit}
+	safest := []providers.Mode{providers.Swap, providers.Set, providers.Edit, providers.Hand}
+	kind := kindMode(b)
+	return kind == "" || slices.Index(safest, mode) <= slices.Index(safest, kind)
+}
+
+func kindMode(b *Bed) providers.Mode {
 	for _, k := range providers.Kinds() {
 		if k.Kind == b.Kind {
-			return slices.Index(safest, mode) <= slices.Index(safest, k.Mode)
+			return k.Mode
 		}
 	}
-	return true
+	return ""
 }
 
 // one runs one case and judges it.
@@ -98,6 +103,9 @@ func (s Suite) one(t *testing.T, c Case, bed *Bed) (Result, providers.Mode) {
 	mode := providers.ModeOf(tr.p)
 	if !promised(bed, mode) {
 		t.Errorf("mode %q is less than what kind %s promises", mode, bed.Kind)
+	}
+	if kindMode(bed) == providers.Hand {
+		mode = providers.Hand // the bed's person does what is asked
 	}
 	if err = unfit("the service cannot be made to fail"); !c.faults || bed.Faults != nil {
 		err = c.run(tr)
