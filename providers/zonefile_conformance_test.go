@@ -168,7 +168,9 @@ func (s *fileSite) Inject(f conformance.Fault) bool {
 			for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 				if _, err := os.Stat(asked); err == nil {
 					f.Do()
+					s.mu.Lock() // what it did is seen by who asks for Met
 					os.Remove(asked)
+					s.mu.Unlock()
 					return
 				}
 				if _, err := os.Stat(s.dir); err != nil {
@@ -183,6 +185,8 @@ func (s *fileSite) Inject(f conformance.Fault) bool {
 
 // Met is [conformance.Faults].
 func (s *fileSite) Met() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	text, _ := os.ReadFile(filepath.Join(s.dir, "met"))
 	return len(text)
 }
