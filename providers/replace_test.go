@@ -141,7 +141,7 @@ func (c *cancelling) Swap(ctx context.Context, ch rrset.Change) error {
 // way back is open whatever is there.
 func TestReplaceOnlyWhatCanBePutBack(t *testing.T) {
 	t.Parallel()
-	odd := rrset.Set{Name: siteZone, Type: "TLSA", TTL: 60, Data: []string{"3 1 1 no digest"}}
+	odd := rrset.Set{Name: siteZone, Type: "TLSA", TTL: 60, Data: []string{"300 1 1 00ff"}}
 	good := rrset.Set{Name: siteZone, Type: "TLSA", TTL: 60, Data: []string{"3 1 1 00ff"}}
 	for _, back := range []bool{false, true} {
 		s := &setting{script: script{reads: []any{odd, good}}}

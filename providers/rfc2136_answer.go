@@ -107,10 +107,7 @@ func (s *session) refused(rcode int, what asking) error {
 	if code == "" {
 		code = fmt.Sprintf("response code %d", rcode)
 	}
-	subject := s.where(s.zone) + ": " + code
-	if s.key != nil {
-		subject = fmt.Sprintf("%s, key %s: %s", s.where(s.zone), s.key, code)
-	}
+	subject := fmt.Sprintf("%s, key %s: %s", s.where(s.zone), s.key, code)
 	switch rcode {
 	case dns.RcodeServerFailure:
 		return &transient{fmt.Errorf("%s: the server failed, or the zone is not loaded; look at its log", subject)}
