@@ -248,6 +248,9 @@ func cancelled(t *trial) error {
 		return unfit("nobody can give up at the right moment")
 	}
 	r, err := t.replaceIn(ctx, before, after)
+	if s, ok := t.bed.Faults.(interface{ Settle() }); ok {
+		s.Settle() // the rollout waits until a write can no longer come late
+	}
 	there, terr := t.bed.Truth(t.ctx, after.Name, after.Type)
 	switch {
 	case terr != nil:

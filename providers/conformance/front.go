@@ -32,6 +32,8 @@ type Front struct {
 	met     int
 	busy    time.Time // until when requests were asked to stay away
 	early   int       // how many came nevertheless
+	serving int       // requests under way
+	idle    sync.Cond // serving has become 0
 }
 
 // NewFront serves a fake behind a front, until the test ends.
@@ -41,6 +43,7 @@ func NewFront(t testing.TB, fake http.Handler, a Answers) *Front {
 		a.Writes = func(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }
 	}
 	f := &Front{fake: fake, answers: a, end: make(chan struct{})}
+	f.idle.L = &f.mu
 	s := httptest.NewServer(f)
 	f.URL = s.URL
 	t.Cleanup(func() {
@@ -79,6 +82,30 @@ func (f *Front) Early() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.early
+}
+
+// Settle waits until no request is under way: what was sent and given up by then
+// has been carried out, or never will be.
+func (f *Front) Settle() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.serving > 0 {
+		f.idle.Wait()
+	}
+}
+
+// serve counts a request until the returned function is called.
+func (f *Front) serve() func() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.serving++
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.serving--; f.serving == 0 {
+			f.idle.Broadcast()
+		}
+	}
 }
 
 // Heal takes all faults away.
@@ -120,6 +147,7 @@ func (f *Front) due(r *http.Request) (Fault, bool) {
 
 // ServeHTTP answers one request, or fails.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer f.serve()()
 	x, ok := f.due(r)
 	if !ok {
 		f.fake.ServeHTTP(w, r)
