@@ -12,9 +12,6 @@ import (
 // verify checks an answer's signature, and measures how far the clocks are
 // apart. Errors are [lost]: only a signed answer tells what was not done.
 func (s *session) verify(reply *dns.Msg, raw []byte, mac string, timersOnly bool) error {
-	if s.key == nil {
-		return nil
-	}
 	t := reply.IsTsig()
 	switch {
 	case s.key == nil && t == nil:
@@ -112,6 +109,9 @@ func (s *session) refused(rcode int, what asking) error {
 	case dns.RcodeServerFailure:
 		return &transient{fmt.Errorf("%s: the server failed, or the zone is not loaded; look at its log", subject)}
 	case dns.RcodeNotAuth:
+		if s.key == nil {
+			return fmt.Errorf("%w: %s: the server is not authoritative for this zone, or wants what is asked to be signed", ErrNoZone, subject)
+		}
 		return fmt.Errorf("%w: %s: the server is not authoritative for this zone in the view that the key leads to", ErrNoZone, subject)
 	case dns.RcodeNotZone:
 		return fmt.Errorf("%s: the name is not in this zone", subject)

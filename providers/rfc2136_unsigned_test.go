@@ -68,7 +68,7 @@ func TestUnsignedAtAServerWithKeys(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testZones(), nil)
 	_, err := Replace(t.Context(), s.bed().open(t, unsigned), someChange)
-	if err == nil || !strings.Contains(err.Error(), "unsigned") || s.updates != 0 {
+	if err == nil || !strings.Contains(err.Error(), "to be signed") || s.updates != 0 {
 		t.Errorf("Replace: %v, %d updates", err, s.updates)
 	}
 }

@@ -148,13 +148,18 @@ func canonicalData(typ, data string) (string, error) {
 }
 
 // digest spells some numbers and a text in hexadecimal, which may be in upper
-// case and in pieces (RFC 6698 section 2.2), as it is read from a message.
+// case and in pieces (RFC 6698 section 2.2), as it is read from a message. What
+// is something else stays as it is.
 func digest(data string, numbers int) string {
 	f := strings.Fields(data)
-	if len(f) <= numbers || f[0] == `\#` {
+	if len(f) <= numbers {
 		return data
 	}
-	return strings.Join(append(f[:numbers:numbers], strings.ToLower(strings.Join(f[numbers:], ""))), " ")
+	text := strings.ToLower(strings.Join(f[numbers:], ""))
+	if _, err := hex.DecodeString(text); err != nil || f[0] == `\#` {
+		return data
+	}
+	return strings.Join(append(f[:numbers:numbers], text), " ")
 }
 
 // compareData orders MX by preference, then host; all else as text.

@@ -47,6 +47,7 @@ func TestDigestsAreSpelledAsTheyAreRead(t *testing.T) {
 		{"SSHFP", "2 1 12AB", "2 1 12ab"},
 		{"TLSA", `\# 4 030101AB`, `\# 4 030101AB`},
 		{"TLSA", "3 1 1", "3 1 1"},
+		{"TLSA", "3 1 1 no Digest", "3 1 1 no Digest"},
 		{"TXT", `"AB  CD"`, `"AB  CD"`},
 	} {
 		if s, err := New("a.example", c.typ, 1, c.in); err != nil || s.Data[0] != c.want {
