@@ -103,7 +103,7 @@ probe:
   greylist_retry: 3s
   expect: catchall
   arrival: {imap: {address: "127.0.0.1:143", user: u, password: {file: imap.pw}, tls: none, ca: ca.pem}}
-isolate: {driver: lab, socket: fw.sock, trust: [10.0.0.0/8, 192.0.2.7, "2001:db8::/32"], action: drop, after: 2h, confirm_within: 9s, confirm_after: 3s}
+isolate: {driver: lab, socket: fw.sock, trust: [10.0.0.0/8, 192.0.2.7, "2001:db8::/32"], action: drop, after: 2h, confirm_within: 9s, confirm_after: 3s, auto_lift: true}
 notify: {command: [./tell, --now]}
 state: {path: m.db}
 ports: {dns: 5300, smtp: 2500}
@@ -151,7 +151,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Arrival: Arrival{IMAP: &IMAP{Address: "127.0.0.1:143", User: "u", Password: secret.Ref{File: "etc/imap.pw"}, TLS: "none", CA: "etc/ca.pem"}},
 		},
 		Isolate: &Isolate{
-			Driver: "lab", Socket: "etc/fw.sock", Ports: []uint16{2500}, Action: "drop", After: 2 * time.Hour, ConfirmWithin: 9 * time.Second, ConfirmAfter: 3 * time.Second,
+			Driver: "lab", Socket: "etc/fw.sock", Ports: []uint16{2500}, Action: "drop", After: 2 * time.Hour, ConfirmWithin: 9 * time.Second, ConfirmAfter: 3 * time.Second, AutoLift: true,
 			Trust: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},
 		Notify: Notify{Command: []string{"etc/tell", "--now"}}, State: State{Path: "etc/m.db"}, Ports: Ports{DNS: 5300, SMTP: 2500},

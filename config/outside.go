@@ -67,6 +67,7 @@ type Isolate struct {
 	After         time.Duration  `yaml:"after"`               // from the last domain's going live; default 168h
 	ConfirmWithin time.Duration  `yaml:"confirm_within"`      // the kernel opens the ports again unless that is renewed; default 10m
 	ConfirmAfter  time.Duration  `yaml:"confirm_after"`       // no earlier than this after arming, as a sender may wait for its 250 (RFC 5321 section 4.5.3.2.6); default 10m
+	AutoLift      bool           `yaml:"auto_lift"`           // open it again when a live domain's MX leads back to it; default false: that is told, and a person decides
 
 	_ struct{} `yaml:"host" later:"run mxcutover on the old server with driver: local"`
 }

@@ -60,6 +60,9 @@ func (o observe) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 	return o.evidence(ctx, t)
 }
 
+// checkNames asks whether names lead to the old server.
+const checkNames = "old.names"
+
 // askers is how many names are asked about at once.
 const askers = 16
 
@@ -94,7 +97,7 @@ func (w World) evidence(ctx context.Context, t Turn) (Outcome, error) {
 		out.Verdict = plan.Judge(out.Findings)
 	}
 	out.Findings = append(out.Findings, plan.Finding{
-		Check: "old.names", Target: "all", Severity: plan.Pass, At: t.Now(),
+		Check: checkNames, Target: "all", Severity: plan.Pass, At: t.Now(),
 		Detail: fmt.Sprintf("%d names were asked about, %d lead to the old server", len(all), lead),
 	})
 	return out, nil
@@ -103,7 +106,7 @@ func (w World) evidence(ctx context.Context, t Turn) (Outcome, error) {
 // ask is nil for a name that does not lead to the old server.
 func (w World) ask(ctx context.Context, t Turn, n name) *plan.Finding {
 	leads, why, err := w.Checker.LeadsToOld(ctx, n.zone, n.domain)
-	f := plan.Finding{Check: "old.names", Target: rrset.Bare(n.domain), At: t.Now(), RFC: "RFC 5321 section 5.1"}
+	f := plan.Finding{Check: checkNames, Target: rrset.Bare(n.domain), At: t.Now(), RFC: "RFC 5321 section 5.1"}
 	switch {
 	case err != nil:
 		f.Severity, f.Detail = plan.Unknown, err.Error()
@@ -255,7 +258,14 @@ func (w World) Watch(ctx context.Context, t Turn) ([]plan.Finding, error) {
 		if err := w.canGoBack(ctx, t); err != nil {
 			return nil, err
 		}
-		return w.Checker.Only(ctx, t.Cutover, "ns.sync", "mx.target"), nil
+		found := w.Checker.Only(ctx, t.Cutover, "ns.sync", "mx.target")
+		if plan.Judge(found) == plan.Fail && t.isolation().Closed {
+			if f := w.ask(ctx, t, name{t.Cutover.Domain, t.Cutover.Zone}); f != nil && f.Severity == plan.Fail {
+				f.Detail += "; that may be closed, and then its mail is refused"
+				found = append([]plan.Finding{*f}, found...) // the worst comes first
+			}
+		}
+		return found, nil
 	}
 	served, found := w.Checker.Served(ctx, t.Cutover.Zone, t.Cutover.Domain, "MX")
 	for server, s := range served {

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +91,31 @@ func TestOldEvidenceClosesNothing(t *testing.T) {
 				if st := s.e.Journal.Status(); st.Isolation.State == state.IsolationConfirmed {
 					s.Error("isolation is confirmed")
 				}
+			})
+		})
+	}
+}
+
+// TestLedBackAfterIsolation reverts a live domain's MX while the old server is
+// closed for good: it is told as such, and lifted only where that is wanted.
+func TestLedBackAfterIsolation(t *testing.T) {
+	t.Parallel()
+	for _, lifts := range []bool{false, true} {
+		t.Run(fmt.Sprint("auto_lift ", lifts), func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{policy: func(p *Policy) { p.AutoLift = lifts }}, func(s *scene) {
+				s.isolate()
+				s.leadBack(first)
+				d := s.reaches(first, state.IsDrifted)
+				if !strings.Contains(d.Reason, "leads to the old server") {
+					s.Errorf("reason: %s", d.Reason)
+				}
+				time.Sleep(time.Minute)
+				s.world(func(w *sim) {
+					if w.isClosed() == lifts {
+						s.Errorf("closed: %v", w.isClosed())
+					}
+				})
 			})
 		})
 	}

@@ -19,6 +19,7 @@ type Policy struct {
 	ConfirmWithin     time.Duration // the kernel's deadline
 	ConfirmAfter      time.Duration // established connections are left alone for so long
 	AutoApprove       bool          // of isolation
+	AutoLift          bool          // open the old server again when a live domain leads back to it
 	Concurrency       int           // domains of a wave that are worked on at once, waits apart; 0 = all
 	StopWithin        time.Duration // an engine that is told to end waits so long for answers
 	ResumeWaves       bool          // start new waves after a crash without being told

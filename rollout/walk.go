@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mxcutover/plan"
@@ -237,12 +238,21 @@ func (e *Engine) watch(ctx context.Context, t Turn) error {
 	}
 	switch (Outcome{Findings: found}).verdict() {
 	case plan.Fail:
-		return e.emit(ctx, e.event(t, state.Event{Kind: state.Drifted, Findings: found, Reason: summary(found, plan.Fail)}))
+		if err := e.emit(ctx, e.event(t, state.Event{Kind: state.Drifted, Findings: found, Reason: summary(found, plan.Fail)})); err != nil {
+			return err
+		}
+		if e.Policy.AutoLift && slices.ContainsFunc(found, leadsBack) {
+			return e.Do(ctx, state.Decision{Verb: state.Lift, Target: state.Isolate, By: "isolate.auto_lift"})
+		}
+		return nil
 	case plan.Pass:
 		return nil
 	}
 	return e.emit(ctx, e.event(t, state.Event{Kind: state.Observed, Findings: found}))
 }
+
+// leadsBack tells whether mail for a name is refused by the old server.
+func leadsBack(f plan.Finding) bool { return f.Check == checkNames && f.Severity == plan.Fail }
 
 // within bounds an effect that must come to its end though the engine stops.
 func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {

@@ -226,7 +226,7 @@ func policy(cfg *config.Config) rollout.Policy {
 		p.PollEvery = max(low/4, 100*time.Millisecond)
 	}
 	if i := cfg.Isolate; i != nil {
-		p.IsolateAfter, p.ConfirmWithin, p.ConfirmAfter = i.After, i.ConfirmWithin, i.ConfirmAfter
+		p.IsolateAfter, p.ConfirmWithin, p.ConfirmAfter, p.AutoLift = i.After, i.ConfirmWithin, i.ConfirmAfter, i.AutoLift
 	}
 	return p
 }
