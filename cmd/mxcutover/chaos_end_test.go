@@ -171,12 +171,12 @@ func (c *chaos) backward(r *rand.Rand) {
 		c.Errorf("after rollback --all %s is not as before", name)
 	}
 	// The secondary lags: it asks every two seconds.
-	for deadline := time.Now().Add(20 * time.Second); !equalZones(c.dig(c.T, c.secondary), c.before); {
+	for deadline := time.Now().Add(20 * time.Second); !equalZones(withoutScratch(c.dig(c.T, c.secondary)), c.before); {
 		if time.Now().After(deadline) {
 			c.Fatalf("the secondary is not as before:\n%v\nwas\n%v", c.dig(c.T, c.secondary), c.before)
 		}
 	}
-	if now := c.dig(c.T, c.primary); !equalZones(now, c.before) {
+	if now := withoutScratch(c.dig(c.T, c.primary)); !equalZones(now, c.before) {
 		c.Errorf("the primary is not as before:\n%v\nwas\n%v", now, c.before)
 	}
 }

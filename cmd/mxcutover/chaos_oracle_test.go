@@ -147,6 +147,9 @@ func (s *bindSite) passages(t *testing.T, tracks []track) map[string][]passage {
 			}
 		}
 		for n, tx := range s.transactions(t, zone) {
+			if scratch(zone, tx) {
+				continue
+			}
 			soa(t, zone, n, tx)
 			for _, name := range touched(tx) {
 				i := slices.IndexFunc(tracks, func(k track) bool { return k.name == name })
@@ -166,6 +169,35 @@ func (s *bindSite) passages(t *testing.T, tracks []track) map[string][]passage {
 		}
 	}
 	return out
+}
+
+// scratchName is how the names of scratch records begin, which are written right
+// below an apex to see whether every server gets them.
+const scratchName = "_mxcutover-"
+
+// scratch tells whether a transaction adds or deletes one scratch record, and does
+// nothing else.
+func scratch(zone string, tx []record) bool {
+	n := 0
+	for _, r := range tx {
+		switch label, below := strings.CutSuffix(r.name, "."+zone); {
+		case r.kind == "soa":
+		case below && r.kind == "txt" && strings.HasPrefix(label, scratchName) && !strings.Contains(label, ".") && strings.Contains(r.data, "it may be deleted"):
+			n++
+		default:
+			return false
+		}
+	}
+	return n == 1
+}
+
+// withoutScratch leaves out scratch records: an engine that was killed leaves one,
+// until the zone is looked at again.
+func withoutScratch(zones map[string][]string) map[string][]string {
+	for zone, lines := range zones {
+		zones[zone] = slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, scratchName) })
+	}
+	return zones
 }
 
 // soa checks that a transaction changes nothing but MX records, and the serial.
@@ -246,6 +278,9 @@ func (s *bindSite) updates(t *testing.T) map[string]int {
 	for l := range strings.Lines(string(text)) {
 		if _, rest, ok := strings.Cut(l, ": deleting rrset at '"); ok {
 			name, kind, _ := strings.Cut(rest, "' ")
+			if strings.HasPrefix(strings.ToLower(name), scratchName) {
+				continue
+			}
 			if strings.TrimSpace(kind) != "MX" {
 				t.Errorf("an update of something else than MX: %s", l)
 			}
