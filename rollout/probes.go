@@ -6,15 +6,12 @@ import (
 
 	"mxcutover/plan"
 	"mxcutover/state"
+	"mxcutover/verify"
 )
 
 // preflight is the Action that proves a domain's way through the gateway before
 // anything is changed (P3).
 type preflight struct{ World }
-
-// needless are checks whose answer may be missing before a cutover: they tell
-// how things are, and nothing depends on them.
-var needless = map[string]bool{"cache.resolver": true, "ns.ttl": true}
 
 func (p preflight) Prepare(context.Context, Turn) (state.Intent, error) { return state.Intent{}, nil }
 
@@ -28,7 +25,7 @@ func (p preflight) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 	}
 	var matters []plan.Finding
 	for _, f := range found {
-		if f.Severity != plan.Unknown || !needless[f.Check] {
+		if f.Severity != plan.Unknown || !verify.Advice(f.Check) {
 			matters = append(matters, f)
 		}
 	}

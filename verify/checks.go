@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"slices"
 
 	"mxcutover/plan"
 )
@@ -11,21 +12,40 @@ type Check struct {
 	ID, Title, RFC string
 	When           []When
 	Run            func(context.Context, *Checker, When, plan.Cutover) ([]plan.Finding, error)
+
+	// Advice: no answer holds no domain, since nothing depends on it.
+	Advice bool
+
+	// Lacks names what the configuration lacks for this check, "traffic.gateway_logs";
+	// then it is not asked at all. nil: it is always asked.
+	Lacks func(*Checker) string
 }
 
-// Checks are all checks, in the order in which they run. old.closed runs at no
-// time of a domain; see [Checker.OldClosed].
+// always are all times.
+var always = []When{Before, During, After}
+
+// Checks are all checks, in the order in which they run: what costs least comes
+// first. Those of no time belong to no domain; see [Checker.OldClosed].
 func Checks() []Check {
-	always := []When{Before, During, After}
-	return []Check{
-		{"mx.target", "every MX host has an address, is no alias, and is not the old server", "RFC 5321 section 5.1", always, mxTarget},
-		{"ns.sync", "every authoritative server answers with the same RRset", "RFC 1034 section 4.3.5", always, nsSync},
-		{"ns.ttl", "the TTLs that are served", "RFC 2181 section 5.2", []When{Before, During}, nsTTL},
-		{"cache.resolver", "what each resolver answers, and when it must ask again", "RFC 1035 section 7.4", always, cacheResolver},
-		{"gw.connect", "each planned MX host answers at each address", "RFC 5321 section 3.1", []When{Before, After}, gwConnect},
-		{"gw.recipient", "the gateway accepts a valid recipient", "RFC 5321 section 3.3", always, gwRecipient},
-		{"gw.unknown", "the gateway refuses an unknown recipient at RCPT", "RFC 5321 section 3.3", always, gwUnknown},
-		{"probe.arrival", "a message arrives through the gateway at the old server", "RFC 5321 section 4.4", always, probeArrival},
-		{"old.closed", "the old server refuses connections from outside", "", nil, nil},
+	return slices.Concat(dnsChecks(), policyChecks(), gatewayChecks(), arrivalChecks(), oldChecks())
+}
+
+// Advice tells whether a check may be without an answer and hold nothing up.
+func Advice(id string) bool {
+	return slices.ContainsFunc(Checks(), func(c Check) bool { return c.ID == id && c.Advice })
+}
+
+// asks tells whether the configuration has what a check needs.
+func (k Check) asks(c *Checker) bool { return k.Lacks == nil || k.Lacks(c) == "" }
+
+// NotAsked are the checks that the configuration leaves out, and what it lacks
+// for each.
+func (c *Checker) NotAsked() map[string]string {
+	out := map[string]string{}
+	for _, k := range Checks() {
+		if !k.asks(c) {
+			out[k.ID] = k.Lacks(c)
+		}
 	}
+	return out
 }

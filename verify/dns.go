@@ -15,6 +15,16 @@ import (
 	"mxcutover/verify/resolve"
 )
 
+// dnsChecks ask name servers and caches.
+func dnsChecks() []Check {
+	return []Check{
+		{ID: "mx.target", Title: "every MX host has an address, is no alias, and is not the old server", RFC: "RFC 5321 section 5.1", When: always, Run: mxTarget},
+		{ID: "ns.sync", Title: "every authoritative server answers with the same RRset", RFC: "RFC 1034 section 4.3.5", When: always, Run: nsSync},
+		{ID: "ns.ttl", Title: "the TTLs that are served", RFC: "RFC 2181 section 5.2", When: []When{Before, During}, Run: nsTTL, Advice: true},
+		{ID: "cache.resolver", Title: "what each resolver answers, and when it must ask again", RFC: "RFC 1035 section 7.4", When: always, Run: cacheResolver, Advice: true},
+	}
+}
+
 // Addresses are a host's, by the first resolver that answers. None and no
 // error: it has none.
 func (c *Checker) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {

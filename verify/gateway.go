@@ -13,6 +13,15 @@ import (
 	"mxcutover/rrset"
 )
 
+// gatewayChecks ask the gateway, at each address of each planned MX host.
+func gatewayChecks() []Check {
+	return []Check{
+		{ID: "gw.connect", Title: "each planned MX host answers at each address", RFC: "RFC 5321 section 3.1", When: []When{Before, After}, Run: gwConnect},
+		{ID: "gw.recipient", Title: "the gateway accepts a valid recipient", RFC: "RFC 5321 section 3.3", When: always, Run: gwRecipient},
+		{ID: "gw.unknown", Title: "the gateway refuses an unknown recipient at RCPT", RFC: "RFC 5321 section 3.3", When: always, Run: gwUnknown},
+	}
+}
+
 // An endpoint is one address of one planned MX host.
 type endpoint struct {
 	host string

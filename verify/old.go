@@ -12,6 +12,13 @@ import (
 	"mxcutover/plan"
 )
 
+// oldChecks ask the old server.
+func oldChecks() []Check {
+	return []Check{
+		{ID: "old.closed", Title: "the old server refuses connections from outside"}, // of no domain: see OldClosed
+	}
+}
+
 func inParallel(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {

@@ -12,6 +12,13 @@ import (
 	"mxcutover/rrset"
 )
 
+// arrivalChecks send messages, or read what came of others'.
+func arrivalChecks() []Check {
+	return []Check{
+		{ID: "probe.arrival", Title: "a message arrives through the gateway at the old server", RFC: "RFC 5321 section 4.4", When: always, Run: probeArrival},
+	}
+}
+
 // probeArrival sends messages: before the cutover straight to every planned MX
 // host at each address, afterwards by the public way.
 func probeArrival(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]plan.Finding, error) {

@@ -120,8 +120,13 @@ func (c *Checker) hello(ctx context.Context, from Vantage, addr netip.Addr, secu
 	return t, nil
 }
 
-// dial connects from a vantage's address.
+// dial connects from a vantage.
 func (c *Checker) dial(ctx context.Context, from Vantage, addr netip.Addr, port uint16) (net.Conn, error) {
+	if from.Dial != nil {
+		ctx, cancel := context.WithTimeout(ctx, c.Connect)
+		defer cancel()
+		return from.Dial(ctx, "tcp", netip.AddrPortFrom(addr, port).String())
+	}
 	d := net.Dialer{Timeout: c.Connect}
 	if from.Source.IsValid() {
 		d.LocalAddr = &net.TCPAddr{IP: from.Source.AsSlice()}

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -38,11 +39,15 @@ type Resolver struct {
 	Addr netip.AddrPort
 }
 
-// A Vantage is a place to probe from: a local source address, or none for the
-// system's choice.
+// A Vantage is a place to ask and probe from: here, by a local source address or
+// the system's choice, or through an SSH host.
 type Vantage struct {
 	Name   string
-	Source netip.Addr
+	Source netip.Addr // of its connections; none = the system's choice
+	Inside bool       // the gateway trusts it, so that what it does for others cannot be known from there
+
+	// Dial opens connections ("tcp" only) from another host; nil = from here.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Recipients say whom a probe is addressed to, the first that applies.
@@ -79,6 +84,7 @@ type Settings struct {
 	GreylistRetry time.Duration // between tries after a 4xx; default 60s
 	CatchAll      bool          // the gateway accepts any recipient, and that is known
 	Concurrency   int           // SMTP connections to one address at once; default 4
+	Shared        time.Duration // how long an answer counts that many domains share; default 5m
 	Now           func() time.Time
 }
 
@@ -88,6 +94,7 @@ type Checker struct {
 	dns     *resolve.Client
 	mailbox *mailbox
 	slots   slots
+	memo    memo
 }
 
 // New makes a Checker. It asks nothing yet.
@@ -103,6 +110,7 @@ func New(s Settings) (*Checker, error) {
 	def(&s.Arrival, 5*time.Minute)
 	def(&s.Connect, 30*time.Second)
 	def(&s.GreylistRetry, time.Minute)
+	def(&s.Shared, 5*time.Minute)
 	if s.DNSPort == 0 {
 		s.DNSPort = 53
 	}
@@ -135,7 +143,7 @@ func New(s Settings) (*Checker, error) {
 func (c *Checker) Run(ctx context.Context, when When, cut plan.Cutover) []plan.Finding {
 	var out []plan.Finding
 	for _, check := range Checks() {
-		if slices.Contains(check.When, when) {
+		if slices.Contains(check.When, when) && check.asks(c) {
 			out = append(out, c.one(ctx, check, when, cut)...)
 		}
 	}
