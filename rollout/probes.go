@@ -29,7 +29,7 @@ func (p preflight) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 			matters = append(matters, f)
 		}
 	}
-	return Outcome{Findings: found, Verdict: plan.Judge(matters)}, nil
+	return Outcome{Findings: digest(found, t.Now()), Verdict: plan.Judge(matters)}, nil
 }
 
 func (p preflight) Undo(context.Context, Turn, state.Intent) (Outcome, error) { return Outcome{}, nil }

@@ -171,6 +171,9 @@ func (d *DomainStatus) set(p Phase, e Event) {
 }
 
 func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
+	if len(e.Findings) > 0 && stepKind(c, e.Step) == plan.Preflight {
+		d.Findings = nil // all was asked anew, and what passed now is not told one by one
+	}
 	d.Findings = mergeFindings(d.Findings, e.Findings)
 	for _, f := range e.Findings {
 		if f.Check == plan.HandCheck {
