@@ -16,6 +16,7 @@ const module = "mxcutover"
 // mayImport says which of the project's folders each folder may import. cmd may
 // import all. See docs/architecture.md.
 var mayImport = map[string][]string{
+	"docs":                  {},
 	"secret":                {},
 	"rrset":                 {},
 	"plan":                  {"rrset"},

@@ -1,9 +1,10 @@
 package verify_test
 
 import (
+	"testing"
+
 	"mxcutover/plan"
 	"mxcutover/verify"
-	"testing"
 )
 
 // matrixArrival are the rows of messages and what came of them.
