@@ -10,11 +10,9 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/time/rate"
 
 	"mxcutover/rrset"
 )
@@ -31,15 +29,18 @@ type Settings struct {
 	Port      uint16           // of authoritative servers; default 53
 	Resolvers []netip.AddrPort // recursive; the first that answers counts
 	Timeout   time.Duration    // of one question with its repeats; default 5s
-	Rate      float64          // questions a second to one server; default 200
+	Rate      float64          // questions a second to one server; default 200, negative = no limit
 	Source    netip.Addr       // local address; none = any
+
+	// Dial opens TCP connections from another host, and then all questions go by
+	// TCP; nil = from here. What it opens need not know deadlines.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // A Client asks questions. It may be used by many goroutines at once.
 type Client struct {
 	Settings
-	mu     sync.Mutex
-	limits map[netip.Addr]*rate.Limiter
+	exchanger
 }
 
 // New makes a Client.
@@ -53,7 +54,7 @@ func New(s Settings) *Client {
 	if s.Rate == 0 {
 		s.Rate = 200
 	}
-	return &Client{Settings: s, limits: map[netip.Addr]*rate.Limiter{}}
+	return &Client{Settings: s, exchanger: exchanger{streams: map[netip.AddrPort]*stream{}, live: map[closer]struct{}{}}}
 }
 
 // An Answer is what a server said about one name and type.
@@ -67,124 +68,24 @@ type Answer struct {
 	NS       []string
 }
 
-const (
-	retransmit = 500 * time.Millisecond
-	udpSize    = 1232
-)
-
 // Ask asks one server one question.
 func (c *Client) Ask(ctx context.Context, server netip.AddrPort, name, typ string, recurse bool) (Answer, error) {
 	qtype, ok := dns.StringToType[typ]
 	if !ok {
 		return Answer{}, fmt.Errorf("unknown record type %q", typ)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	if err := c.limit(server.Addr()).Wait(ctx); err != nil {
-		return Answer{}, fmt.Errorf("%w from %s: %w", ErrNoAnswer, server, err)
-	}
-	m := new(dns.Msg)
-	m.SetQuestion(name, qtype)
-	m.RecursionDesired = recurse
-	m.SetEdns0(udpSize, false)
-	reply, err := c.exchange(ctx, server, m)
+	p, err := c.exchange(ctx, server, name, qtype, flags{recurse: recurse})
 	if err != nil {
+		return Answer{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, server, name, typ, err)
+	}
+	reply := new(dns.Msg)
+	if err := reply.Unpack(p); err != nil {
 		return Answer{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, server, name, typ, err)
 	}
 	if reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError {
 		return Answer{}, fmt.Errorf("%w from %s: %s %s: %s", ErrNoAnswer, server, name, typ, dns.RcodeToString[reply.Rcode])
 	}
 	return read(reply, name, typ)
-}
-
-func (c *Client) limit(a netip.Addr) *rate.Limiter {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.limits[a] == nil {
-		c.limits[a] = rate.NewLimiter(rate.Limit(c.Rate), 50)
-	}
-	return c.limits[a]
-}
-
-// exchange asks by UDP with repeats, and by TCP when the answer is truncated.
-func (c *Client) exchange(ctx context.Context, server netip.AddrPort, m *dns.Msg) (*dns.Msg, error) {
-	var last error
-	for ctx.Err() == nil {
-		reply, err := c.once(ctx, "udp", server, m, retransmit)
-		if err == nil && !reply.Truncated {
-			return reply, nil
-		}
-		if err == nil {
-			return c.once(ctx, "tcp", server, m, c.Timeout)
-		}
-		last = err
-		var timeout net.Error
-		if !errors.As(err, &timeout) || !timeout.Timeout() {
-			return nil, err
-		}
-		m.Id = dns.Id()
-	}
-	return nil, errors.Join(last, ctx.Err())
-}
-
-func (c *Client) once(ctx context.Context, network string, server netip.AddrPort, m *dns.Msg, wait time.Duration) (*dns.Msg, error) {
-	d := net.Dialer{}
-	if c.Source.IsValid() {
-		d.LocalAddr = &net.UDPAddr{IP: c.Source.AsSlice()}
-		if network == "tcp" {
-			d.LocalAddr = &net.TCPAddr{IP: c.Source.AsSlice()}
-		}
-	}
-	conn, err := d.DialContext(ctx, network, server.String())
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	deadline := time.Now().Add(wait)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
-	}
-	if err := conn.SetDeadline(deadline); err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	co := &dns.Conn{Conn: conn, UDPSize: udpSize}
-	if err := co.WriteMsg(m); err != nil {
-		return nil, err
-	}
-	return await(co, m)
-}
-
-// strays bounds how many packets that are no answer are passed over.
-const strays = 20
-
-// await reads until the answer to the question comes. The socket is connected,
-// so the source is right; ID and question must be, too.
-func await(co *dns.Conn, m *dns.Msg) (*dns.Msg, error) {
-	var last error
-	for range strays {
-		reply, err := co.ReadMsg()
-		var netErr net.Error
-		switch {
-		case err != nil && (reply == nil || errors.As(err, &netErr)):
-			if errors.As(err, &netErr) || reply == nil && last != nil {
-				return nil, err
-			}
-			last = err
-		case err == nil && answers(reply, m):
-			return reply, nil
-		default:
-			last = errors.New("the reply is to another question")
-		}
-	}
-	return nil, last
-}
-
-func answers(reply, m *dns.Msg) bool {
-	return reply.Id == m.Id && reply.Response && reply.Opcode == m.Opcode && len(reply.Question) == 1 &&
-		reply.Question[0].Qtype == m.Question[0].Qtype && reply.Question[0].Qclass == m.Question[0].Qclass &&
-		strings.EqualFold(reply.Question[0].Name, m.Question[0].Name)
 }
 
 // maxChain bounds how many CNAMEs are followed within an answer.
