@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -61,10 +60,11 @@ func New(s Settings) *Client {
 type Answer struct {
 	Set      rrset.Set // absent: there is none
 	RCode    string    // "NOERROR" or "NXDOMAIN"
-	AA       bool
+	AA, AD   bool
 	CNAME    string // canonical name, if the name is an alias
 	Negative uint32 // seconds that a negative answer may be kept (RFC 2308 section 5)
 	Serial   uint32 // of the SOA, if it is in the answer
+	Zone     string // of the SOA, or of a referral's NS; "" = the answer does not tell
 	NS       []string
 }
 
@@ -78,76 +78,12 @@ func (c *Client) Ask(ctx context.Context, server netip.AddrPort, name, typ strin
 	if err != nil {
 		return Answer{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, server, name, typ, err)
 	}
-	reply := new(dns.Msg)
-	if err := reply.Unpack(p); err != nil {
-		return Answer{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, server, name, typ, err)
+	if rcode := int(p[3] & 0xf); rcode != dns.RcodeSuccess && rcode != dns.RcodeNameError {
+		return Answer{}, fmt.Errorf("%w from %s: %s %s: %s", ErrNoAnswer, server, name, typ, dns.RcodeToString[rcode])
 	}
-	if reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError {
-		return Answer{}, fmt.Errorf("%w from %s: %s %s: %s", ErrNoAnswer, server, name, typ, dns.RcodeToString[reply.Rcode])
+	a, err := read(p, name, qtype)
+	if err != nil {
+		err = fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, server, name, typ, err)
 	}
-	return read(reply, name, typ)
-}
-
-// maxChain bounds how many CNAMEs are followed within an answer.
-const maxChain = 10
-
-// read takes an answer apart. A recursive server's chain of CNAMEs is followed.
-func read(reply *dns.Msg, name, typ string) (Answer, error) {
-	a := Answer{RCode: dns.RcodeToString[reply.Rcode], AA: reply.Authoritative}
-	owner := name
-	for range maxChain {
-		data, ttl, alias, err := at(reply.Answer, owner, typ)
-		if err != nil {
-			return a, err
-		}
-		if alias != "" && typ != "CNAME" {
-			owner = alias
-			if a.CNAME == "" {
-				a.CNAME = alias
-			}
-			continue
-		}
-		if a.Set, err = rrset.New(name, typ, ttl, data...); err != nil {
-			return a, err
-		}
-		break
-	}
-	if a.Set.Name == "" {
-		a.Set = rrset.Set{Name: name, Type: typ}
-	}
-	for _, rr := range append(reply.Answer[:len(reply.Answer):len(reply.Answer)], reply.Ns...) {
-		switch v := rr.(type) {
-		case *dns.SOA:
-			a.Serial, a.Negative = v.Serial, min(v.Hdr.Ttl, v.Minttl)
-		case *dns.NS:
-			if n, err := rrset.CanonicalName(v.Ns); err == nil {
-				a.NS = append(a.NS, n)
-			}
-		}
-	}
-	return a, nil
-}
-
-// at gives the data of a name and type, and where the name leads as an alias.
-func at(rrs []dns.RR, owner, typ string) (data []string, ttl uint32, alias string, err error) {
-	for _, rr := range rrs {
-		n, err := rrset.CanonicalName(rr.Header().Name)
-		if err != nil {
-			return nil, 0, "", err
-		}
-		if n != owner {
-			continue
-		}
-		switch {
-		case dns.TypeToString[rr.Header().Rrtype] == typ:
-			ttl = max(ttl, min(rr.Header().Ttl, rrset.MaxTTL))
-			data = append(data, strings.TrimSpace(strings.TrimPrefix(rr.String(), rr.Header().String())))
-		case rr.Header().Rrtype == dns.TypeCNAME:
-			alias, err = rrset.CanonicalName(rr.(*dns.CNAME).Target)
-			if err != nil {
-				return nil, 0, "", err
-			}
-		}
-	}
-	return data, ttl, alias, nil
+	return a, err
 }
