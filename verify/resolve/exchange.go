@@ -22,10 +22,9 @@ const (
 // exchanger is how a Client's questions travel: by shared UDP sockets, and by
 // one TCP connection a server where UDP does not do.
 type exchanger struct {
-	udp    [2][sockets]atomic.Pointer[socket] // by family
-	turn   atomic.Uint32
-	paces  sync.Map // netip.Addr -> *pace
-	timers sync.Pool
+	udp   [2][sockets]atomic.Pointer[socket] // by family
+	turn  atomic.Uint32
+	paces sync.Map // netip.Addr -> *pace
 
 	running sync.WaitGroup
 	mu      sync.Mutex
@@ -77,116 +76,52 @@ func (c *Client) carry(ctx context.Context, server netip.AddrPort, p *pace, q qu
 	if c.Dial != nil {
 		return c.tcp(ctx, server, q)
 	}
-	f := newFlight(q, server)
-	err := c.fly(ctx, f, p)
+	f := newFlight(ctx, q, server)
+	f.pace = p
+	err := c.fly(f)
 	if errors.Is(err, errCase) || err == nil && f.reply[2]&bitTC != 0 {
 		return c.tcp(ctx, server, q)
 	}
 	return f.reply, err
 }
 
-// fly sends a question by a shared socket until its reply comes.
-func (c *Client) fly(ctx context.Context, f *flight, p *pace) error {
-	s, err := c.boarded(ctx, f)
-	if err != nil {
-		return err
-	}
-	defer func() { <-s.room }()
-	t := c.timer()
-	defer c.timers.Put(t)
-	defer t.Stop()
-	began := time.Now()
-	for {
-		select {
-		case s.queue <- f:
-		case <-s.quit:
-			return net.ErrClosed
-		}
-		select {
-		case err := <-f.landed:
-			s.retire()
-			return err
-		case <-ctx.Done():
-			s.forget(f)
-			return ctx.Err()
-		case <-t.C:
-		}
-		p.lost()
-		if time.Since(began)+retransmit > c.Timeout {
-			s.forget(f)
-			return fmt.Errorf("nothing came in %s: %w", c.Timeout, os.ErrDeadlineExceeded)
-		}
-		t.Reset(min(retransmit, c.Timeout))
-	}
-}
+// errSilent means that a server said nothing to any of the repeats.
+var errSilent = fmt.Errorf("nothing came: %w", os.ErrDeadlineExceeded)
 
-func (c *Client) timer() *time.Timer {
-	if t, ok := c.timers.Get().(*time.Timer); ok {
-		t.Reset(min(retransmit, c.Timeout))
-		return t
-	}
-	return time.NewTimer(min(retransmit, c.Timeout))
-}
-
-// boarded puts a question on a socket that has room for it.
-func (c *Client) boarded(ctx context.Context, f *flight) (*socket, error) {
+// fly sends a question by a shared socket, and waits until it has landed.
+func (c *Client) fly(f *flight) error {
 	family := 0
 	if f.server.Addr().Is6() {
 		family = 1
 	}
 	place := &c.udp[family][c.turn.Add(1)%sockets]
-	for {
+	for f.ctx.Err() == nil {
 		s := place.Load()
-		if s == nil {
-			var err error
-			if s, err = c.replace(place, nil, f.server.Addr()); err != nil {
-				return nil, err
-			}
+		if s != nil && s.board(f) {
+			return <-f.landed
 		}
-		select {
-		case s.room <- struct{}{}:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		if s.board(f) {
-			return s, nil
-		}
-		<-s.room
-		if _, err := c.replace(place, s, f.server.Addr()); err != nil {
-			return nil, err
+		if err := c.replace(place, s, f.server.Addr()); err != nil {
+			return err
 		}
 	}
+	return f.ctx.Err()
 }
 
 // replace puts a new socket in the place of one that takes no more questions.
-func (c *Client) replace(place *atomic.Pointer[socket], was *socket, server netip.Addr) (*socket, error) {
+func (c *Client) replace(place *atomic.Pointer[socket], was *socket, server netip.Addr) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, net.ErrClosed
+		return net.ErrClosed
 	}
-	if s := place.Load(); s != was {
-		return s, nil
+	if place.Load() != was {
+		return nil
 	}
 	s, err := c.openSocket(server)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		place.Store(s)
 	}
-	if was != nil {
-		was.retire()
-	}
-	place.Store(s)
-	return s, nil
-}
-
-// retire closes a socket that takes no more questions once all are answered.
-func (s *socket) retire() {
-	s.mu.Lock()
-	over := s.left == 0 && len(s.open) == 0
-	s.mu.Unlock()
-	if over {
-		s.close(net.ErrClosed)
-	}
+	return err
 }
 
 // Close ends all sockets and connections and waits for it. Who asks afterwards

@@ -19,14 +19,16 @@ const (
 )
 
 // A pace is how fast one server is asked: so many questions a second, and so
-// many at once. The window grows by one with each answer, and is halved when an
-// answer does not come, at most once in a while: what was on its way then says
-// the same.
+// many at once. As in RFC 5681 the window grows by one with each answer up to
+// where it was once too large, from there by one with each window of answers, and
+// is halved when an answer does not come, at most once in a while: what was on
+// its way then says the same.
 type pace struct {
 	limiter *rate.Limiter // nil = no limit
 
 	mu      sync.Mutex
 	window  float64
+	steady  float64 // from here on it grows slowly
 	open    int
 	waiting []chan struct{}
 	halved  time.Time
@@ -43,7 +45,7 @@ func (c *Client) paceOf(a netip.Addr) *pace {
 	if c.paced++; c.paced > maxPaces {
 		c.paced = c.forgetPaces()
 	}
-	p := &pace{window: firstWindow}
+	p := &pace{window: firstWindow, steady: maxWindow}
 	if c.Rate > 0 {
 		p.limiter = rate.NewLimiter(rate.Limit(c.Rate), burst)
 	}
@@ -106,7 +108,11 @@ func (p *pace) leave(answered bool) {
 	defer p.mu.Unlock()
 	p.open--
 	if answered {
-		p.window = min(p.window+1, maxWindow)
+		grow := 1.0
+		if p.window >= p.steady {
+			grow = 1 / p.window
+		}
+		p.window = min(p.window+grow, maxWindow)
 	}
 	p.next()
 }
@@ -130,5 +136,6 @@ func (p *pace) lost() {
 	if now := time.Now(); now.Sub(p.halved) >= retransmit {
 		p.halved = now
 		p.window = max(1, p.window/2)
+		p.steady = p.window
 	}
 }

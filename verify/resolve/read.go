@@ -104,8 +104,8 @@ func (a *Answer) follow(p []byte, answer []record, qtype uint16) error {
 			if err != nil {
 				return err
 			}
-			// A TTL with its highest bit set is zero (RFC 2181 section 8); the longest
-			// is what waits are counted by.
+			// Waits are counted by the longest, so one with its highest bit set is not
+			// taken for zero (RFC 2181 section 8) here.
 			data, ttl = append(data, text), max(ttl, min(r.ttl, rrset.MaxTTL))
 		}
 		if alias == 0 || qtype == dns.TypeCNAME {
@@ -124,11 +124,24 @@ func (a *Answer) follow(p []byte, answer []record, qtype uint16) error {
 }
 
 func (a *Answer) set(data []string, ttl uint32) (err error) {
-	if len(data) == 0 {
+	switch {
+	case len(data) == 0:
+		return nil
+	case len(data) == 1 && spelled(a.Set.Type):
+		a.Set.TTL, a.Set.Data = ttl, data
 		return nil
 	}
 	a.Set, err = rrset.New(a.Set.Name, a.Set.Type, ttl, data...)
 	return err
+}
+
+// spelled are the types whose data [record.text] spells canonically by itself.
+func spelled(typ string) bool {
+	switch typ {
+	case "MX", "NS", "CNAME", "PTR", "A", "AAAA":
+		return true
+	}
+	return false
 }
 
 // note takes what answers say beside the RRset: the zone, its serial, and how
@@ -185,8 +198,40 @@ func (r record) text(p []byte) (string, error) {
 	return strings.TrimSpace(strings.TrimPrefix(rr.String(), rr.Header().String())), nil
 }
 
-// nameAt is a name in its canonical form.
+// nameAt is a name in its canonical form. Host names, in whatever capitals, are
+// spelled here; what needs escapes is left to package rrset.
 func nameAt(p []byte, at int) (string, error) {
+	var room [256]byte
+	out := room[:0]
+	for from := at; ; {
+		l, next, ok := label(p, from)
+		if !ok {
+			return "", errMessage
+		}
+		if len(l) == 0 {
+			break
+		}
+		if len(out)+len(l)+1 > 254 {
+			return "", errMessage
+		}
+		for _, c := range l {
+			if c = lower(c); c < 'a' || c > 'z' {
+				if (c < '0' || c > '9') && c != '-' && c != '_' {
+					return escapedName(p, at)
+				}
+			}
+			out = append(out, c)
+		}
+		out = append(out, '.')
+		from = next
+	}
+	if len(out) == 0 {
+		return ".", nil
+	}
+	return string(out), nil
+}
+
+func escapedName(p []byte, at int) (string, error) {
 	s, _, err := dns.UnpackDomainName(p, at)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errMessage, err)

@@ -190,6 +190,9 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if again, err := rrset.New(a.Set.Name, "MX", a.Set.TTL, a.Set.Data...); err != nil || !again.Equal(a.Set) {
+			t.Errorf("%v is not canonical: %v, %v", a.Set, again, err)
+		}
 		if a.CNAME == "" && !a.Set.Equal(set) {
 			t.Errorf("read %v, parsed %v", a.Set, set)
 		}

@@ -23,6 +23,7 @@ const (
 	batch      = 64               // packets a system call
 	maxPacket  = 4096             // octets of a reply by UDP; udpSize is what servers are asked for
 	bufferSize = 4 << 20          // octets the kernel may keep
+	look       = 50 * time.Millisecond // between looks at what got no answer
 	idle       = 10 * time.Second // until a socket or connection that nobody uses is closed
 )
 
@@ -34,21 +35,24 @@ type batchConn interface {
 
 // A socket is shared by many questions, told apart by IDs that are random. Its
 // port is the system's choice, which is random too, and changes now and then.
+// One goroutine sends, one receives; a timer looks after what got no answer.
 type socket struct {
 	conn  *net.UDPConn
 	many  batchConn
-	queue chan *flight
-	room  chan struct{} // one for each question on its way
+	wake  chan struct{} // something is queued
 	quit  chan struct{}
-	timer *time.Timer // closes it when nobody uses it
+	timer *time.Timer // of look
+	tries int         // so often a question is sent
 
 	mu     sync.Mutex
+	room   sync.Cond // a question has landed
 	open   map[uint16]*flight
+	queue  []*flight
 	left   int // questions that it still takes
-	used   bool
+	unused int // looks without a question
 	closed bool
 	random [1024]byte
-	unused int // octets of random that were not used yet
+	rest   int // octets of random that are left
 }
 
 // openSocket opens a socket of the server's family, with its sender and receiver.
@@ -67,29 +71,33 @@ func (c *Client) openSocket(server netip.Addr) (*socket, error) {
 	_ = conn.SetReadBuffer(bufferSize) // less loses packets, which are sent again
 	_ = conn.SetWriteBuffer(bufferSize)
 	s := &socket{
-		conn: conn, queue: make(chan *flight, perSocket), room: make(chan struct{}, perSocket), quit: make(chan struct{}),
-		open: map[uint16]*flight{}, left: perPort, used: true,
+		conn: conn, wake: make(chan struct{}, 1), quit: make(chan struct{}),
+		open: map[uint16]*flight{}, left: perPort, tries: max(1, int(c.Timeout/retransmit)),
 	}
+	s.room.L = &s.mu
 	if s.many = ipv4.NewPacketConn(conn); server.Is6() {
 		s.many = ipv6.NewPacketConn(conn)
 	}
 	s.tellErrors(server.Is6())
-	s.timer = time.AfterFunc(idle, s.reap)
+	s.timer = time.AfterFunc(look, s.look)
 	c.running.Go(s.send)
 	c.keep(s, s.receive)
 	return s, nil
 }
 
-// board gives a question its ID and its capitals. It is false when the socket
-// takes no more questions.
+// board gives a question its ID and its capitals, and queues it, once there is
+// room. It is false when the socket takes no more questions.
 func (s *socket) board(f *flight) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	for len(s.open) >= perSocket && !s.closed && f.ctx.Err() == nil {
+		s.room.Wait()
+	}
 	if s.closed || s.left == 0 {
+		s.mu.Unlock()
 		return false
 	}
 	s.left--
-	s.used = true
+	s.unused = 0
 	for {
 		f.id = binary.BigEndian.Uint16(s.chance(2))
 		if s.open[f.id] == nil {
@@ -99,58 +107,88 @@ func (s *socket) board(f *flight) bool {
 	binary.BigEndian.PutUint16(f.packet, f.id)
 	f.shuffle(s.chance(8))
 	s.open[f.id] = f
+	first := s.enqueue(f)
+	s.mu.Unlock()
+	if first {
+		s.rouse()
+	}
 	return true
+}
+
+// enqueue queues a question, and tells whether the sender must be told; mu is held.
+func (s *socket) enqueue(f *flight) bool {
+	f.sent++
+	f.looks = 0
+	s.queue = append(s.queue, f)
+	return len(s.queue) == 1
+}
+
+func (s *socket) rouse() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// remove takes a question off that has landed; mu is held.
+func (s *socket) remove(f *flight, why error) {
+	delete(s.open, f.id)
+	f.land(why)
+	s.room.Signal()
+	if s.left == 0 && len(s.open) == 0 {
+		s.shut(net.ErrClosed)
+	}
 }
 
 // chance gives random octets; mu is held.
 func (s *socket) chance(n int) []byte {
-	if s.unused < n {
+	if s.rest < n {
 		_, _ = rand.Read(s.random[:]) // never fails (crypto/rand)
-		s.unused = len(s.random)
+		s.rest = len(s.random)
 	}
-	s.unused -= n
-	return s.random[s.unused : s.unused+n]
-}
-
-// forget takes a question off; what still comes for it is dropped.
-func (s *socket) forget(f *flight) {
-	s.mu.Lock()
-	if s.open[f.id] == f {
-		delete(s.open, f.id)
-	}
-	s.mu.Unlock()
-	s.retire()
+	s.rest -= n
+	return s.random[s.rest : s.rest+n]
 }
 
 // send writes what is queued, as much as there is at once.
 func (s *socket) send() {
 	packets := make([]ipv4.Message, batch)
 	for i := range packets {
-		packets[i].Buffers = make([][]byte, 1)
+		packets[i].Buffers, packets[i].Addr = make([][]byte, 1), &net.UDPAddr{}
 	}
-	flights := make([]*flight, batch)
+	var flights []*flight
 	for {
-		n := 0
 		select {
-		case flights[0] = <-s.queue:
-			n = 1
+		case <-s.wake:
 		case <-s.quit:
 			return
 		}
-	more:
-		for n < batch {
-			select {
-			case flights[n] = <-s.queue:
-				n++
-			default:
-				break more
+		s.mu.Lock()
+		flights, s.queue = s.queue, flights[:0]
+		s.mu.Unlock()
+		for left := flights; len(left) > 0; {
+			n := min(len(left), batch)
+			for i, f := range left[:n] {
+				packets[i].Buffers[0] = f.packet
+				address(packets[i].Addr.(*net.UDPAddr), f.server)
 			}
+			s.write(packets[:n], left[:n])
+			left = left[n:]
 		}
-		for i, f := range flights[:n] {
-			packets[i].Buffers[0], packets[i].Addr = f.packet, net.UDPAddrFromAddrPort(f.server)
-		}
-		s.write(packets[:n], flights[:n])
+		clear(flights)
 	}
+}
+
+// address puts an address where there was one, without a new allocation.
+func address(to *net.UDPAddr, a netip.AddrPort) {
+	if a.Addr().Is4() {
+		b := a.Addr().As4()
+		to.IP = append(to.IP[:0], b[:]...)
+	} else {
+		b := a.Addr().As16()
+		to.IP = append(to.IP[:0], b[:]...)
+	}
+	to.Port, to.Zone = int(a.Port()), a.Addr().Zone()
 }
 
 // write sends packets. What cannot be sent is told to who asked.
@@ -165,7 +203,7 @@ func (s *socket) write(packets []ipv4.Message, flights []*flight) {
 			s.errors()
 			continue
 		default:
-			flights[0].land(err)
+			s.fail(flights[0], err)
 			n = 1
 		}
 		packets, flights = packets[n:], flights[n:]
@@ -216,9 +254,17 @@ func (s *socket) take(p []byte, from *net.UDPAddr) {
 	if !ok {
 		return
 	}
-	delete(s.open, f.id)
 	f.reply = append([]byte(nil), p...)
-	f.land(err)
+	s.remove(f, err)
+}
+
+// fail tells a question that it cannot be sent.
+func (s *socket) fail(f *flight, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[f.id] == f {
+		s.remove(f, why)
+	}
 }
 
 func (f *flight) from(a *net.UDPAddr) bool {
@@ -231,16 +277,42 @@ func refused(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
 }
 
-// reap closes the socket if nobody has used it lately.
-func (s *socket) reap() {
+// look sends again what got no answer, gives up what had all its tries or nobody
+// waits for any more, and closes the socket when it was not used for a while.
+func (s *socket) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.used || len(s.open) > 0 {
-		s.used = false
-		s.timer.Reset(idle)
+	if s.unused++; len(s.open) > 0 {
+		s.unused = 0
+	}
+	if s.unused > int(idle/look) {
+		s.shut(net.ErrClosed)
+	}
+	if s.closed {
 		return
 	}
-	s.shut(net.ErrClosed)
+	again := false
+	for _, f := range s.open {
+		f.looks++
+		switch err := f.ctx.Err(); {
+		case err != nil:
+			s.remove(f, err)
+		case f.looks <= int(retransmit/look):
+		case f.sent >= s.tries:
+			f.pace.lost()
+			s.remove(f, errSilent)
+		default:
+			f.pace.lost()
+			again = s.enqueue(f) || again
+		}
+	}
+	s.room.Broadcast() // who waits for room may have given up
+	if again {
+		s.rouse()
+	}
+	if !s.closed {
+		s.timer.Reset(look)
+	}
 }
 
 // close ends sender and receiver; questions on their way are told why.
@@ -262,4 +334,6 @@ func (s *socket) shut(why error) {
 	for _, f := range s.open {
 		f.land(why)
 	}
+	clear(s.open)
+	s.room.Broadcast()
 }

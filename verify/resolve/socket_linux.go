@@ -61,8 +61,7 @@ func (s *socket) bounced(packet []byte, to unix.Sockaddr, why syscall.Errno) {
 	if f == nil || netip.AddrPortFrom(f.server.Addr().WithZone(""), f.server.Port()) != server {
 		return
 	}
-	delete(s.open, f.id)
-	f.land(why)
+	s.remove(f, why)
 }
 
 // errno is the error of an extended error message, struct sock_extended_err; 0: none.

@@ -41,7 +41,7 @@ func (c *Client) tcp(ctx context.Context, server netip.AddrPort, q query) ([]byt
 		if err != nil {
 			return nil, err
 		}
-		f := newFlight(query{append([]byte(nil), q.packet...), q.end}, server)
+		f := newFlight(ctx, query{append([]byte(nil), q.packet...), q.end}, server)
 		if err = s.ask(ctx, f); err == nil {
 			return f.reply, nil
 		}

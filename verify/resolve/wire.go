@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ const (
 	bitCD      = 0x10
 )
 
-// ask packs a question.
+// pack makes the message of a question.
 func pack(name string, qtype uint16, f flags) (query, error) {
 	b := make([]byte, headerSize+len(name)+2+4+11)
 	b[5] = 1 // one question
@@ -68,16 +69,21 @@ func pack(name string, qtype uint16, f flags) (query, error) {
 // A flight is one question on its way.
 type flight struct {
 	query
+	ctx    context.Context
 	server netip.AddrPort
+	pace   *pace
 	id     uint16
+	looks  int // of the socket at its questions since it was sent
+	sent   int // times
 	reply  []byte
-	landed chan error // nil: the reply is there. It takes one; later ones are dropped
+	landed chan error // nil: the reply is there
 }
 
-func newFlight(q query, server netip.AddrPort) *flight {
-	return &flight{query: q, server: server, landed: make(chan error, 1)}
+func newFlight(ctx context.Context, q query, server netip.AddrPort) *flight {
+	return &flight{query: q, ctx: ctx, server: server, landed: make(chan error, 1)}
 }
 
+// land tells who waits. The first that lands it counts.
 func (f *flight) land(err error) {
 	select {
 	case f.landed <- err:
