@@ -103,7 +103,7 @@ func TestAsk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			at := server(t, c.answer)
-			a, err := New(Settings{Timeout: 2 * time.Second}).Ask(t.Context(), at, "a.example.", "MX", false)
+			a, err := client(t, Settings{Timeout: 2 * time.Second}).Ask(t.Context(), at, "a.example.", "MX", false)
 			if (err != nil) != c.err || len(a.Set.Data) != c.data {
 				t.Errorf("%+v, %v", a, err)
 			}
@@ -122,7 +122,7 @@ func TestNegativeTTLIsTheLower(t *testing.T) {
 		r.Ns = reply(q, "example. 300 IN SOA ns. h. 7 1 1 1 60").Answer
 		return r
 	})
-	a, err := New(Settings{}).Ask(t.Context(), at, "a.example.", "MX", false)
+	a, err := client(t, Settings{}).Ask(t.Context(), at, "a.example.", "MX", false)
 	if err != nil || a.Negative != 60 || a.Serial != 7 || a.RCode != "NXDOMAIN" || !a.Set.Absent() {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -197,4 +197,11 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("read %v, parsed %v", a.Set, set)
 		}
 	})
+}
+
+func client(t *testing.T, s Settings) *Client {
+	t.Helper()
+	c := New(s)
+	t.Cleanup(c.Close)
+	return c
 }

@@ -17,14 +17,14 @@ import (
 // Bounds of the shared sockets. Four with 500 questions on their way each were
 // fastest on two cores; four with 1,000 lost what the kernel could not buffer.
 const (
-	sockets    = 4                // a family
-	perSocket  = 500              // questions on their way at once
-	perPort    = 1 << 15          // questions before a socket is replaced, and so its port
-	batch      = 64               // packets a system call
-	maxPacket  = 4096             // octets of a reply by UDP; udpSize is what servers are asked for
-	bufferSize = 4 << 20          // octets the kernel may keep
+	sockets    = 4                     // a family
+	perSocket  = 500                   // questions on their way at once
+	perPort    = 1 << 15               // questions before a socket is replaced, and so its port
+	batch      = 64                    // packets a system call
+	maxPacket  = 4096                  // octets of a reply by UDP; udpSize is what servers are asked for
+	bufferSize = 4 << 20               // octets the kernel may keep
 	look       = 50 * time.Millisecond // between looks at what got no answer
-	idle       = 10 * time.Second // until a socket or connection that nobody uses is closed
+	idle       = 10 * time.Second      // until a socket or connection that nobody uses is closed
 )
 
 // batchConn reads and writes many packets in one system call.
