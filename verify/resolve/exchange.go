@@ -31,6 +31,7 @@ type exchanger struct {
 	paced   int
 	streams map[netip.AddrPort]*stream
 	live    map[closer]struct{} // all sockets and connections
+	zones   map[string]*delegated
 	closed  bool
 }
 

@@ -39,7 +39,7 @@ type Settings struct {
 // A Client asks questions. It may be used by many goroutines at once.
 type Client struct {
 	Settings
-	exchanger
+	*exchanger
 }
 
 // New makes a Client.
@@ -53,7 +53,17 @@ func New(s Settings) *Client {
 	if s.Rate == 0 {
 		s.Rate = 200
 	}
-	return &Client{Settings: s, exchanger: exchanger{streams: map[netip.AddrPort]*stream{}, live: map[closer]struct{}{}}}
+	return &Client{Settings: s, exchanger: &exchanger{
+		streams: map[netip.AddrPort]*stream{}, live: map[closer]struct{}{}, zones: map[string]*delegated{},
+	}}
+}
+
+// With is the same client with other resolvers: another view of the DNS. It shares
+// sockets and limits, and what it finds out about zones is its own.
+func (c *Client) With(resolvers []netip.AddrPort) *Client {
+	s := c.Settings
+	s.Resolvers = resolvers
+	return &Client{Settings: s, exchanger: c.exchanger}
 }
 
 // An Answer is what a server said about one name and type.

@@ -61,7 +61,7 @@ func (c *Client) openSocket(server netip.Addr) (*socket, error) {
 	if server.Is6() {
 		network = "udp6"
 	}
-	if c.Source.IsValid() {
+	if c.Source.IsValid() && c.Source.Unmap().Is4() == server.Is4() {
 		at.IP = c.Source.AsSlice()
 	}
 	conn, err := net.ListenUDP(network, at)

@@ -88,7 +88,7 @@ func (c *Client) dial(ctx context.Context, server netip.AddrPort) (net.Conn, err
 		return c.Dial(ctx, "tcp", server.String())
 	}
 	d := net.Dialer{}
-	if c.Source.IsValid() {
+	if c.Source.IsValid() && c.Source.Unmap().Is4() == server.Addr().Is4() {
 		d.LocalAddr = &net.TCPAddr{IP: c.Source.AsSlice()}
 	}
 	return d.DialContext(ctx, "tcp", server.String())
