@@ -33,6 +33,7 @@ func (k *checker) all() {
 	k.gate()
 	k.ttl()
 	k.outside()
+	k.dns()
 	k.probe()
 	k.recipients()
 	k.imap()

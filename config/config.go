@@ -41,6 +41,7 @@ type Config struct {
 	TTL       TTL                 `yaml:"ttl"`                         // caches and how long they are waited for
 	Preflight Preflight           `yaml:"preflight"`                   // what must hold just before a domain moves
 	Resolvers []Resolver          `yaml:"resolvers,required,nonempty"` // by view, then in the file's order; in YAML a map view -> addresses
+	DNS       DNS                 `yaml:"dns"`                         // how fast name servers are asked, and what signatures are held to
 	Vantages  []Vantage           `yaml:"vantages"`                    // other places to probe from; none = only here
 	Outbound  []netip.Addr        `yaml:"outbound,nonempty"`           // addresses from which the old server sends
 	Probe     Probe               `yaml:"probe,required"`              // the messages that prove the way

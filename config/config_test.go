@@ -107,6 +107,7 @@ isolate: {driver: lab, socket: fw.sock, trust: [10.0.0.0/8, 192.0.2.7, "2001:db8
 notify: {command: [./tell, --now]}
 state: {path: m.db}
 ports: {dns: 5300, smtp: 2500}
+dns: {rate: 20, anchors: [". IN DS 1 13 2 ab"]}
 `
 
 func TestEveryKeyIsRead(t *testing.T) {
@@ -155,6 +156,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Trust: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},
 		Notify: Notify{Command: []string{"etc/tell", "--now"}}, State: State{Path: "etc/m.db"}, Ports: Ports{DNS: 5300, SMTP: 2500},
+		DNS: DNS{Rate: 20, Anchors: []string{". IN DS 1 13 2 ab"}},
 	}
 	got, expected := reflect.ValueOf(*c), reflect.ValueOf(*want)
 	for i := range got.NumField() {

@@ -30,6 +30,7 @@ gate: {approve: manual, soak: 3s, failures: 1, shared: 3}
 ttl: {low: 1s, prepare: all, assume: {{.TTL}}, settle_after: 2s}
 preflight: {lifetime: 5m}
 resolvers: {public: ["{{.Resolver}}:{{.DNSPort}}"]}
+dns: {rate: 10000, anchors: [{{quote .Anchor}}]}
 vantages: [{name: outside, source: {{.Vantage}}}]
 probe:
   from: {{.ProbeFrom}}

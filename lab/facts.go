@@ -19,6 +19,7 @@ type Facts struct {
 	Parent   netip.Addr // serves the root, test, and the reverse zone
 	NS1, NS2 netip.Addr // the primary, which takes updates, and its secondary
 	Resolver netip.Addr
+	Anchor   string   // DS record of the root zone
 	Zones    []string // of the domains, at NS1 and NS2; without the final dot, sorted
 	Key      Key      // for updates and zone transfers
 
@@ -53,7 +54,7 @@ func (w *World) Facts() Facts {
 	return Facts{
 		Block: b.prefix, DNSPort: b.dns, SMTPPort: b.smtp,
 		Parent: b.addr(octetParent), NS1: b.addr(octetNS1), NS2: b.addr(octetNS2), Resolver: b.addr(octetResolver),
-		Zones: w.zones(), Key: w.key,
+		Anchor: w.anchor, Zones: w.zones(), Key: w.key,
 		Old:      Host{oldHost, b.addr(octetOld)},
 		Gateways: []Host{{gateway1, b.addr(octetGateway1)}, {gateway2, b.addr(octetGateway2)}},
 		Sender:   b.addr(octetSender), Spammer: b.addr(octetSpammer), Vantage: b.addr(octetVantage),

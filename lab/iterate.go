@@ -61,7 +61,7 @@ func (r *resolver) ask(ctx context.Context, server netip.Addr, q question) (*dns
 	m := new(dns.Msg)
 	m.SetQuestion(q.name, q.typ)
 	m.RecursionDesired = false
-	m.SetEdns0(udpSize, false)
+	m.SetEdns0(udpSize, true)
 	for _, network := range []string{"udp", "tcp"} {
 		c := dns.Client{Net: network, Timeout: askTimeout, Dialer: dialFrom(network, r.source)}
 		in, _, err := c.ExchangeContext(ctx, m, hostPort(server, r.port))
@@ -146,7 +146,14 @@ func answered(m *dns.Msg, q question, zone string, r *resolver) cached {
 	c := cached{rcode: m.Rcode, came: r.now()}
 	name := q.name
 	for _, rr := range m.Answer {
-		if h := rr.Header(); dns.CanonicalName(h.Name) == name && (h.Rrtype == q.typ || h.Rrtype == dns.TypeCNAME) {
+		h := rr.Header()
+		if sig, ok := rr.(*dns.RRSIG); ok && q.typ != dns.TypeRRSIG {
+			if sig.TypeCovered == q.typ || sig.TypeCovered == dns.TypeCNAME {
+				c.answer = append(c.answer, rr)
+			}
+			continue
+		}
+		if dns.CanonicalName(h.Name) == name && (h.Rrtype == q.typ || h.Rrtype == dns.TypeCNAME) {
 			c.answer = append(c.answer, rr)
 			if cname, ok := rr.(*dns.CNAME); ok && q.typ != dns.TypeCNAME {
 				name = dns.CanonicalName(cname.Target)
@@ -154,9 +161,14 @@ func answered(m *dns.Msg, q question, zone string, r *resolver) cached {
 		}
 	}
 	for _, rr := range m.Ns {
-		if rr.Header().Rrtype == dns.TypeSOA && dns.IsSubDomain(zone, dns.CanonicalName(rr.Header().Name)) {
+		if belongs(rr.Header().Rrtype) && dns.IsSubDomain(zone, dns.CanonicalName(rr.Header().Name)) {
 			c.authority = append(c.authority, rr)
 		}
 	}
 	return c
+}
+
+// belongs are the types of the authority section that answers are kept with.
+func belongs(typ uint16) bool {
+	return typ == dns.TypeSOA || typ == dns.TypeNSEC || typ == dns.TypeRRSIG
 }

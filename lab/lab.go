@@ -41,6 +41,7 @@ type World struct {
 	key       Key
 	password  string
 	socket    string
+	anchor    string
 	primary   *nameserver
 	secondary *secondary
 	ledger    *ledger
@@ -135,9 +136,10 @@ func (w *World) startDNS(live context.Context) error {
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
+	w.anchor = above["."].signer.key.ToDS(dns.SHA256).String()
 	w.secondary = &secondary{zones: map[string]*zone{}, lag: w.options.Lag, kick: make(chan struct{}, 1)}
 	for origin, z := range zones {
-		copied := &zone{origin: origin}
+		copied := &zone{origin: origin, signer: z.signer}
 		copied.now.Store(z.now.Load())
 		w.secondary.zones[origin] = copied
 		z.changed = w.secondary.follow

@@ -47,7 +47,11 @@ func (s *nameserver) query(w dns.ResponseWriter, req *dns.Msg) {
 	case q.Qtype == dns.TypeAXFR:
 		s.transfer(w, req, s.zones[name])
 	default:
-		r := z.now.Load().lookup(name, q.Qtype)
+		c := z.now.Load()
+		r := c.lookup(name, q.Qtype)
+		if z.signer != nil && opt != nil && opt.Do() {
+			z.signer.decorate(&r, c, name)
+		}
 		s.answer(w, req, &r)
 	}
 }
@@ -151,7 +155,7 @@ func send(w dns.ResponseWriter, req, m *dns.Msg) {
 	size := dns.MinMsgSize
 	if opt := req.IsEdns0(); opt != nil {
 		size = max(size, min(int(opt.UDPSize()), udpSize))
-		m.SetEdns0(udpSize, false)
+		m.SetEdns0(udpSize, opt.Do())
 	}
 	if _, udp := w.RemoteAddr().(*net.UDPAddr); !udp {
 		size = dns.MaxMsgSize

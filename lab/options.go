@@ -32,6 +32,7 @@ type Domain struct {
 	Messages uint64 // of traffic, for the traffic table
 	Kind     Kind   // "" = Plain
 	Zone     string // "" = the last two labels of Name
+	Signed   bool   // its zone has DNSSEC; the zones above always have it
 }
 
 // Options shape a world. The zero value gives the dozen domains of [Dozen] with

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,8 +58,19 @@ func (r *resolver) ServeDNS(w dns.ResponseWriter, req *dns.Msg) {
 		m.Rcode = dns.RcodeRefused
 	default:
 		r.fill(m, question{dns.CanonicalName(q.Name), q.Qtype}, req.RecursionDesired)
+		if opt := req.IsEdns0(); opt == nil || !opt.Do() {
+			m.Answer, m.Ns = unsigned(m.Answer, q.Qtype), unsigned(m.Ns, q.Qtype)
+		}
 	}
 	send(w, req, m)
+}
+
+// unsigned leaves out what was not asked for (RFC 4035 section 3.2.1).
+func unsigned(rrs []dns.RR, asked uint16) []dns.RR {
+	return slices.DeleteFunc(slices.Clone(rrs), func(rr dns.RR) bool {
+		t := rr.Header().Rrtype
+		return t != asked && (t == dns.TypeRRSIG || t == dns.TypeNSEC)
+	})
 }
 
 // fill puts the answer into a message, following CNAMEs.
@@ -102,11 +114,12 @@ func chained(answer []dns.RR, q question) (string, bool) {
 			return "", false
 		}
 	}
-	last, ok := answer[len(answer)-1].(*dns.CNAME)
-	if !ok {
-		return "", false
+	for _, rr := range slices.Backward(answer) {
+		if last, ok := rr.(*dns.CNAME); ok {
+			return dns.CanonicalName(last.Target), true
+		}
 	}
-	return dns.CanonicalName(last.Target), true
+	return "", false
 }
 
 // recall gives what is in the cache, its TTLs counted down.

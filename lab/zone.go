@@ -17,6 +17,7 @@ type zone struct {
 	origin  string // canonical
 	writing sync.Mutex
 	now     atomic.Pointer[contents]
+	signer  *signer         // nil = unsigned
 	changed func(*contents) // told of new contents while writing is held; may be nil
 }
 
@@ -26,6 +27,9 @@ type contents struct {
 	nodes   map[string]node // by canonical owner name; none is empty
 	below   map[string]int  // owner names below a name: empty non-terminals have these alone (RFC 4592 section 2.2.2)
 	touched bool            // it differs from the version it was made from
+
+	ordered sync.Once // order is made
+	order   []string  // see owners
 }
 
 // A node is what one name owns, by type.

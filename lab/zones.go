@@ -55,8 +55,12 @@ func buildZones(o Options, b *block) (primary, above map[string]*zone, err error
 	if primary, err = parseZones(texts, ttl); err != nil {
 		return nil, nil, err
 	}
-	above, err = parseZones(parentTexts(texts, b, ttl), ttl)
-	return primary, above, err
+	if above, err = parseZones(parentTexts(texts, b, ttl), ttl); err != nil {
+		return nil, nil, err
+	}
+	return primary, above, signZones(ttl, func(zone string) bool {
+		return above[zone] != nil || slices.ContainsFunc(o.Domains, func(d Domain) bool { return d.Signed && dns.CanonicalName(d.Zone) == zone })
+	}, primary, above)
 }
 
 // records are a domain's lines in its zone.

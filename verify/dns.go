@@ -17,11 +17,24 @@ import (
 
 // dnsChecks ask name servers and caches.
 func dnsChecks() []Check {
+	ends, around := []When{Before, After}, []When{Before, During}
 	return []Check{
 		{ID: "mx.target", Title: "every MX host has an address, is no alias, and is not the old server", RFC: "RFC 5321 section 5.1", When: always, Run: mxTarget},
+		{ID: "mx.null", Title: "a null MX stands alone, or not at all", RFC: "RFC 7505 section 3", When: ends, Run: mxNull},
+		{ID: "mx.implicit", Title: "mail follows an MX, and not the domain's own address", RFC: "RFC 5321 section 5.1", When: ends, Run: mxImplicit},
+		{ID: "mx.wildcard", Title: "a wildcard answers as planned, and loses nothing", RFC: "RFC 4592 section 3.3.1", When: ends, Run: mxWildcard},
+		{ID: "mx.duplicate", Title: "each MX host stands once, and is a machine of its own", RFC: "RFC 5321 section 5.1", When: ends, Run: mxDuplicate},
+		{ID: "ns.delegation", Title: "parent and zone name the same servers, and each answers", RFC: "RFC 1034 section 4.2.2", When: always, Run: nsDelegation},
 		{ID: "ns.sync", Title: "every authoritative server answers with the same RRset", RFC: "RFC 1034 section 4.3.5", When: always, Run: nsSync},
-		{ID: "ns.ttl", Title: "the TTLs that are served", RFC: "RFC 2181 section 5.2", When: []When{Before, During}, Run: nsTTL, Advice: true},
+		{ID: "ns.ttl", Title: "the TTLs that are served", RFC: "RFC 2181 section 5.2", When: around, Run: nsTTL, Advice: true},
+		{ID: "ns.negative", Title: "how long caches may hold that there is no MX", RFC: "RFC 2308 section 5", When: around, Run: nsNegative, Advice: true},
 		{ID: "cache.resolver", Title: "what each resolver answers, and when it must ask again", RFC: "RFC 1035 section 7.4", When: always, Run: cacheResolver, Advice: true},
+		{ID: "dnssec.valid", Title: "signatures validate, at every authoritative server", RFC: "RFC 4035 section 5", When: always, Run: dnssecValid, Lacks: func(c *Checker) string {
+			if len(c.Anchors) == 0 {
+				return "dns.anchors"
+			}
+			return ""
+		}},
 	}
 }
 
@@ -50,59 +63,59 @@ func (c *Checker) NegativeTTL(ctx context.Context, zone string) (uint32, error) 
 // Served asks every authoritative server of a zone, at each address, for one
 // RRset. A server that is silent or lame has a finding instead of an entry.
 func (c *Checker) Served(ctx context.Context, zone, name, typ string) (map[string]rrset.Set, []plan.Finding) {
+	return c.served(ctx, zone, name, typ, func(a resolve.Answer) { c.caches.saw(a, c.Now()) })
+}
+
+// served is Served; saw is told of each answer.
+func (c *Checker) served(ctx context.Context, zone, name, typ string, saw func(resolve.Answer)) (map[string]rrset.Set, []plan.Finding) {
 	served := map[string]rrset.Set{}
 	servers, err := c.dns.Servers(ctx, zone)
 	if err != nil {
 		return served, c.stamp([]plan.Finding{unknown(zone, "%v", err)}, "ns.sync", "", name)
 	}
+	answered := map[string]bool{} // servers by name, at any address
+	ask := make([]func() *plan.Finding, len(servers))
 	var mu sync.Mutex
+	inParallel(len(servers), func(i int) {
+		s := servers[i]
+		a, err := c.dns.Authoritative(ctx, s, name, typ)
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil && a.CNAME == "" {
+			served[s.String()], answered[s.Name] = a.Set, true
+			saw(a)
+		}
+		ask[i] = func() *plan.Finding { return c.refused(s, zone, name, a, err, answered[s.Name]) }
+	})
 	var found []plan.Finding
-	var wg sync.WaitGroup
-	for _, s := range servers {
-		wg.Go(func() {
-			a, err := c.dns.Authoritative(ctx, s, name, typ)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case errors.Is(err, resolve.ErrLame):
-				found = append(found, fail(s.String(), "it answers without authority for %s (lame delegation)", rrset.Bare(zone)))
-			case err != nil:
-				found = append(found, unknown(s.String(), "%v", err))
-			case a.CNAME != "":
-				found = append(found, fail(s.String(), "%s is an alias for %s", rrset.Bare(name), rrset.Bare(a.CNAME)))
-			default:
-				served[s.String()] = a.Set
-			}
-		})
+	for _, f := range ask {
+		if f := f(); f != nil {
+			found = append(found, *f)
+		}
 	}
-	wg.Wait()
 	return served, c.stamp(found, "ns.sync", "RFC 1034 section 4.3.5", name)
 }
 
-func mxTarget(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	var found []plan.Finding
-	for _, m := range cut.After().MX() {
-		a, err := c.dns.Recurse(ctx, m.Host, "A")
-		if err != nil {
-			return found, err
-		}
-		addrs, err := c.Addresses(ctx, m.Host)
-		if err != nil {
-			return found, err
-		}
-		host := rrset.Bare(m.Host)
-		switch why := c.old(m.Host, addrs); {
-		case a.CNAME != "":
-			found = append(found, fail(host, "it is an alias for %s; an MX host must have addresses of its own", rrset.Bare(a.CNAME)))
-		case len(addrs) == 0:
-			found = append(found, fail(host, "it has no address"))
-		case why != "":
-			found = append(found, fail(host, "it leads to the old server: %s", why))
-		default:
-			found = append(found, pass(host, "it has %s", list(addrs)))
-		}
+// refused is what is wrong with a server's answer; nil: nothing. An address that
+// this machine has no way to (it has no IPv6, say) is passed over where the same
+// server has answered at another.
+func (c *Checker) refused(s resolve.Server, zone, name string, a resolve.Answer, err error, answered bool) *plan.Finding {
+	var f plan.Finding
+	switch {
+	case errors.Is(err, resolve.ErrLame) && a.Zone != zone && a.Zone != "" && rrset.Below(a.Zone, zone):
+		f = fail(s.String(), "it delegates %s to other servers; %s belongs to that zone, and not to %s", rrset.Bare(a.Zone), rrset.Bare(name), rrset.Bare(zone))
+	case errors.Is(err, resolve.ErrLame):
+		f = fail(s.String(), "it answers without authority for %s (lame delegation)", rrset.Bare(zone))
+	case err != nil && unreachable(err) && answered:
+		return nil
+	case err != nil:
+		f = unknown(s.String(), "%v", err)
+	case a.CNAME != "":
+		f = fail(s.String(), "%s is an alias for %s", rrset.Bare(name), rrset.Bare(a.CNAME))
+	default:
+		return nil
 	}
-	return found, nil
+	return &f
 }
 
 // old says why a host is the old server, or nothing.
@@ -141,7 +154,11 @@ func nsSync(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]pla
 			found = append(found, f)
 		}
 	}
-	if agreed && len(served) > 0 {
+	serials, err := c.serials(ctx, cut.Zone)
+	if err != nil {
+		return found, err
+	}
+	if found = append(found, serials...); agreed && len(served) > 0 {
 		found = append(found, pass(cut.Domain, "%d servers serve %s", len(served), inLine(want)))
 	}
 	return found, nil
@@ -155,9 +172,9 @@ func inLine(s rrset.Set) string {
 }
 
 func nsTTL(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	served, _ := c.Served(ctx, cut.Zone, cut.Domain, "MX")
-	if len(served) == 0 {
-		return nil, errors.New("no authoritative server answered")
+	served, err := c.answers(ctx, cut)
+	if err != nil {
+		return nil, err
 	}
 	ttls := map[uint32]bool{}
 	for _, s := range served {

@@ -15,8 +15,8 @@ type row struct {
 	check  string
 	breaks string // what is broken, as the subtest's name
 	when   verify.When
-	good   func(t *testing.T) (*verify.Checker, plan.Cutover)
-	broken func(t *testing.T) (*verify.Checker, plan.Cutover)
+	good   world
+	broken world
 	want   plan.Severity // in the broken world; "" = fail
 	says   string        // what a finding's detail says there
 }
@@ -66,8 +66,11 @@ func TestMatrixIsWhole(t *testing.T) {
 	}
 }
 
+// A world gives a checker in it, and the cutover that it is asked about.
+type world func(t *testing.T) (*verify.Checker, plan.Cutover)
+
 // in is a world with a cutover of choir.test, spoilt by a function; nil = good.
-func in(spoil func(*testing.T, *bench, *verify.Settings, *plan.Cutover)) func(*testing.T) (*verify.Checker, plan.Cutover) {
+func in(spoil func(*testing.T, *bench, *verify.Settings, *plan.Cutover)) world {
 	return func(t *testing.T) (*verify.Checker, plan.Cutover) {
 		t.Helper()
 		b, c := newBench(t), cut(t, "choir.test.", old, gws)
@@ -79,6 +82,7 @@ func in(spoil func(*testing.T, *bench, *verify.Settings, *plan.Cutover)) func(*t
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(checker.Close)
 		return checker, c
 	}
 }

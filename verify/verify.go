@@ -86,12 +86,18 @@ type Settings struct {
 	Concurrency   int           // SMTP connections to one address at once; default 4
 	Shared        time.Duration // how long an answer counts that many domains share; default 5m
 	Now           func() time.Time
+
+	DNSRate float64         // questions a second to one server; default 200, negative = no limit
+	Anchors resolve.Anchors // where trust in signed zones begins; none = signatures are not checked
 }
 
 // A Checker asks. It may be used by many goroutines at once.
 type Checker struct {
 	Settings
-	dns     *resolve.Client
+	dns     *resolve.Client // by the resolvers of the public view
+	views   []view
+	caches  caches
+	chains  chains
 	mailbox *mailbox
 	slots   slots
 	memo    memo
@@ -129,15 +135,13 @@ func New(s Settings) (*Checker, error) {
 	if len(s.Vantages) == 0 {
 		s.Vantages = []Vantage{{}}
 	}
-	var recursive []netip.AddrPort
-	for _, r := range s.Resolvers {
-		recursive = append(recursive, r.Addr)
-	}
-	return &Checker{
-		Settings: s, dns: resolve.New(resolve.Settings{Port: s.DNSPort, Resolvers: recursive}),
-		mailbox: newMailbox(s.IMAP), slots: slots{limit: s.Concurrency},
-	}, nil
+	c := &Checker{Settings: s, mailbox: newMailbox(s.IMAP), slots: slots{limit: s.Concurrency}}
+	c.see()
+	return c, nil
 }
+
+// Close ends what the checker has open, and waits for it. It asks nothing any more.
+func (c *Checker) Close() { c.dns.Close() }
 
 // Run runs all checks of a time at one domain.
 func (c *Checker) Run(ctx context.Context, when When, cut plan.Cutover) []plan.Finding {

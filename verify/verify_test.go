@@ -18,6 +18,7 @@ import (
 	"mxcutover/plan"
 	"mxcutover/rrset"
 	"mxcutover/verify"
+	"mxcutover/verify/resolve"
 )
 
 // bench is a world with a checker in it.
@@ -36,6 +37,7 @@ func newBench(t *testing.T) *bench {
 			{Name: "grey.test", Kind: lab.Greylisted},
 			{Name: "bare.test", Kind: lab.Implicit},
 			{Name: "other.test", Kind: lab.Other},
+			{Name: "signed.test", Signed: true},
 		},
 		SenderRate: -1, SpamRate: -1, Lag: -1,
 	})
@@ -48,9 +50,13 @@ func newBench(t *testing.T) *bench {
 		}
 	})
 	f := w.Facts()
+	anchors, err := resolve.ParseAnchors(f.Anchor)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return &bench{world: w, facts: f, set: verify.Settings{
-		OldHosts: []string{"mail.old.test."}, OldAddresses: []netip.Addr{f.Old.Addr},
-		DNSPort: f.DNSPort, SMTPPort: f.SMTPPort,
+		Anchors: anchors, OldHosts: []string{"mail.old.test."}, OldAddresses: []netip.Addr{f.Old.Addr},
+		DNSPort: f.DNSPort, SMTPPort: f.SMTPPort, DNSRate: -1,
 		Resolvers: []verify.Resolver{{View: "public", Addr: netip.AddrPortFrom(f.Resolver, f.DNSPort)}},
 		Vantages:  []verify.Vantage{{Name: "outside", Source: f.Vantage}},
 		From:      f.ProbeFrom, Recipients: verify.Recipients{Rewrite: f.User},
@@ -69,6 +75,7 @@ func (b *bench) checker(t *testing.T, adjust func(*verify.Settings)) *verify.Che
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.Close)
 	return c
 }
 

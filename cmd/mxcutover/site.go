@@ -20,6 +20,7 @@ import (
 	"mxcutover/rrset"
 	"mxcutover/secret"
 	"mxcutover/verify"
+	"mxcutover/verify/resolve"
 )
 
 // A site is what the configuration leads to: providers, a checker, a firewall.
@@ -70,6 +71,11 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 		Concurrency: cfg.Probe.Concurrency,
 	}
 	v.Hello, _ = os.Hostname()
+	v.DNSRate = float64(cfg.DNS.Rate)
+	var err error
+	if v.Anchors, err = anchors(cfg.DNS); err != nil {
+		return nil, err
+	}
 	for _, r := range cfg.Resolvers {
 		v.Resolvers = append(v.Resolvers, verify.Resolver{View: r.View, Addr: r.Addr})
 	}
@@ -87,6 +93,26 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 		v.IMAP = verify.IMAP{Address: i.Address, User: i.User, Password: i.Password.Read, TLS: i.TLS, CAFile: i.CA}
 	}
 	return verify.New(v)
+}
+
+// anchors are where trust in signed zones begins.
+func anchors(d config.DNS) (resolve.Anchors, error) {
+	key, text := "dns.anchors", strings.Join(d.Anchors, "\n")
+	switch {
+	case d.AnchorFile != "":
+		b, err := os.ReadFile(d.AnchorFile)
+		if err != nil {
+			return nil, fmt.Errorf("dns.anchor_file: %w", err)
+		}
+		key, text = "dns.anchor_file", string(b)
+	case text == "":
+		return resolve.RootAnchors()
+	}
+	a, err := resolve.ParseAnchors(text)
+	if err != nil {
+		return nil, usagef("%s: %w", key, err)
+	}
+	return a, nil
 }
 
 // maxRecipients bounds the file of probe recipients, in lines.

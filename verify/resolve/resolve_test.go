@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"mxcutover/rrset"
 )
 
 // server answers by a function, over UDP and TCP on one port.
@@ -100,7 +103,7 @@ func TestAsk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			at := server(t, c.answer)
-			a, err := New(Settings{Timeout: 2 * time.Second}).Ask(t.Context(), at, "a.example.", "MX", false)
+			a, err := client(t, Settings{Timeout: 2 * time.Second}).Ask(t.Context(), at, "a.example.", "MX", false)
 			if (err != nil) != c.err || len(a.Set.Data) != c.data {
 				t.Errorf("%+v, %v", a, err)
 			}
@@ -119,28 +122,86 @@ func TestNegativeTTLIsTheLower(t *testing.T) {
 		r.Ns = reply(q, "example. 300 IN SOA ns. h. 7 1 1 1 60").Answer
 		return r
 	})
-	a, err := New(Settings{}).Ask(t.Context(), at, "a.example.", "MX", false)
+	a, err := client(t, Settings{}).Ask(t.Context(), at, "a.example.", "MX", false)
 	if err != nil || a.Negative != 60 || a.Serial != 7 || a.RCode != "NXDOMAIN" || !a.Set.Absent() {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
 
+// FuzzRead compares what is read of a reply with what a full parse says.
 func FuzzRead(f *testing.F) {
-	q := new(dns.Msg)
-	q.SetQuestion("a.example.", dns.TypeMX)
-	b, err := reply(q, "a.example. 60 IN MX 10 m.example.", "a.example. 1 IN CNAME x.").Pack()
+	for _, rrs := range [][]string{
+		{"a.example. 60 IN MX 10 m.example.", "a.example. 1 IN CNAME x."},
+		{"a.example. 60 IN MX 10 m.example.", "A.example. 70 IN MX 5 \\046.example.", "a.example. 1 IN TXT x"},
+		{"a.example. 60 IN CNAME b.example.", "b.example. 5 IN MX 1 ."},
+		{"example. 300 IN SOA ns. h. 7 1 1 1 60", "example. 300 IN NS ns."},
+	} {
+		q := new(dns.Msg)
+		q.SetQuestion("a.example.", dns.TypeMX)
+		m := reply(q, rrs...)
+		m.Compress = true
+		b, err := m.Pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	asked, err := pack("a.example.", dns.TypeMX, flags{})
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m := new(dns.Msg)
-		if m.Unpack(b) != nil {
+		if ok, err := asked.answers(b); !ok || err != nil {
 			return
 		}
-		a, err := read(m, "a.example.", "MX")
-		if err == nil && (a.Set.Name != "a.example." || a.Set.Type != "MX") {
+		a, err := read(b, "a.example.", dns.TypeMX)
+		if err != nil {
+			return
+		}
+		if a.Set.Name != "a.example." || a.Set.Type != "MX" {
 			t.Errorf("read as %v", a.Set)
 		}
+		m := new(dns.Msg)
+		if m.Unpack(b) != nil || len(m.Answer)+len(m.Ns) > maxRecords {
+			return // it may be broken behind what was read
+		}
+		var want []string
+		owner, ttl := "a.example.", uint32(0)
+		for range maxChain {
+			alias := ""
+			for _, rr := range m.Answer {
+				if rr.Header().Class != dns.ClassINET || dns.CanonicalName(rr.Header().Name) != owner {
+					continue
+				}
+				switch v := rr.(type) {
+				case *dns.MX:
+					ttl = max(ttl, min(v.Hdr.Ttl, rrset.MaxTTL))
+					want = append(want, fmt.Sprint(v.Preference, " ", v.Mx))
+				case *dns.CNAME:
+					alias = dns.CanonicalName(v.Target)
+				}
+			}
+			if alias == "" {
+				break
+			}
+			owner, want, ttl = alias, nil, 0
+		}
+		set, err := rrset.New("a.example.", "MX", ttl, want...)
+		if err != nil {
+			return
+		}
+		if again, err := rrset.New(a.Set.Name, "MX", a.Set.TTL, a.Set.Data...); err != nil || !again.Equal(a.Set) {
+			t.Errorf("%v is not canonical: %v, %v", a.Set, again, err)
+		}
+		if a.CNAME == "" && !a.Set.Equal(set) {
+			t.Errorf("read %v, parsed %v", a.Set, set)
+		}
 	})
+}
+
+func client(t *testing.T, s Settings) *Client {
+	t.Helper()
+	c := New(s)
+	t.Cleanup(c.Close)
+	return c
 }

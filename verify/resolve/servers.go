@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
-
-	"mxcutover/rrset"
 )
 
 // A Server is one address of an authoritative server.
@@ -52,84 +49,18 @@ func (c *Client) Addresses(ctx context.Context, host string) ([]netip.Addr, erro
 // as its servers give it, and those of the parent's delegation, where that can
 // be asked; each address once.
 func (c *Client) Servers(ctx context.Context, zone string) ([]Server, error) {
-	child, err := c.Recurse(ctx, zone, "NS")
-	if err != nil {
-		return nil, fmt.Errorf("name servers of %s: %w", zone, err)
-	}
-	if child.Set.Absent() {
-		return nil, fmt.Errorf("name servers of %s: the resolver knows none", zone)
-	}
-	names := slices.Clone(child.Set.Data)
-	names = append(names, c.delegated(ctx, zone)...)
-	out, err := c.addressed(ctx, names)
-	if err != nil {
-		return nil, err
-	}
-	// A cached NS RRset may be old: ask the servers themselves.
-	for _, s := range out {
-		if a, err := c.Ask(ctx, s.Addr, zone, "NS", false); err == nil && a.AA {
-			return c.addressed(ctx, append(names, a.Set.Data...))
-		}
-	}
-	return out, nil
-}
-
-func (c *Client) addressed(ctx context.Context, names []string) ([]Server, error) {
-	names = slices.Clone(names)
-	slices.Sort(names)
-	var out []Server
-	for _, n := range slices.Compact(names) {
-		addrs, err := c.Addresses(ctx, n)
-		if err != nil {
-			return nil, fmt.Errorf("addresses of name server %s: %w", n, err)
-		}
-		for _, a := range addrs {
-			out = append(out, Server{Name: n, Addr: netip.AddrPortFrom(a, c.Port)})
-		}
-	}
-	if len(out) == 0 {
-		return nil, errors.New("none of the name servers has an address")
-	}
-	return out, nil
-}
-
-// delegated are the names in the parent's delegation; none if it cannot be asked.
-func (c *Client) delegated(ctx context.Context, zone string) []string {
-	for up := rrset.Parent(zone); ; up = rrset.Parent(up) {
-		soa, err := c.Recurse(ctx, up, "SOA")
-		if err != nil {
-			return nil
-		}
-		if !soa.Set.Absent() {
-			return c.askParent(ctx, up, zone)
-		}
-		if up == "." {
-			return nil
-		}
-	}
-}
-
-func (c *Client) askParent(ctx context.Context, parent, zone string) []string {
-	ns, err := c.Recurse(ctx, parent, "NS")
-	if err != nil {
-		return nil
-	}
-	servers, err := c.addressed(ctx, ns.Set.Data)
-	if err != nil {
-		return nil
-	}
-	for _, s := range servers {
-		if a, err := c.Ask(ctx, s.Addr, zone, "NS", false); err == nil {
-			return a.NS
-		}
-	}
-	return nil
+	d, err := c.Delegation(ctx, zone)
+	return d.Servers, err
 }
 
 // Authoritative asks one server with authority. [ErrLame]: it has none.
 func (c *Client) Authoritative(ctx context.Context, s Server, name, typ string) (Answer, error) {
 	a, err := c.Ask(ctx, s.Addr, name, typ, false)
-	if err == nil && !a.AA {
+	switch {
+	case err != nil || a.AA:
+	case a.Zone != "":
+		err = fmt.Errorf("%s %w: it refers to the servers of %s", s, ErrLame, a.Zone)
+	default:
 		err = fmt.Errorf("%s %w", s, ErrLame)
 	}
 	return a, err

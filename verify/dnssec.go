@@ -1,0 +1,156 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+	"mxcutover/verify/resolve"
+)
+
+// chains keeps the chains of trust of zones, which their domains share.
+type chains struct {
+	mu   sync.Mutex
+	kept map[string]*chain
+}
+
+type chain struct {
+	mu    sync.Mutex
+	chain resolve.Chain
+	err   error
+	until time.Time
+}
+
+// chainOf is the chain of trust to a zone, followed at most once in
+// Settings.Shared; one that is broken again after a tenth of that.
+func (c *Checker) chainOf(ctx context.Context, zone string) (resolve.Chain, error) {
+	c.chains.mu.Lock()
+	if c.chains.kept == nil || len(c.chains.kept) >= maxKept {
+		c.chains.kept = map[string]*chain{}
+	}
+	k := c.chains.kept[zone]
+	if k == nil {
+		k = &chain{}
+		c.chains.kept[zone] = k
+	}
+	c.chains.mu.Unlock()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if c.Now().Before(k.until) {
+		return k.chain, k.err
+	}
+	k.chain, k.err = c.dns.Chain(ctx, c.Anchors, zone, c.Now())
+	switch {
+	case ctx.Err() != nil: // says nothing
+	case k.err == nil:
+		k.until = c.Now().Add(c.Shared)
+	default:
+		k.until = c.Now().Add(c.Shared / 10)
+	}
+	return k.chain, k.err
+}
+
+// dnssecValid validates the MX RRset of every authoritative server, or the proof
+// that there is none, and compares that with what validating resolvers say.
+func dnssecValid(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
+	name := asked(cut.Domain)
+	ch, err := c.chainOf(ctx, cut.Zone)
+	var found []plan.Finding
+	switch {
+	case errors.Is(err, resolve.ErrBogus):
+		found = append(found, fail(rrset.Bare(cut.Zone), "%v; resolvers that validate answer SERVFAIL, and mail from there waits, then bounces", err))
+	case err != nil:
+		return nil, err
+	case ch.Insecure != "":
+		found = append(found, pass(rrset.Bare(cut.Zone), "unsigned: %s", ch.Insecure))
+	default:
+		servers, err := c.dns.Servers(ctx, cut.Zone)
+		if err != nil {
+			return nil, err
+		}
+		found = c.validated(ctx, ch, servers, name)
+	}
+	return append(found, c.compared(ctx, name, found)...), ctx.Err()
+}
+
+// validated holds each server's answer to the chain.
+func (c *Checker) validated(ctx context.Context, ch resolve.Chain, servers []resolve.Server, name string) []plan.Finding {
+	found := make([]plan.Finding, len(servers))
+	reached, errs := map[string]bool{}, make([]error, len(servers))
+	var mu sync.Mutex
+	inParallel(len(servers), func(i int) {
+		target := servers[i].String()
+		v, err := c.dns.Validate(ctx, ch, servers[i].Addr, name, "MX", c.Now())
+		mu.Lock()
+		defer mu.Unlock()
+		errs[i] = err
+		reached[servers[i].Name] = reached[servers[i].Name] || err == nil
+		switch {
+		case errors.Is(err, resolve.ErrBogus):
+			found[i] = fail(target, "%v; resolvers that validate answer SERVFAIL", err)
+		case err != nil:
+			found[i] = unknown(target, "%v", err)
+		case v.Insecure != "":
+			found[i] = pass(target, "nothing is wrong, and nothing proven: %s", v.Insecure)
+		case v.Absent:
+			found[i] = pass(target, "it is proven that there is no MX")
+		default:
+			found[i] = pass(target, "its signature is good until %s", clock(v.Until))
+		}
+	})
+	out := found[:0]
+	for i, f := range found {
+		if errs[i] != nil && unreachable(errs[i]) && reached[servers[i].Name] {
+			continue // no IPv6 here, say; see ns.delegation
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// compared asks the resolvers what they make of the signatures.
+func (c *Checker) compared(ctx context.Context, name string, ours []plan.Finding) []plan.Finding {
+	verdict := plan.Judge(ours)
+	signed := slices.ContainsFunc(ours, func(f plan.Finding) bool { return f.Severity == plan.Pass && !strings.HasPrefix(f.Detail, "unsigned") })
+	found := make([]plan.Finding, len(c.Resolvers))
+	inParallel(len(found), func(i int) {
+		r := c.Resolvers[i]
+		target := r.View + " " + r.Addr.String()
+		v, err := c.dns.Validates(ctx, r.Addr, name, "MX")
+		switch {
+		case err != nil:
+			found[i] = unknown(target, "%v", err)
+		case v.Bogus:
+			found[i] = fail(target, "it refuses the answer, and gives it when it is told not to validate: for whoever asks it the domain has no mail")
+		case v.AD && verdict == plan.Fail:
+			found[i] = warn(target, "it says that the answer validates, and we find that it does not; it may hold an older answer")
+		case v.AD && !signed:
+			found[i] = warn(target, "it says that the answer validates, and we find no chain of signatures")
+		case v.AD:
+			found[i] = pass(target, "it validates the answer")
+		case signed && verdict == plan.Pass && c.validating(ctx, r.Addr):
+			found[i] = warn(target, "it validates other answers, and says of this one that it is not signed")
+		default:
+			found[i] = pass(target, "it answers, without saying that it has validated")
+		}
+	})
+	return found
+}
+
+// validating tells whether a resolver validates what lies at an anchor.
+func (c *Checker) validating(ctx context.Context, r netip.AddrPort) bool {
+	found, err := c.shared(ctx, "dnssec.valid "+r.String(), func(ctx context.Context) ([]plan.Finding, error) {
+		v, err := c.dns.Validates(ctx, r, c.Anchors[0].Hdr.Name, "SOA")
+		if err != nil || !v.AD {
+			return []plan.Finding{unknown("", "")}, err
+		}
+		return []plan.Finding{pass("", "")}, nil
+	})
+	return err == nil && plan.Judge(found) == plan.Pass
+}

@@ -1,0 +1,118 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// A Verdict is what one server's answer to a chain's end is worth.
+type Verdict struct {
+	Insecure string    // why nothing is proven, though nothing is wrong; "" = it validates
+	Absent   bool      // proven: there are no such records
+	Until    time.Time // when its signature ends; zero if Absent
+}
+
+// Validate asks an authoritative server for a zone's keys and for one RRset, and
+// holds both to the chain. [ErrBogus]: they do not validate.
+func (c *Client) Validate(ctx context.Context, ch Chain, server netip.AddrPort, name, typ string, now time.Time) (Verdict, error) {
+	if ch.Insecure != "" {
+		return Verdict{Insecure: ch.Insecure}, nil
+	}
+	m, err := c.message(ctx, server, ch.Zone, dns.TypeDNSKEY, flags{signed: true})
+	if err != nil {
+		return Verdict{}, err
+	}
+	b := &budget{left: maxVerified}
+	keys, err := trusted(m, ch.Zone, ch.ds, b, now)
+	if err != nil {
+		return Verdict{}, asBogus(err)
+	}
+	qtype := dns.StringToType[typ]
+	if m, err = c.message(ctx, server, name, qtype, flags{signed: true}); err != nil {
+		return Verdict{}, err
+	}
+	v, err := judge(m, ch.Zone, name, qtype, keys, b, now)
+	return v, asBogus(err)
+}
+
+// judge holds an answer with authority to a zone's keys.
+func judge(m *dns.Msg, zone, name string, qtype uint16, keys []*dns.DNSKEY, b *budget, now time.Time) (Verdict, error) {
+	d, err := denialOf(m, zone, keys, b, now)
+	if err != nil {
+		return Verdict{}, err
+	}
+	set, sigs := pick(m.Answer, name, qtype)
+	if len(set) == 0 {
+		set, sigs = pick(m.Answer, name, dns.TypeCNAME)
+	}
+	if len(set) == 0 {
+		return denied(d, m.Rcode, name, qtype)
+	}
+	s, err := b.verify(set, sigs, zone, keys, now)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v := Verdict{Until: now.Add(time.Duration(int32(s.Expiration-uint32(now.Unix()))) * time.Second)}
+	encloser, wild := expanded(s)
+	if !wild {
+		return v, nil
+	}
+	p, err := d.notCloser(name, encloser)
+	switch {
+	case errors.Is(err, errIterations):
+		v.Insecure = err.Error()
+		return v, nil
+	case err != nil:
+		return Verdict{}, bogus("%s is answered by the wildcard at %s, and that nothing is closer is not proven: %v", name, encloser, err)
+	case p.optOut:
+		v.Insecure = "an unsigned delegation may be closer (opt-out)"
+	}
+	return v, nil
+}
+
+// denied judges an answer that there is nothing.
+func denied(d *denial, rcode int, name string, qtype uint16) (Verdict, error) {
+	p, err := d.absent(name, qtype)
+	switch {
+	case errors.Is(err, errIterations):
+		return Verdict{Absent: true, Insecure: err.Error()}, nil
+	case err != nil:
+		return Verdict{}, bogus("that there is no %s at %s is not proven: %v", dns.TypeToString[qtype], name, err)
+	case rcode == dns.RcodeNameError && p.exists:
+		return Verdict{}, bogus("%s exists, says the proof that it does not", name)
+	case p.optOut:
+		return Verdict{Absent: true, Insecure: "there may be an unsigned delegation (opt-out)"}, nil
+	}
+	return Verdict{Absent: true}, nil
+}
+
+// Validated is what a resolver says of signatures itself.
+type Validated struct {
+	AD    bool // it has validated the answer (RFC 4035 section 3.2.3)
+	Bogus bool // it answers SERVFAIL, unless it is told not to judge
+}
+
+// Validates asks a resolver for an RRset, and if it fails, once more not to judge.
+func (c *Client) Validates(ctx context.Context, resolver netip.AddrPort, name, typ string) (Validated, error) {
+	qtype := dns.StringToType[typ]
+	p, err := c.exchange(ctx, resolver, name, qtype, flags{recurse: true, signed: true})
+	if err != nil {
+		return Validated{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, resolver, name, typ, err)
+	}
+	switch rcode := int(p[3] & 0xf); rcode {
+	case dns.RcodeSuccess, dns.RcodeNameError:
+		return Validated{AD: p[3]&0x20 != 0}, nil
+	case dns.RcodeServerFailure:
+		if _, err := c.message(ctx, resolver, name, qtype, flags{recurse: true, signed: true, checking: true}); err != nil {
+			return Validated{}, err
+		}
+		return Validated{Bogus: true}, nil
+	default:
+		return Validated{}, fmt.Errorf("%w from %s: %s %s: %s", ErrNoAnswer, resolver, name, typ, dns.RcodeToString[rcode])
+	}
+}
