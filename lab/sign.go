@@ -16,7 +16,7 @@ type Fault string
 // The faults; a resolver that validates answers SERVFAIL with each.
 const (
 	Sound    Fault = ""         // none
-	Expired  Fault = "expired"  // its signatures have ended
+	Stale    Fault = "stale"    // its signatures have ended
 	Stripped Fault = "stripped" // it gives none, though its parent has its DS record
 	Rekeyed  Fault = "rekeyed"  // it has another key than its DS record names
 	Unproven Fault = "unproven" // its NSEC records are those of its apex
@@ -65,7 +65,7 @@ func (s *signer) signature(rrs []dns.RR) []dns.RR {
 		return []dns.RR{dns.Copy(kept)}
 	}
 	now := time.Now()
-	if s.fault == Expired {
+	if s.fault == Stale {
 		now = now.Add(-2 * validity)
 	}
 	h := rrs[0].Header()

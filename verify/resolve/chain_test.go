@@ -76,7 +76,7 @@ func TestChainOfTrust(t *testing.T) {
 		}
 	}
 	for f, says := range map[lab.Fault]string{
-		lab.Expired: "ended at", lab.Stripped: "no signature", lab.Rekeyed: "none of the keys",
+		lab.Stale: "ended at", lab.Stripped: "no signature", lab.Rekeyed: "none of the keys",
 	} {
 		if err := w.Break("signed.test", f); err != nil {
 			t.Fatal(err)
