@@ -54,7 +54,7 @@ func New(s Settings) *Client {
 		s.Rate = 200
 	}
 	return &Client{Settings: s, exchanger: &exchanger{
-		streams: map[netip.AddrPort]*stream{}, live: map[closer]struct{}{}, zones: map[string]*delegated{},
+		lines: map[netip.AddrPort]*line{}, live: map[closer]struct{}{}, zones: map[string]*delegated{},
 	}}
 }
 
