@@ -23,6 +23,11 @@ var (
 	ErrLame = errors.New("answers without authority")
 )
 
+// A refusedError is a response code that is no answer.
+type refusedError int
+
+func (e refusedError) Error() string { return dns.RcodeToString[int(e)] }
+
 // Settings of a Client.
 type Settings struct {
 	Port      uint16           // of authoritative servers; default 53
@@ -89,7 +94,7 @@ func (c *Client) Ask(ctx context.Context, server netip.AddrPort, name, typ strin
 		return Answer{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, server, name, typ, err)
 	}
 	if rcode := int(p[3] & 0xf); rcode != dns.RcodeSuccess && rcode != dns.RcodeNameError {
-		return Answer{}, fmt.Errorf("%w from %s: %s %s: %s", ErrNoAnswer, server, name, typ, dns.RcodeToString[rcode])
+		return Answer{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, server, name, typ, refusedError(rcode))
 	}
 	a, err := read(p, name, qtype)
 	if err != nil {
