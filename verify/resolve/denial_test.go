@@ -308,7 +308,7 @@ func FuzzJudge(f *testing.F) {
 		}
 		got, _ := pick(m.Answer, "z.", dns.TypeMX)
 		for _, rr := range got {
-			if mx := rr.(*dns.MX); len(got) != 1 || mx.Preference != 10 || dns.CanonicalName(mx.Mx) != "a.z." {
+			if mx, ok := rr.(*dns.MX); !ok || len(got) != 1 || mx.Preference != 10 || dns.CanonicalName(mx.Mx) != "a.z." {
 				t.Errorf("validated, and never signed: %v", got)
 			}
 		}
