@@ -17,12 +17,12 @@ import (
 	"mxcutover/verify/resolve"
 )
 
-// real is BIND with signed zones, a secondary that lags, and an Unbound that
-// validates from the key of test.
+// real is BIND with signed zones, and an Unbound that validates from the key of
+// test.
 type real struct {
-	primary, secondary *site.BIND
-	unbound            *site.Unbound
-	anchors            resolve.Anchors
+	primary *site.BIND
+	unbound *site.Unbound
+	anchors resolve.Anchors
 }
 
 const realZone = "$TTL 300\n@ SOA ns.test. h.test. 1 3600 600 86400 300\n@ NS ns.test.\n@ MX 10 mail.old.test.\n*.w MX 10 mail.old.test.\na.b TXT x\n"
@@ -242,7 +242,10 @@ func TestIntegrationChain(t *testing.T) {
 				ours = "insecure"
 			}
 			theirs := unboundSays(t.Context(), t, c, r, name)
-			if ours != theirs && !(zone == "hashed.test" && ours == "insecure") { // Unbound takes 150 iterations, we stop at 100
+			if zone == "hashed.test" && ours == "insecure" {
+				continue // Unbound takes 150 iterations, we stop at 100
+			}
+			if ours != theirs {
 				t.Errorf("%s: ours is %s (%v, %+v), Unbound's %s", name, ours, err, v, theirs)
 			}
 		}
