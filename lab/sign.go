@@ -30,6 +30,7 @@ type signer struct {
 	makes crypto.Signer
 
 	mu    sync.Mutex
+	first *signer // with the key that the DS record names, while there is another; nil = it is this
 	fault Fault
 	kept  map[string]*dns.RRSIG
 }
@@ -254,11 +255,17 @@ func (w *World) Break(zone string, f Fault) error {
 	return nil
 }
 
-// rekey puts another key in the place of the zone's; mu is held.
+// rekey puts another key in the place of the zone's, or its own back; mu is held.
 func (s *signer) rekey(z *zone, f Fault) error {
-	other, err := newSigner(s.zone, s.key.Hdr.Ttl)
-	if err != nil {
-		return err
+	if s.first == nil {
+		s.first = &signer{key: s.key, makes: s.makes}
+	}
+	other := s.first
+	if f == Rekeyed {
+		var err error
+		if other, err = newSigner(s.zone, s.key.Hdr.Ttl); err != nil {
+			return err
+		}
 	}
 	s.key, s.makes, s.fault = other.key, other.makes, f
 	clear(s.kept)

@@ -54,6 +54,7 @@ func realWorld(t *testing.T) (*lab.World, World, plan.Cutover) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.Close)
 	d, err := firewall.Open("lab", firewall.Settings{Socket: f.Firewall})
 	if err != nil {
 		t.Fatal(err)

@@ -74,6 +74,8 @@ func (c simChecker) NegativeTTL(context.Context, string) (uint32, error) {
 	return uint32(negativeTTL / time.Second), nil
 }
 
+func (simChecker) Expect(string, time.Time) {}
+
 func (c simChecker) LeadsToOld(_ context.Context, _, name string) (bool, string, error) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()

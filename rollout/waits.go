@@ -74,6 +74,7 @@ func (p propagate) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 		return Outcome{}, hold(found, "not every name server serves the new MX: %s", worst(found))
 	}
 	p.cleared(t.Cutover.Provider, c)
+	p.Checker.Expect(t.Cutover.Domain, t.Now().Add(old))
 	if err := t.Observe(ctx, t.Now().Add(old), allServe(t, served, want)); err != nil {
 		return Outcome{}, err
 	}
@@ -85,6 +86,24 @@ func (p propagate) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 	// What a resolver answers after its time is told, and holds nobody up: the
 	// countdown is what honest caches obey.
 	return Outcome{Verdict: plan.Pass, Findings: append([]plan.Finding{allServe(t, served, want)}, caches...)}, err
+}
+
+// LetGo is when no cache that honours TTLs holds any more what a domain had before
+// it was published, as the journal has it; zero: it does not tell. Where the wait
+// for the caches ended early, since those that were asked had let go, others may
+// hold it for the whole TTL.
+func LetGo(d *state.DomainStatus, c plan.Cutover) time.Time {
+	publish, _ := c.Step(plan.Publish)
+	propagate, _ := c.Step(plan.Propagate)
+	p, r := d.Steps[publish.ID], d.Steps[propagate.ID]
+	if !p.Done || !r.Done || p.Intent.Snapshot == nil || p.Intent.Snapshot.Absent() {
+		return time.Time{}
+	}
+	ttl := highestTTL(p.Intent)
+	if r.DoneAt.At.Sub(r.Begun.At) >= ttl {
+		return r.DoneAt.At
+	}
+	return r.DoneAt.At.Add(ttl)
 }
 
 // published is the RRset that was written, and how long a cache may hold what

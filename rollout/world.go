@@ -37,6 +37,7 @@ type Checker interface {
 	Only(ctx context.Context, c plan.Cutover, checks ...string) []plan.Finding
 	Served(ctx context.Context, zone, name, typ string) (map[string]rrset.Set, []plan.Finding)
 	NegativeTTL(ctx context.Context, zone string) (uint32, error)
+	Expect(domain string, until time.Time) // from then on no cache that honours TTLs holds what was there before
 	LeadsToOld(ctx context.Context, zone, name string) (leads bool, why string, err error)
 	Routed(ctx context.Context, c plan.Cutover) []plan.Finding
 	Returned(ctx context.Context, c plan.Cutover, back rrset.Set) []plan.Finding

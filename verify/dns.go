@@ -18,7 +18,7 @@ import (
 // dnsChecks ask name servers and caches.
 func dnsChecks() []Check {
 	ends, around := []When{Before, After}, []When{Before, During}
-	return []Check{
+	checks := []Check{
 		{ID: "mx.target", Title: "every MX host has an address, is no alias, and is not the old server", RFC: "RFC 5321 section 5.1", When: always, Run: mxTarget},
 		{ID: "mx.null", Title: "a null MX stands alone, or not at all", RFC: "RFC 7505 section 3", When: ends, Run: mxNull},
 		{ID: "mx.implicit", Title: "mail follows an MX, and not the domain's own address", RFC: "RFC 5321 section 5.1", When: ends, Run: mxImplicit},
@@ -35,6 +35,23 @@ func dnsChecks() []Check {
 			}
 			return ""
 		}},
+	}
+	for i := range checks {
+		checks[i].Run = fromHere(checks[i].Run)
+	}
+	return checks
+}
+
+type run = func(context.Context, *Checker, When, plan.Cutover) ([]plan.Finding, error)
+
+// fromHere says from which vantage DNS was asked.
+func fromHere(r run) run {
+	return func(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]plan.Finding, error) {
+		found, err := r(ctx, c, when, cut)
+		for i := range found {
+			found[i].Vantage = c.here().Name
+		}
+		return found, err
 	}
 }
 

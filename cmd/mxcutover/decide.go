@@ -228,6 +228,7 @@ func decideAlone(ctx context.Context, s *streams, cfg *config.Config, d state.De
 	if err != nil {
 		return fmt.Errorf("journaled, but not carried out: %w", err)
 	}
+	defer site.checker.Close()
 	return carryOut(ctx, s, site, j, d)
 }
 

@@ -108,6 +108,7 @@ func runDemo(ctx context.Context, s *streams) (err error) {
 	if err := t.prepare(ctx); err != nil {
 		return err
 	}
+	defer t.site.checker.Close()
 	if err := t.migrate(ctx); err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ func runInventory(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
+	defer site.checker.Close()
 	inv, err := site.inventory(ctx)
 	if err != nil {
 		return err

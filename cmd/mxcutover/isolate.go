@@ -104,6 +104,7 @@ func runLift(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
+	defer site.checker.Close()
 	found, err := site.world(policy(cfg)).Lift(ctx, rollout.Turn{})
 	if err != nil {
 		return err

@@ -47,6 +47,7 @@ func runPlan(ctx context.Context, s *streams, out string, detailed bool) error {
 	if err != nil {
 		return err
 	}
+	defer site.checker.Close()
 	p, err := site.makePlan(ctx, time.Now())
 	if err != nil {
 		return err

@@ -56,6 +56,7 @@ func runRestore(cmd *cobra.Command, s *streams, from string) (err error) {
 	if err != nil {
 		return err
 	}
+	defer site.checker.Close()
 	j, err := beginRestore(ctx, own, r.plan)
 	if err != nil {
 		return err

@@ -66,6 +66,7 @@ func runRun(ctx context.Context, s *streams, o runOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	defer site.checker.Close()
 	j, err := s.beginOrResume(ctx, site, o)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"mxcutover/config"
 	"mxcutover/plan"
 	"mxcutover/report"
+	"mxcutover/rollout"
 	"mxcutover/rrset"
 	"mxcutover/state"
 	"mxcutover/verify"
@@ -76,8 +77,10 @@ func runCheck(ctx context.Context, s *streams, o checkOptions, when verify.When)
 	if err != nil {
 		return err
 	}
+	defer site.checker.Close()
 	if when == verify.After {
 		cuts = moved(s, cuts, st)
+		site.expect(cuts, st)
 	}
 	var mu sync.Mutex
 	var found []plan.Finding
@@ -97,6 +100,20 @@ func runCheck(ctx context.Context, s *streams, o checkOptions, when verify.When)
 		}
 	}
 	return s.showFindings(found)
+}
+
+// expect tells the checker what the journal knows of caches.
+func (s *site) expect(cuts []plan.Cutover, st *state.Status) {
+	for _, c := range cuts {
+		if st == nil {
+			return
+		}
+		if d := st.Domain(c.Domain); d != nil {
+			if until := rollout.LetGo(d, c); !until.IsZero() {
+				s.checker.Expect(c.Domain, until)
+			}
+		}
+	}
 }
 
 // moved leaves out the domains that were not moved: there is nothing of the new

@@ -40,7 +40,7 @@ func ParseAnchors(text string) (Anchors, error) {
 			}
 			ds = v.ToDS(dns.SHA256)
 		}
-		if ds == nil || len(out) == maxAnchors {
+		if ds == nil || ds.Digest == "" || len(out) == maxAnchors {
 			return nil, fmt.Errorf("trust anchor %.100q: at most %d DS or DNSKEY records were expected", rr.String(), maxAnchors)
 		}
 		ds.Hdr.Name = dns.CanonicalName(ds.Hdr.Name)

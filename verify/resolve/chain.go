@@ -70,7 +70,9 @@ func trusted(m *dns.Msg, zone string, ds []*dns.DS, b *budget, now time.Time) ([
 	}
 	var keys []*dns.DNSKEY
 	for _, rr := range set[:min(len(set), maxKeys)] {
-		keys = append(keys, rr.(*dns.DNSKEY))
+		if k, ok := rr.(*dns.DNSKEY); ok {
+			keys = append(keys, k)
+		}
 	}
 	vouched := matches(ds, keys)
 	if len(vouched) == 0 {
@@ -127,7 +129,9 @@ func delegation(m *dns.Msg, zone, name string, keys []*dns.DNSKEY, b *budget, no
 			return nil, "", err
 		}
 		for _, rr := range set {
-			ds = append(ds, rr.(*dns.DS))
+			if d, ok := rr.(*dns.DS); ok {
+				ds = append(ds, d)
+			}
 		}
 		return ds, "", nil
 	}
@@ -159,7 +163,7 @@ func denialOf(m *dns.Msg, zone string, keys []*dns.DNSKEY, b *budget, now time.T
 	seen := 0
 	for _, rr := range m.Ns {
 		t := rr.Header().Rrtype
-		if t != dns.TypeNSEC && t != dns.TypeNSEC3 && t != dns.TypeSOA {
+		if rr.Header().Class != dns.ClassINET || t != dns.TypeNSEC && t != dns.TypeNSEC3 && t != dns.TypeSOA {
 			continue
 		}
 		if seen++; seen > maxDenials {

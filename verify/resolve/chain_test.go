@@ -16,8 +16,10 @@ func signedWorld(t *testing.T) (*lab.World, *resolve.Client, resolve.Anchors) {
 	t.Helper()
 	w, err := lab.Start(t.Context(), lab.Options{
 		Domains: []lab.Domain{
-			{Name: "signed.test", Signed: true}, {Name: "*.wild.test", Kind: lab.Wildcard, Zone: "wild.test", Signed: true},
-			{Name: "deep.below.signed.test", Kind: lab.Below}, {Name: "plain.test"},
+			{Name: "signed.test", Signed: true},
+			{Name: "*.wild.test", Kind: lab.Wildcard, Zone: "wild.test", Signed: true},
+			{Name: "deep.below.signed.test", Kind: lab.Below},
+			{Name: "plain.test"},
 		},
 		SenderRate: -1, SpamRate: -1, Lag: -1,
 	})

@@ -29,7 +29,7 @@ type exchanger struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	paced   int
-	streams map[netip.AddrPort]*stream
+	lines   map[netip.AddrPort]*line
 	live    map[closer]struct{} // all sockets and connections
 	zones   map[string]*delegated
 	closed  bool

@@ -23,6 +23,11 @@ var (
 	ErrLame = errors.New("answers without authority")
 )
 
+// A refusedError is a response code that is no answer.
+type refusedError int
+
+func (e refusedError) Error() string { return dns.RcodeToString[int(e)] }
+
 // Settings of a Client.
 type Settings struct {
 	Port      uint16           // of authoritative servers; default 53
@@ -40,6 +45,7 @@ type Settings struct {
 type Client struct {
 	Settings
 	*exchanger
+	unjudging bool // resolvers are told not to validate (CD)
 }
 
 // New makes a Client.
@@ -54,7 +60,7 @@ func New(s Settings) *Client {
 		s.Rate = 200
 	}
 	return &Client{Settings: s, exchanger: &exchanger{
-		streams: map[netip.AddrPort]*stream{}, live: map[closer]struct{}{}, zones: map[string]*delegated{},
+		lines: map[netip.AddrPort]*line{}, live: map[closer]struct{}{}, zones: map[string]*delegated{},
 	}}
 }
 
@@ -84,12 +90,12 @@ func (c *Client) Ask(ctx context.Context, server netip.AddrPort, name, typ strin
 	if !ok {
 		return Answer{}, fmt.Errorf("unknown record type %q", typ)
 	}
-	p, err := c.exchange(ctx, server, name, qtype, flags{recurse: recurse})
+	p, err := c.exchange(ctx, server, name, qtype, flags{recurse: recurse, checking: recurse && c.unjudging})
 	if err != nil {
 		return Answer{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, server, name, typ, err)
 	}
 	if rcode := int(p[3] & 0xf); rcode != dns.RcodeSuccess && rcode != dns.RcodeNameError {
-		return Answer{}, fmt.Errorf("%w from %s: %s %s: %s", ErrNoAnswer, server, name, typ, dns.RcodeToString[rcode])
+		return Answer{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, server, name, typ, refusedError(rcode))
 	}
 	a, err := read(p, name, qtype)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"github.com/miekg/dns"
 )
 
 // A Server is one address of an authoritative server.
@@ -56,7 +58,10 @@ func (c *Client) Servers(ctx context.Context, zone string) ([]Server, error) {
 // Authoritative asks one server with authority. [ErrLame]: it has none.
 func (c *Client) Authoritative(ctx context.Context, s Server, name, typ string) (Answer, error) {
 	a, err := c.Ask(ctx, s.Addr, name, typ, false)
+	var refused refusedError
 	switch {
+	case errors.As(err, &refused) && (refused == dns.RcodeRefused || refused == dns.RcodeNotAuth):
+		err = fmt.Errorf("%s %w: %w", s, ErrLame, err) // it does not know the zone
 	case err != nil || a.AA:
 	case a.Zone != "":
 		err = fmt.Errorf("%s %w: it refers to the servers of %s", s, ErrLame, a.Zone)

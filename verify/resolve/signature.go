@@ -50,6 +50,9 @@ var errBudget = errors.New("it has so many keys and signatures that it is not va
 // verify holds an RRset to its signatures by a zone's keys: one that is good is
 // enough. It gives that.
 func (b *budget) verify(set []dns.RR, sigs []*dns.RRSIG, zone string, keys []*dns.DNSKEY, now time.Time) (*dns.RRSIG, error) {
+	if len(set) == 0 {
+		return nil, bogus("nothing is there that could be signed")
+	}
 	h := set[0].Header()
 	what := dns.CanonicalName(h.Name) + " " + dns.TypeToString[h.Rrtype]
 	why := bogus("%s has no signature", what)

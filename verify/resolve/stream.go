@@ -26,10 +26,16 @@ type stream struct {
 	err     error // why it takes no more questions
 }
 
-// perStream bounds the questions on one connection.
-const perStream = 128
+// Bounds of questions on one connection, and of servers that are remembered.
+const (
+	perStream = 128
+	maxLines  = 1 << 12
+)
 
-var errBusy = errors.New("too many questions on one connection")
+var (
+	errBusy = errors.New("too many questions on one connection")
+	errIdle = errors.New("nothing came for a while")
+)
 
 // tcp asks by TCP. A connection that was open may have been closed by the server
 // meanwhile, which says nothing: then it is tried once more on a new one.
@@ -51,34 +57,53 @@ func (c *Client) tcp(ctx context.Context, server netip.AddrPort, q query) ([]byt
 	}
 }
 
+// A line is the way to one server by TCP. Whoever has its turn opens a connection;
+// the others wait for that.
+type line struct {
+	turn   chan struct{}
+	stream *stream
+}
+
+// lineTo is the line to a server. Those that nobody uses are forgotten.
+func (c *Client) lineTo(server netip.AddrPort) *line {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.lines[server]
+	if l == nil {
+		if len(c.lines) >= maxLines {
+			clear(c.lines) // connections that are open end when they are idle
+		}
+		l = &line{turn: make(chan struct{}, 1)}
+		c.lines[server] = l
+	}
+	return l
+}
+
 // stream is the connection to a server; fresh: it was opened for this question.
 func (c *Client) stream(ctx context.Context, server netip.AddrPort) (s *stream, fresh bool, err error) {
-	c.mu.Lock()
-	s = c.streams[server]
-	c.mu.Unlock()
-	if s != nil && s.takes() {
-		return s, false, nil
+	l := c.lineTo(server)
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+	if l.stream != nil && l.stream.takes() {
+		return l.stream, false, nil
 	}
 	conn, err := c.dial(ctx, server)
 	if err != nil {
 		return nil, false, err
 	}
 	s = &stream{conn: conn, open: map[uint16]*flight{}}
-	s.timer = time.AfterFunc(idle, func() { s.close(errors.New("nothing came for a while")) })
+	s.timer = time.AfterFunc(idle, func() { s.close(errIdle) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		s.close(net.ErrClosed)
 		return nil, false, net.ErrClosed
 	}
-	if was := c.streams[server]; was == nil || !was.takes() {
-		c.streams[server] = s
-	}
-	for at, was := range c.streams {
-		if was.over() {
-			delete(c.streams, at)
-		}
-	}
+	l.stream = s
 	c.keep(s, s.receive)
 	return s, true, nil
 }
@@ -98,12 +123,6 @@ func (s *stream) takes() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err == nil && len(s.open) < perStream
-}
-
-func (s *stream) over() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err != nil
 }
 
 // ask sends a question and waits for its reply.
