@@ -3,11 +3,9 @@ package verify
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
-	"strings"
-	"syscall"
+	"slices"
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
@@ -15,10 +13,20 @@ import (
 
 // gatewayChecks ask the gateway, at each address of each planned MX host.
 func gatewayChecks() []Check {
+	before, twice := []When{Before}, []When{Before, After}
 	return []Check{
-		{ID: "gw.connect", Title: "each planned MX host answers at each address", RFC: "RFC 5321 section 3.1", When: []When{Before, After}, Run: gwConnect},
+		{ID: "gw.connect", Title: "each planned MX host answers at each address", RFC: "RFC 5321 section 3.1", When: twice, Run: gwConnect},
+		{ID: "gw.starttls", Title: "each planned MX host speaks TLS", RFC: "RFC 3207 section 4", When: twice, Run: gwStartTLS},
+		{ID: "gw.cert", Title: "each planned MX host shows a certificate of its name", RFC: "RFC 7435 section 3", When: twice, Run: gwCert},
+		{ID: "gw.ptr", Title: "each address of the gateway has a name that leads back to it", RFC: "RFC 1912 section 2.1", When: before, Run: gwPTR, Advice: true},
+		{ID: "gw.helo", Title: "the gateway calls itself by a name that leads to it", RFC: "RFC 5321 section 4.1.1.1", When: before, Run: gwHelo, Advice: true},
+		{ID: "gw.relay", Title: "the gateway is no open relay", RFC: "RFC 5321 section 7.9", When: twice, Run: gwRelay},
+		{ID: "gw.limits", Title: "the gateway takes what the old server takes, and no more", RFC: "RFC 1870 section 6", When: before, Run: gwLimits},
 		{ID: "gw.recipient", Title: "the gateway accepts a valid recipient", RFC: "RFC 5321 section 3.3", When: always, Run: gwRecipient},
+		{ID: "gw.postmaster", Title: "the gateway accepts postmaster", RFC: "RFC 5321 section 4.5.1", When: always, Run: gwPostmaster},
+		{ID: "gw.null", Title: "the gateway accepts bounces, which have no sender", RFC: "RFC 5321 section 4.5.5", When: always, Run: gwNull},
 		{ID: "gw.unknown", Title: "the gateway refuses an unknown recipient at RCPT", RFC: "RFC 5321 section 3.3", When: always, Run: gwUnknown},
+		{ID: "mx.loop", Title: "the next hop behind the gateway takes the domain as its own", RFC: "RFC 5321 section 6.3", When: twice, Run: mxLoop, Advice: true},
 	}
 }
 
@@ -52,15 +60,22 @@ func (c *Checker) endpoints(ctx context.Context, cut plan.Cutover) ([]endpoint, 
 	return out, nil
 }
 
-// here is the vantage from which mail is sent: the first.
-func (c *Checker) here() Vantage { return c.Vantages[0] }
-
-// unreachable tells whether it is our own network, and not the server, that
-// kept us from asking.
-func unreachable(err error) bool {
-	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) ||
-		errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) || errors.Is(err, context.Canceled)
+// outside are the vantages that the gateway does not trust; all, if there is none.
+func (c *Checker) outside() []Vantage {
+	var out []Vantage
+	for _, v := range c.Vantages {
+		if !v.Inside {
+			out = append(out, v)
+		}
+	}
+	if len(out) == 0 {
+		return c.Vantages
+	}
+	return out
 }
+
+// here is the vantage from which mail is sent: the first that is outside.
+func (c *Checker) here() Vantage { return c.outside()[0] }
 
 // refusal puts an SMTP conversation that did not succeed into a finding: the
 // server's answer fails, "later" and our own troubles are unknown.
@@ -85,49 +100,14 @@ func refusal(target string, err error) plan.Finding {
 	return fail(target, "%v", err)
 }
 
-func gwConnect(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		t, err := c.greet(ctx, c.here(), e.addr)
-		if err != nil {
-			return refusal(e.String(), err)
-		}
-		t.Close()
-		return pass(e.String(), "it answers with SMTP")
-	})
-}
-
-func gwRecipient(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	rcpt, err := c.recipient(cut.Domain)
-	if err != nil {
-		return nil, err
+// accepted passes what a gateway took from a stranger. From inside its trust that
+// tells nothing of others.
+func accepted(v Vantage, f plan.Finding) plan.Finding {
+	if v.Inside && f.Severity != plan.Unknown {
+		f.Severity = plan.Unknown
+		f.Detail = "inside: " + f.Detail + "; what it does for others cannot be known from within its trust, so name a vantage outside"
 	}
-	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		if err := c.askPatiently(ctx, c.here(), e.addr, rcpt); err != nil {
-			f := refusal(e.String(), err)
-			f.Detail = rcpt + ": " + f.Detail
-			return f
-		}
-		return pass(e.String(), "it accepts %s", rcpt)
-	})
-}
-
-// gwUnknown wants an address that nobody has to be refused at RCPT: a gateway
-// that accepts it would have to bounce it later, to forged senders.
-func gwUnknown(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	rcpt := randomLabel() + "@" + mailDomain(cut.Domain)
-	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		err := c.askPatiently(ctx, c.here(), e.addr, rcpt)
-		code, words := reply(err)
-		switch {
-		case err == nil && c.CatchAll:
-			return pass(e.String(), "it accepts any recipient, as the configuration says")
-		case err == nil:
-			return fail(e.String(), "it accepts a recipient that does not exist; if it is a catch-all, say so with probe.expect: catchall")
-		case code >= 500 && strings.HasPrefix(err.Error(), "RCPT TO"):
-			return pass(e.String(), "it refuses an unknown recipient: %s", words)
-		}
-		return refusal(e.String(), err)
-	})
+	return f
 }
 
 // atEach asks at every endpoint, one finding each.
@@ -144,21 +124,44 @@ func (c *Checker) atEach(ctx context.Context, cut plan.Cutover, ask func(endpoin
 	return found, ctx.Err()
 }
 
-// recipient is whom a probe for a domain is addressed to.
-func (c *Checker) recipient(domain string) (string, error) {
-	name := mailDomain(domain)
-	r := c.Recipients
-	switch {
-	case r.File[rrset.Bare(domain)] != "":
-		return r.File[rrset.Bare(domain)], nil
-	case r.Rewrite != "":
-		return r.Rewrite + "@" + name, nil
-	case r.Postmaster:
-		return "postmaster@" + name, nil
+// fromOutside asks at every endpoint from every vantage outside.
+func (c *Checker) fromOutside(ctx context.Context, cut plan.Cutover, ask func(Vantage, endpoint) plan.Finding) ([]plan.Finding, error) {
+	ends, err := c.endpoints(ctx, cut)
+	if err != nil {
+		return nil, err
 	}
-	return "", fmt.Errorf("probe.recipients names no recipient for %s", name)
+	from := c.outside()
+	found := make([]plan.Finding, len(ends)*len(from))
+	inParallel(len(found), func(i int) {
+		v := from[i%len(from)]
+		found[i] = ask(v, ends[i/len(from)])
+		found[i].Vantage = v.Name
+	})
+	for i := range ends {
+		together(found[i*len(from) : (i+1)*len(from)])
+	}
+	return found, ctx.Err()
 }
 
-// mailDomain is a domain as it stands in an address: below a wildcard, a name
-// that only it answers.
-func mailDomain(domain string) string { return rrset.Bare(asked(domain)) }
+// together weighs what several vantages say of one endpoint. A vantage that could
+// not ask leaves nothing unknown that another one knows.
+func together(found []plan.Finding) {
+	known := func(f plan.Finding) bool { return f.Severity == plan.Pass || f.Severity == plan.Fail }
+	i := slices.IndexFunc(found, known)
+	if i < 0 {
+		return
+	}
+	for j := range found {
+		if f := &found[j]; f.Severity == plan.Unknown {
+			f.Severity = plan.Warn
+			f.Detail = "not asked from here, but from " + vantageName(found[i].Vantage) + ": " + f.Detail
+		}
+	}
+}
+
+func vantageName(name string) string {
+	if name == "" {
+		return "this machine"
+	}
+	return name
+}

@@ -80,7 +80,7 @@ func (c *Checker) OldOpen(ctx context.Context) []plan.Finding {
 	found := make([]plan.Finding, len(c.OldAddresses))
 	inParallel(len(found), func(i int) {
 		a := c.OldAddresses[i]
-		t, err := c.greet(ctx, c.here(), a)
+		t, err := c.begin(ctx, c.here(), a, "")
 		if err != nil {
 			found[i] = refusal(a.String(), err)
 		} else {

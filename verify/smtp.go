@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"mxcutover/rrset"
 )
 
 // Bounds of one SMTP conversation: RFC 5321 section 4.5.3.2 lets a greeting take
@@ -48,19 +50,6 @@ func (s *slots) take(ctx context.Context, a netip.Addr) (free func(), err error)
 	}
 }
 
-// talk is one SMTP conversation.
-type talk struct {
-	*smtp.Client
-	end func()
-}
-
-// Close ends the conversation, politely if that is still possible.
-func (t *talk) Close() {
-	_ = t.Quit() // it may be over already
-	_ = t.Client.Close()
-	t.end()
-}
-
 // connectError means that no SMTP conversation came about.
 type connectError struct{ err error }
 
@@ -68,19 +57,31 @@ func (e *connectError) Error() string { return e.err.Error() }
 func (e *connectError) Unwrap() error { return e.err }
 
 // greet connects from a vantage, and says EHLO; TLS is used if it is offered,
-// whatever its certificate (RFC 7435).
+// whatever its certificate (RFC 7435). A server that asked for peace is left in it.
 func (c *Checker) greet(ctx context.Context, from Vantage, addr netip.Addr) (*talk, error) {
+	return c.meet(ctx, from, addr, "")
+}
+
+// meet is greet of a host that is known by a name, which TLS is told.
+func (c *Checker) meet(ctx context.Context, from Vantage, addr netip.Addr, host string) (*talk, error) {
+	if err := c.brakes.pressed(from.Name, addr, c.Now()); err != nil {
+		return nil, err
+	}
+	return c.begin(ctx, from, addr, host)
+}
+
+// begin is meet, whatever the server asked for.
+func (c *Checker) begin(ctx context.Context, from Vantage, addr netip.Addr, host string) (*talk, error) {
 	free, err := c.slots.take(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	t, err := c.hello(ctx, from, addr, false)
-	if err == nil {
-		if offered, _ := t.Extension("STARTTLS"); offered {
-			t.Close()
-			if t, err = c.hello(ctx, from, addr, true); err != nil {
-				t, err = c.hello(ctx, from, addr, false)
-			}
+	t, err := c.hello(ctx, from, addr, host, true)
+	if t != nil && t.noTLS != nil && ctx.Err() == nil { // as senders do: without
+		why := t.noTLS
+		t.Close()
+		if t, err = c.hello(ctx, from, addr, host, false); err == nil {
+			t.noTLS = why
 		}
 	}
 	if err != nil {
@@ -92,32 +93,40 @@ func (c *Checker) greet(ctx context.Context, from Vantage, addr netip.Addr) (*ta
 	return t, nil
 }
 
-func (c *Checker) hello(ctx context.Context, from Vantage, addr netip.Addr, secure bool) (*talk, error) {
+// hello connects once. A conversation whose TLS came to nothing is given too, to
+// be closed.
+func (c *Checker) hello(ctx context.Context, from Vantage, addr netip.Addr, host string, secure bool) (*talk, error) {
 	conn, err := c.dial(ctx, from, addr, c.SMTPPort)
 	if err != nil {
 		return nil, &connectError{err}
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	bounded := &boundedConn{Conn: conn, left: maxReply}
-	var client *smtp.Client
-	if secure {
-		client, err = smtp.NewClientStartTLS(bounded, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // opportunistic (RFC 7435)
-		if err != nil {
-			stop()
-			conn.Close()
-			return nil, err
-		}
-	} else {
-		client = smtp.NewClient(bounded)
+	heed := func(verb string, err error) { c.brakes.heed(from.Name, addr, c.Now(), c.Pause, verb, err) }
+	t, err := newTalk(&boundedConn{Conn: conn, left: maxReply}, replyTime)
+	heed("greeting", err)
+	t.heed = heed
+	t.end = func() { stop() }
+	if err == nil {
+		err = t.hello(c.Hello)
 	}
-	client.CommandTimeout, client.SubmissionTimeout = replyTime, 2*replyTime
-	t := &talk{Client: client, end: func() { stop() }}
-	if err := client.Hello(c.Hello); err != nil {
-		_ = client.Close() // the error counts
+	if offered, _ := t.Extension("STARTTLS"); err == nil && offered && secure {
+		if t.noTLS = t.startTLS(ctx, c.tlsFor(host)); t.noTLS != nil {
+			return t, nil
+		}
+		err = t.hello(c.Hello)
+	}
+	if err != nil {
 		stop()
+		conn.Close()
 		return nil, fmt.Errorf("greeting: %w", err)
 	}
 	return t, nil
+}
+
+// tlsFor is how TLS is spoken: anything that a server may still speak, by a full
+// handshake, since the certificate is to be seen.
+func (c *Checker) tlsFor(host string) *tls.Config {
+	return &tls.Config{ServerName: rrset.Bare(host), InsecureSkipVerify: true, MinVersion: tls.VersionTLS10} //nolint:gosec // opportunistic (RFC 7435)
 }
 
 // dial connects from a vantage.
@@ -125,7 +134,11 @@ func (c *Checker) dial(ctx context.Context, from Vantage, addr netip.Addr, port 
 	if from.Dial != nil {
 		ctx, cancel := context.WithTimeout(ctx, c.Connect)
 		defer cancel()
-		return from.Dial(ctx, "tcp", netip.AddrPortFrom(addr, port).String())
+		conn, err := from.Dial(ctx, "tcp", netip.AddrPortFrom(addr, port).String())
+		if err != nil && !farSide(err) {
+			err = &ownTrouble{err}
+		}
+		return conn, err
 	}
 	d := net.Dialer{Timeout: c.Connect}
 	if from.Source.IsValid() {
@@ -165,12 +178,17 @@ func reply(err error) (int, string) {
 
 // ask asks RCPT for one recipient and takes it back: nothing is delivered.
 func (c *Checker) ask(ctx context.Context, from Vantage, addr netip.Addr, rcpt string) error {
+	return c.askFrom(ctx, from, addr, c.From, rcpt)
+}
+
+// askFrom is ask with another sender; "" is that of bounces.
+func (c *Checker) askFrom(ctx context.Context, from Vantage, addr netip.Addr, sender, rcpt string) error {
 	t, err := c.greet(ctx, from, addr)
 	if err != nil {
 		return err
 	}
 	defer t.Close()
-	if err := t.Mail(c.From, nil); err != nil {
+	if err := t.Mail(sender, nil); err != nil {
 		return fmt.Errorf("MAIL FROM: %w", err)
 	}
 	if err := t.Rcpt(rcpt, nil); err != nil {

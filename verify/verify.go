@@ -10,6 +10,7 @@ package verify
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -46,7 +47,9 @@ type Vantage struct {
 	Source netip.Addr // of its connections; none = the system's choice
 	Inside bool       // the gateway trusts it, so that what it does for others cannot be known from there
 
-	// Dial opens connections ("tcp" only) from another host; nil = from here.
+	// Dial opens connections ("tcp" only) from another host; nil = from here. Its
+	// errors are those of a local connection (ECONNREFUSED, a time-out) where the
+	// far side gave them; any other one is taken as our own trouble.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -85,6 +88,10 @@ type Settings struct {
 	CatchAll      bool          // the gateway accepts any recipient, and that is known
 	Concurrency   int           // SMTP connections to one address at once; default 4
 	Shared        time.Duration // how long an answer counts that many domains share; default 5m
+	Pause         time.Duration // how long a server is left alone that asked for it, at first; default 1m
+	RandomPerHour int           // addresses made up by chance that one gateway's address is asked for in an hour; default 1000
+	Largest       int64         // bytes of the largest message that must pass; 0 = what the old server takes
+	Roots         *x509.CertPool // authorities of the gateway's certificates; nil = the system's
 	Now           func() time.Time
 
 	DNSRate float64         // questions a second to one server; default 200, negative = no limit
@@ -100,7 +107,11 @@ type Checker struct {
 	chains  chains
 	mailbox *mailbox
 	slots   slots
-	memo    memo
+	memo    memo[[]plan.Finding]
+	looks   memo[*look]
+	relays  relays
+	brakes  brakes
+	random  hourly
 }
 
 // New makes a Checker. It asks nothing yet.
@@ -117,11 +128,15 @@ func New(s Settings) (*Checker, error) {
 	def(&s.Connect, 30*time.Second)
 	def(&s.GreylistRetry, time.Minute)
 	def(&s.Shared, 5*time.Minute)
+	def(&s.Pause, time.Minute)
 	if s.DNSPort == 0 {
 		s.DNSPort = 53
 	}
 	if s.SMTPPort == 0 {
 		s.SMTPPort = 25
+	}
+	if s.RandomPerHour == 0 {
+		s.RandomPerHour = 1000
 	}
 	if s.Concurrency == 0 {
 		s.Concurrency = 4
