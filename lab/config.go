@@ -34,6 +34,7 @@ dns: {rate: 10000, anchors: [{{quote .Anchor}}]}
 vantages: [{name: outside, source: {{.Vantage}}}]
 probe:
   from: {{.ProbeFrom}}
+  ca: {{quote .CAFile}}
   recipients: {rewrite: {{.User}}}
   failures: 2
   on_failure: rollback
@@ -54,7 +55,7 @@ ports: {dns: {{.DNSPort}}, smtp: {{.SMTPPort}}}
 `
 
 // WriteConfig writes mxcutover.yaml into a directory, and beside it what it
-// names: tsig.key and imap.password, for their owner alone, traffic.txt with a
+// names: tsig.key and imap.password, for their owner alone, authority.pem, traffic.txt with a
 // line "domain messages" for each domain, and the directory state. It gives the
 // path of the configuration.
 func (w *World) WriteConfig(dir string) (path string, err error) {
@@ -68,9 +69,9 @@ func (w *World) WriteConfig(dir string) (path string, err error) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	values := struct {
 		Facts
-		KeyFile, PasswordFile, Traffic, State string
-		TTL                                   time.Duration
-	}{w.Facts(), in("tsig.key"), in("imap.password"), in("traffic.txt"), filepath.Join(dir, "state", "demo.db"), w.options.TTL}
+		KeyFile, PasswordFile, CAFile, Traffic, State string
+		TTL                                           time.Duration
+	}{w.Facts(), in("tsig.key"), in("imap.password"), in("authority.pem"), in("traffic.txt"), filepath.Join(dir, "state", "demo.db"), w.options.TTL}
 	var config, traffic strings.Builder
 	t := template.Must(template.New("mxcutover.yaml").Funcs(template.FuncMap{
 		"join": strings.Join, "quote": quote, "preference": func(i int) int { return 10 * (i + 1) },
@@ -87,6 +88,7 @@ func (w *World) WriteConfig(dir string) (path string, err error) {
 	}{
 		{values.KeyFile, values.Key.Secret + "\n", 0o600},
 		{values.PasswordFile, values.Password + "\n", 0o600},
+		{values.CAFile, values.CA, 0o644},
 		{values.Traffic, traffic.String(), 0o644},
 		{in("mxcutover.yaml"), config.String(), 0o644},
 	} {

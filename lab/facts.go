@@ -32,6 +32,7 @@ type Facts struct {
 	IMAP      netip.AddrPort // without TLS
 	User      string
 	Password  string
+	CA        string // the authority of the mail servers' certificates, in PEM
 	ProbeFrom string // a sender whose domain exists
 	Firewall  string // path of its unix socket
 	Domains   []Domain
@@ -58,7 +59,7 @@ func (w *World) Facts() Facts {
 		Old:      Host{oldHost, b.addr(octetOld)},
 		Gateways: []Host{{gateway1, b.addr(octetGateway1)}, {gateway2, b.addr(octetGateway2)}},
 		Sender:   b.addr(octetSender), Spammer: b.addr(octetSpammer), Vantage: b.addr(octetVantage),
-		IMAP: netip.AddrPortFrom(b.addr(octetOld), port(b.imap.Addr())), User: probeLocal, Password: w.password,
+		IMAP: netip.AddrPortFrom(b.addr(octetOld), port(b.imap.Addr())), User: probeLocal, Password: w.password, CA: w.authority.pem(),
 		ProbeFrom: probeLocal + "@" + probeZone, Firewall: w.socket, Domains: slices.Clone(w.options.Domains),
 	}
 }

@@ -18,6 +18,7 @@ import (
 // the domains they relay for, tag spam, and forward everything to the old server.
 type Gateway struct {
 	site     *directory
+	habits   Habits
 	now      func() time.Time
 	greylist time.Duration
 
@@ -56,7 +57,7 @@ const gtube = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.
 
 func newGateway(o Options, site *directory) *Gateway {
 	return &Gateway{
-		site: site, now: o.Now, greylist: o.Greylist, forgotten: map[string]bool{},
+		site: site, habits: o.Gateway, now: o.Now, greylist: o.Greylist, forgotten: map[string]bool{},
 		counts: map[string]GatewayCount{}, triples: map[triple]time.Time{}, queued: map[uint64]*outgoing{},
 	}
 }
@@ -106,6 +107,11 @@ type host struct {
 
 func (h *host) recipient(in *inbound, to string) error {
 	dom, err := h.site.check(to)
+	if takes, refused := h.habits.takes(h.site, in.from, to); takes {
+		return nil
+	} else if refused != nil {
+		err = refused
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil && h.forgotten[dom.Name] {

@@ -40,6 +40,7 @@ type World struct {
 	block     *block
 	key       Key
 	password  string
+	authority *authority
 	socket    string
 	anchor    string
 	primary   *nameserver
@@ -67,6 +68,9 @@ func Start(ctx context.Context, o Options) (*World, error) {
 	w := &World{
 		options: o, password: crand.Text(), ledger: &ledger{}, cancel: func() {},
 		key: Key{Name: "mxcutover", Algorithm: "hmac-sha256", Secret: secret},
+	}
+	if w.authority, err = newAuthority(o.Now); err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
 	}
 	if w.block, err = takeBlock(ctx, random); err != nil {
 		return nil, err
@@ -167,16 +171,22 @@ func (w *World) startMail(live context.Context, wall *wall) error {
 	}
 	w.Gateway = newGateway(w.options, site)
 	w.Old = &OldServer{
-		site: site, wall: wall, ledger: w.ledger, mailbox: box, port: b.smtp, now: w.options.Now,
+		site: site, habits: w.options.OldServer, wall: wall, ledger: w.ledger, mailbox: box, port: b.smtp, now: w.options.Now,
 		gateways: []netip.Addr{b.addr(octetGateway1), b.addr(octetGateway2)},
 		stats:    OldStats{Sources: map[netip.Addr]SourceCount{}},
 	}
-	w.stops = append(w.stops,
-		serveSMTP(&limited{Listener: b.mail[octetOld], refuse: w.Old.refuse}, oldHost, w.Old),
-		box.serve(&limited{Listener: b.imap}))
+	stop, err := serveSMTP(&limited{Listener: b.mail[octetOld], refuse: w.Old.refuse}, oldHost, w.Old, w.options.OldServer, w.authority)
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	w.stops = append(w.stops, stop, box.serve(&limited{Listener: b.imap}))
 	for octet, name := range map[byte]string{octetGateway1: gateway1, octetGateway2: gateway2} {
 		h := &host{Gateway: w.Gateway, name: name, addr: b.addr(octet), old: w.oldAddr(), news: make(chan struct{}, 1)}
-		w.stops = append(w.stops, serveSMTP(&limited{Listener: b.mail[octet]}, name, h))
+		stop, err := serveSMTP(&limited{Listener: b.mail[octet], refuse: w.options.Gateway.refuse}, name, h, w.options.Gateway, w.authority)
+		if err != nil {
+			return fmt.Errorf("lab: %w", err)
+		}
+		w.stops = append(w.stops, stop)
 		w.traffic.Go(func() { h.run(live) })
 	}
 	return nil

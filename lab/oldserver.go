@@ -17,6 +17,7 @@ import (
 // the site from everybody whom the firewall lets in.
 type OldServer struct {
 	site     *directory
+	habits   Habits
 	wall     *wall
 	ledger   *ledger
 	mailbox  *mailbox
@@ -29,6 +30,7 @@ type OldServer struct {
 	last   uint64
 	stats  OldStats
 	recent []Message
+	lost   map[string]bool // names that it does not know though it should
 }
 
 // OldStats count what came to the old server.
@@ -110,15 +112,39 @@ func (s *OldServer) refuse(c net.Conn) bool {
 	return refused
 }
 
-func (s *OldServer) recipient(_ *inbound, to string) error {
+func (s *OldServer) recipient(in *inbound, to string) error {
 	if s.busy.Load() {
 		return errBusy
+	}
+	if s.forgot(to) {
+		return no(550, smtp.EnhancedCode{5, 7, 1}, "Relay not permitted")
+	}
+	if takes, err := s.habits.takes(s.site, in.from, to); takes || err != nil {
+		return err
 	}
 	if s.site.probed(to) {
 		return nil
 	}
 	_, err := s.site.check(to)
 	return err
+}
+
+// Forget makes the old server refuse a domain, as one that takes for its own what
+// has it as MX.
+func (s *OldServer) Forget(domain string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost == nil {
+		s.lost = map[string]bool{}
+	}
+	s.lost[domain] = true
+}
+
+func (s *OldServer) forgot(to string) bool {
+	_, name := split(to)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost[name]
 }
 
 // message delivers before it is answered for.

@@ -44,6 +44,8 @@ type Options struct {
 	Lag        time.Duration    // how long the secondary is behind; default 2s, negative = none
 	SenderRate float64          // messages a second of the honest sender; default 5, negative = none
 	SpamRate   float64          // connections a second of the stubborn spammer; default 5, negative = none
+	Gateway    Habits           // of its two hosts
+	OldServer  Habits           // of the old server
 	Greylist   time.Duration    // how long the gateway defers an unknown triple; default 500ms
 	Now        func() time.Time // the clock of caches, greylist and firewall; default time.Now
 	Seed       uint64           // of addresses and of what spammers try; 0 = by chance

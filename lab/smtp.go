@@ -30,45 +30,60 @@ type receiver interface {
 
 // An inbound is one SMTP session and the message it is about.
 type inbound struct {
-	by   receiver
-	peer netip.Addr
-	helo string
-	from string
-	to   []string
+	by     receiver
+	habits Habits
+	peer   netip.Addr
+	helo   string
+	from   string
+	to     []string
+	no     int // refusals
 }
 
 // serveSMTP serves a listener until stop is called, which waits for the last
 // session.
-func serveSMTP(l *limited, host string, by receiver) (stop func()) {
+func serveSMTP(l *limited, host string, by receiver, habits Habits, authority *authority) (stop func(), err error) {
 	s := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		return &inbound{by: by, peer: peer(c.Conn()), helo: c.Hostname()}, nil
+		return &inbound{by: by, habits: habits, peer: peer(c.Conn()), helo: c.Hostname()}, nil
 	}))
 	s.Domain = host
-	s.MaxMessageBytes = maxMessage
+	if err := habits.serve(s, authority); err != nil {
+		return nil, err
+	}
 	s.MaxRecipients = maxRecipients
 	s.ReadTimeout, s.WriteTimeout = smtpTimeout, smtpTimeout
 	s.ErrorLog = log.New(io.Discard, "", 0)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = s.Serve(l) // ends when the listener is closed
+		_ = s.Serve(tarpit{l, habits.GreetAfter}) // ends when the listener is closed
 	}()
 	return func() {
 		_ = l.Close() // closed by its block too
 		<-ended
 		_ = s.Shutdown(context.Background()) // waits for the sessions, whose connections are closed
-	}
+	}, nil
 }
 
 // Mail begins a message. The null sender is as good as any (RFC 5321 section 4.5.5).
 func (in *inbound) Mail(from string, _ *smtp.MailOptions) error {
 	in.from, in.to = from, nil
-	return nil
+	return in.count(in.habits.mail(from))
+}
+
+// count counts refusals, and loses patience with them.
+func (in *inbound) count(err error) error {
+	if !lasting(err) {
+		return err
+	}
+	if in.no++; in.habits.HangsUpAfter > 0 && in.no > in.habits.HangsUpAfter {
+		return no(421, smtp.EnhancedCode{4, 7, 0}, "Too many errors")
+	}
+	return err
 }
 
 // Rcpt adds a recipient.
 func (in *inbound) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if err := in.by.recipient(in, to); err != nil {
+	if err := in.count(in.by.recipient(in, to)); err != nil {
 		return err
 	}
 	in.to = append(in.to, to)

@@ -55,7 +55,7 @@ func buildZones(o Options, b *block) (primary, above map[string]*zone, err error
 	if primary, err = parseZones(texts, ttl); err != nil {
 		return nil, nil, err
 	}
-	if above, err = parseZones(parentTexts(texts, b, ttl), ttl); err != nil {
+	if above, err = parseZones(parentTexts(o, texts, b, ttl), ttl); err != nil {
 		return nil, nil, err
 	}
 	return primary, above, signZones(ttl, func(zone string) bool {
@@ -95,7 +95,7 @@ func enclosing(name string, texts map[string]*strings.Builder) string {
 
 // parentTexts are the root, the zone test with its delegations, and the reverse
 // zone, all at one server.
-func parentTexts(texts map[string]*strings.Builder, b *block, ttl uint32) map[string]*strings.Builder {
+func parentTexts(o Options, texts map[string]*strings.Builder, b *block, ttl uint32) map[string]*strings.Builder {
 	soa := fmt.Sprintf("@ IN SOA a.nic.test. hostmaster.nic.test. 1 3600 600 86400 %d\n@ IN NS a.nic.test.\n", ttl)
 	a := b.prefix.Addr().As4()
 	reverse := fmt.Sprintf("%d.%d.127.in-addr.arpa", a[2], a[1])
@@ -114,7 +114,9 @@ func parentTexts(texts map[string]*strings.Builder, b *block, ttl uint32) map[st
 		octetOld: oldHost, octetGateway1: gateway1, octetGateway2: gateway2, octetElsewhere: elsewhere, octetSender: senderHost,
 		octetVantage: "mail." + probeZone, octetParent: "a.nic.test", octetNS1: "ns1.nic.test", octetNS2: "ns2.nic.test",
 	} {
-		fmt.Fprintf(out[reverse], "%d PTR %s.\n", octet, host)
+		if !o.Gateway.NoPTR || octet != octetGateway1 && octet != octetGateway2 {
+			fmt.Fprintf(out[reverse], "%d PTR %s.\n", octet, host)
+		}
 	}
 	return out
 }

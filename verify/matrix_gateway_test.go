@@ -1,11 +1,36 @@
 package verify_test
 
 import (
+	"net"
 	"testing"
+	"time"
 
+	"mxcutover/lab"
 	"mxcutover/plan"
 	"mxcutover/verify"
 )
+
+// worldOf is in, of a world of other options.
+func worldOf(adjust func(*lab.Options), spoil func(*bench, *verify.Settings)) func(*testing.T) (*verify.Checker, plan.Cutover) {
+	return func(t *testing.T) (*verify.Checker, plan.Cutover) {
+		t.Helper()
+		b := newBenchWith(t, adjust)
+		set := b.set
+		if spoil != nil {
+			spoil(b, &set)
+		}
+		c, err := verify.New(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, cut(t, "choir.test.", old, gws)
+	}
+}
+
+// gateway is a world whose gateway has bad habits.
+func gateway(h lab.Habits) func(*testing.T) (*verify.Checker, plan.Cutover) {
+	return worldOf(func(o *lab.Options) { o.Gateway = h }, nil)
+}
 
 // matrixGateway are the rows of the gateway.
 func matrixGateway() []row {
@@ -16,9 +41,101 @@ func matrixGateway() []row {
 		}
 		*c = cut(t, "choir.test.", old, []string{"10 dead.choir.test."})
 	})
-	return []row{
-		{check: "gw.connect", breaks: "nobody listens", when: verify.Before, good: in(nil), broken: dead},
-		{check: "gw.recipient", breaks: "the domain is unknown there", when: verify.Before, good: in(nil), broken: forgets, says: "550"},
-		{check: "gw.unknown", breaks: "nobody listens", when: verify.Before, good: in(nil), broken: dead},
+	inside := in(func(_ *testing.T, _ *bench, s *verify.Settings, _ *plan.Cutover) { s.Vantages[0].Inside = true })
+	noOld := in(func(_ *testing.T, _ *bench, s *verify.Settings, _ *plan.Cutover) { s.OldAddresses = nil })
+	spent := func(t *testing.T) (*verify.Checker, plan.Cutover) {
+		c, choir := worldOf(nil, func(_ *bench, s *verify.Settings) { s.RandomPerHour = 1 })(t)
+		judge(t, "the first", c.Only(t.Context(), choir, "gw.unknown"), plan.Pass, "")
+		return c, choir
 	}
+	rows := []row{
+		{check: "gw.connect", breaks: "nobody listens", broken: dead},
+		{check: "gw.connect", breaks: "it greets with 554", broken: gateway(lab.Habits{Greeting: "554 5.7.1 Not you"}), says: "554 5.7.1 Not you"},
+		{check: "gw.connect", breaks: "it greets with 421", broken: gateway(lab.Habits{Greeting: "421 4.3.2 Too many connections"}), want: plan.Unknown, says: "421 4.3.2"},
+		{check: "gw.connect", breaks: "only from inside", broken: inside, want: plan.Unknown, says: "inside: "},
+		{check: "gw.starttls", breaks: "none offered", broken: gateway(lab.Habits{NoTLS: true}), want: plan.Warn, says: "does not offer"},
+		{check: "gw.starttls", breaks: "the handshake fails", broken: gateway(lab.Habits{BrokenTLS: true}), says: "TLS does not come about"},
+		{check: "gw.cert", breaks: "of another host", broken: gateway(lab.Habits{Certificate: lab.OtherName}), want: plan.Warn, says: "none of gw1.gw.test"},
+		{check: "gw.cert", breaks: "ended", broken: gateway(lab.Habits{Certificate: lab.Expired}), want: plan.Warn, says: "it ended at"},
+		{check: "gw.cert", breaks: "ends soon", broken: gateway(lab.Habits{Certificate: lab.Expiring}), want: plan.Warn, says: "ends in 4 days"},
+		{check: "gw.cert", breaks: "signed by itself", broken: gateway(lab.Habits{Certificate: lab.SelfSigned}), want: plan.Warn, says: "no authority vouches"},
+		{check: "gw.ptr", breaks: "no PTR", broken: gateway(lab.Habits{NoPTR: true}), want: plan.Warn, says: "no PTR record"},
+		{check: "gw.helo", breaks: "no full name", broken: gateway(lab.Habits{Name: "localhost"}), want: plan.Warn, says: "no full name"},
+		{check: "gw.helo", breaks: "a name without address", broken: gateway(lab.Habits{Name: "nowhere.gw.test"}), want: plan.Warn, says: "has no address"},
+		{check: "gw.helo", breaks: "another host's name", broken: gateway(lab.Habits{Name: "mx.elsewhere.test"}), want: plan.Warn, says: "mx.elsewhere.test, which is"},
+		{check: "gw.relay", breaks: "for everybody", broken: gateway(lab.Habits{Relays: lab.Anybody}), says: "a stranger's mail for a stranger"},
+		{check: "gw.relay", breaks: "by the percent sign", broken: gateway(lab.Habits{Relays: lab.Percent}), says: "the percent sign"},
+		{check: "gw.relay", breaks: "for forged senders of ours", broken: gateway(lab.Habits{Relays: lab.OwnSender}), says: "from an address of our domain"},
+		{check: "gw.relay", breaks: "for bounces", broken: gateway(lab.Habits{Relays: lab.BounceOut}), says: "a bounce for a stranger"},
+		{check: "gw.relay", breaks: "a catch-all hides it", broken: gateway(lab.Habits{CatchAll: true}), want: plan.Warn, says: "cannot be told"},
+		{check: "gw.relay", breaks: "only from inside", broken: inside, want: plan.Unknown, says: "inside: "},
+		{check: "gw.relay", breaks: "it hangs up at once", broken: gateway(lab.Habits{HangsUpAfter: 3}), want: plan.Unknown, says: "could not be asked yet"},
+		{check: "gw.recipient", breaks: "the domain is unknown there", broken: forgets, says: "550"},
+		{check: "gw.recipient", breaks: "only from inside", broken: inside, want: plan.Unknown, says: "inside: "},
+		{check: "gw.recipient", breaks: "senders are refused by policy", broken: gateway(lab.Habits{RefusesSenders: true}), says: "550 5.7.1"},
+		{check: "gw.unknown", breaks: "nobody listens", broken: dead},
+		{check: "gw.unknown", breaks: "any recipient is accepted", broken: gateway(lab.Habits{CatchAll: true}), says: "which the old server refuses"},
+		{check: "gw.unknown", breaks: "it is a catch-all", broken: worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = true, true }, nil), says: "and so does the old server"},
+		{check: "gw.unknown", breaks: "the hour's addresses are used up", broken: spent, want: plan.Unknown, says: "probe.random_per_hour"},
+		{check: "gw.postmaster", breaks: "refused", broken: gateway(lab.Habits{NoPostmaster: true}), says: "which the old server accepts"},
+		{check: "gw.postmaster", breaks: "refused by both", broken: worldOf(func(o *lab.Options) { o.Gateway.NoPostmaster, o.OldServer.NoPostmaster = true, true }, nil), want: plan.Warn, says: "as the old server does"},
+		{check: "gw.null", breaks: "refused", broken: gateway(lab.Habits{NoBounces: true}), says: "MAIL FROM:<>"},
+		{check: "gw.limits", breaks: "smaller than the old server's", broken: gateway(lab.Habits{Size: 1 << 19}), says: "takes messages of 524288 bytes"},
+		{check: "gw.limits", breaks: "smaller than what is needed", broken: worldOf(nil, func(_ *bench, s *verify.Settings) { s.Largest = 1 << 30 }), says: "probe.largest"},
+		{check: "gw.limits", breaks: "larger than the old server's", broken: gateway(lab.Habits{Size: 1 << 21}), want: plan.Warn, says: "what is between bounces"},
+		{check: "gw.limits", breaks: "only the gateway has SMTPUTF8", broken: worldOf(func(o *lab.Options) { o.OldServer.NoSMTPUTF8 = true }, nil), want: plan.Warn, says: "bounces at the old server"},
+		{check: "gw.limits", breaks: "only the old server has SMTPUTF8", broken: gateway(lab.Habits{NoSMTPUTF8: true}), want: plan.Warn, says: "is refused"},
+		{check: "gw.limits", breaks: "the old server cannot be asked", broken: noOld, want: plan.Unknown, says: "what the old server takes"},
+		{check: "mx.loop", breaks: "the next hop refuses", broken: in(func(_ *testing.T, b *bench, _ *verify.Settings, _ *plan.Cutover) { b.world.Old.Forget("choir.test") }), says: "the next hop refuses"},
+		{check: "mx.loop", breaks: "both have one name", broken: gateway(lab.Habits{Name: "mail.old.test"}), says: "takes that for a loop"},
+		{check: "mx.loop", breaks: "the next hop cannot be asked", broken: noOld, want: plan.Unknown, says: "no address of it"},
+	}
+	for i := range rows {
+		rows[i].when, rows[i].good = verify.Before, in(nil)
+	}
+	return rows
+}
+
+// A gateway may well let strangers wait for its greeting.
+func TestTarpit(t *testing.T) {
+	t.Parallel()
+	c, choir := gateway(lab.Habits{GreetAfter: 1500 * time.Millisecond})(t)
+	judge(t, "slow to greet", c.Only(t.Context(), choir, "gw.connect", "gw.recipient"), plan.Pass, "")
+}
+
+// What one vantage cannot see, another may.
+func TestVantages(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	choir := cut(t, "choir.test.", old, gws)
+	with := func(more ...verify.Vantage) *verify.Checker {
+		return b.checker(t, func(s *verify.Settings) { s.Vantages = append([]verify.Vantage{}, append(more, s.Vantages...)...) })
+	}
+	down := verify.Vantage{Name: "down", Dial: lost}
+	judge(t, "one is down", with(down).Only(t.Context(), choir, "gw.connect", "gw.relay"), plan.Warn, "not asked from here, but from outside")
+	b.set.Vantages = nil
+	judge(t, "all are down", with(down).Only(t.Context(), choir, "gw.connect", "gw.relay", "gw.recipient", "gw.starttls", "gw.cert"), plan.Unknown, "the line is down")
+	for _, f := range with(down).OldClosed(t.Context(), b.facts.SMTPPort) {
+		if f.Severity != plan.Unknown || f.Vantage != "down" {
+			t.Errorf("closed, from a vantage that is down: %+v", f)
+		}
+	}
+	refused := verify.Vantage{Name: "far", Dial: refusing}
+	for _, f := range with(refused).OldClosed(t.Context(), b.facts.SMTPPort) {
+		if f.Severity != plan.Pass {
+			t.Errorf("refused at a far vantage: %+v", f)
+		}
+	}
+	judge(t, "refused there", with(refused).Only(t.Context(), choir, "gw.connect"), plan.Fail, "no SMTP there")
+}
+
+// A vantage that the gateway trusts is told from an open relay by another one.
+func TestTrustedVantageIsNoOpenRelay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	open := newBenchWith(t, func(o *lab.Options) { o.Gateway.Relays = lab.Anybody })
+	var d net.Dialer
+	trusted := verify.Vantage{Name: "trusted", Dial: through(&d, b.facts, open.facts)}
+	c := b.checker(t, func(s *verify.Settings) { s.Vantages = append(s.Vantages, trusted) })
+	judge(t, "trusted", c.Only(t.Context(), cut(t, "choir.test.", old, gws), "gw.relay"), plan.Warn, "inside: it relays for this vantage")
 }

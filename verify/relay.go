@@ -22,8 +22,8 @@ type way struct {
 }
 
 // ways are the attempts: to is an address that is none of the gateway's; domain is
-// one that it takes mail for. Source routes and the percent sign are what RFC 5321
-// appendix F.2 and section 3.6.1 speak of; the rest is what relays were found by.
+// one that it takes mail for. RFC 5321 appendix C speaks of source routes, and RFC
+// 1123 section 5.2.16 of the percent sign; the rest is what relays were found by.
 func ways(to, domain, host string, addr netip.Addr) []way {
 	user, far, _ := strings.Cut(to, "@")
 	literal := "[" + addr.String() + "]"

@@ -82,15 +82,15 @@ type Settings struct {
 	From          string    // the probes' sender
 	Recipients    Recipients
 	IMAP          IMAP
-	Arrival       time.Duration // how long a probe may take; default 5m
-	Connect       time.Duration // for a connection; default 30s
-	GreylistRetry time.Duration // between tries after a 4xx; default 60s
-	CatchAll      bool          // the gateway accepts any recipient, and that is known
-	Concurrency   int           // SMTP connections to one address at once; default 4
-	Shared        time.Duration // how long an answer counts that many domains share; default 5m
-	Pause         time.Duration // how long a server is left alone that asked for it, at first; default 1m
-	RandomPerHour int           // addresses made up by chance that one gateway's address is asked for in an hour; default 1000
-	Largest       int64         // bytes of the largest message that must pass; 0 = what the old server takes
+	Arrival       time.Duration  // how long a probe may take; default 5m
+	Connect       time.Duration  // for a connection; default 30s
+	GreylistRetry time.Duration  // between tries after a 4xx; default 60s
+	CatchAll      bool           // the gateway accepts any recipient, and that is known
+	Concurrency   int            // SMTP connections to one address at once; default 4
+	Shared        time.Duration  // how long an answer counts that many domains share; default 5m
+	Pause         time.Duration  // how long a server is left alone that asked for it, at first; default 1m
+	RandomPerHour int            // addresses made up by chance that one gateway's address is asked for in an hour; default 1000
+	Largest       int64          // bytes of the largest message that must pass; 0 = what the old server takes
 	Roots         *x509.CertPool // authorities of the gateway's certificates; nil = the system's
 	Now           func() time.Time
 
@@ -135,7 +135,7 @@ func New(s Settings) (*Checker, error) {
 	if s.SMTPPort == 0 {
 		s.SMTPPort = 25
 	}
-	if s.RandomPerHour == 0 {
+	if s.RandomPerHour <= 0 {
 		s.RandomPerHour = 1000
 	}
 	if s.Concurrency == 0 {

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,13 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	w, err := lab.Start(t.Context(), lab.Options{
+	return newBenchWith(t, nil)
+}
+
+// newBenchWith is a bench in a world of other options.
+func newBenchWith(t *testing.T, adjust func(*lab.Options)) *bench {
+	t.Helper()
+	o := lab.Options{
 		Domains: []lab.Domain{
 			{Name: "choir.test"},
 			{Name: "*.wild.test", Kind: lab.Wildcard, Zone: "wild.test"},
@@ -40,7 +47,11 @@ func newBench(t *testing.T) *bench {
 			{Name: "signed.test", Signed: true},
 		},
 		SenderRate: -1, SpamRate: -1, Lag: -1,
-	})
+	}
+	if adjust != nil {
+		adjust(&o)
+	}
+	w, err := lab.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,11 +65,14 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(f.CA))
 	return &bench{world: w, facts: f, set: verify.Settings{
 		Anchors: anchors, OldHosts: []string{"mail.old.test."}, OldAddresses: []netip.Addr{f.Old.Addr},
 		DNSPort: f.DNSPort, SMTPPort: f.SMTPPort, DNSRate: -1,
 		Resolvers: []verify.Resolver{{View: "public", Addr: netip.AddrPortFrom(f.Resolver, f.DNSPort)}},
 		Vantages:  []verify.Vantage{{Name: "outside", Source: f.Vantage}},
+		Roots:     roots,
 		From:      f.ProbeFrom, Recipients: verify.Recipients{Rewrite: f.User},
 		IMAP:    verify.IMAP{Address: f.IMAP.String(), User: f.User, Password: func() (string, error) { return f.Password, nil }, TLS: "none"},
 		Arrival: 3 * time.Second, Connect: time.Second, GreylistRetry: 600 * time.Millisecond,
@@ -268,7 +282,7 @@ func TestCatchAllAndBlackHole(t *testing.T) {
 	b.publish(t, "choir.test", "choir.test", hole...)
 	c := b.checker(t, nil)
 	into := cut(t, "choir.test.", old, hole)
-	judge(t, "a catch-all", c.Only(t.Context(), into, "gw.unknown"), plan.Fail, "catch-all")
+	judge(t, "a catch-all", c.Only(t.Context(), into, "gw.unknown"), plan.Fail, "which the old server refuses")
 	known := b.checker(t, func(s *verify.Settings) { s.CatchAll = true })
 	judge(t, "a declared catch-all", known.Only(t.Context(), into, "gw.unknown"), plan.Pass, "")
 	judge(t, "a black hole", c.Routed(t.Context(), into), plan.Fail, "not in the mailbox")
