@@ -212,12 +212,17 @@ func echo(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var running sync.WaitGroup
+	var mu sync.Mutex
+	var open []net.Conn
 	running.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
+			mu.Lock()
+			open = append(open, c)
+			mu.Unlock()
 			running.Go(func() {
 				_, _ = io.Copy(c, c)
 				c.Close()
@@ -226,6 +231,11 @@ func echo(t *testing.T) string {
 	})
 	t.Cleanup(func() {
 		l.Close()
+		mu.Lock()
+		for _, c := range open {
+			c.Close()
+		}
+		mu.Unlock()
 		running.Wait()
 	})
 	return l.Addr().String()
