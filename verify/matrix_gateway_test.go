@@ -56,7 +56,7 @@ func matrixGateway() []row {
 		{check: "gw.starttls", breaks: "none offered", broken: gateway(lab.Habits{NoTLS: true}), want: plan.Warn, says: "does not offer"},
 		{check: "gw.starttls", breaks: "the handshake fails", broken: gateway(lab.Habits{BrokenTLS: true}), says: "TLS does not come about"},
 		{check: "gw.cert", breaks: "of another host", broken: gateway(lab.Habits{Certificate: lab.OtherName}), want: plan.Warn, says: "none of gw1.gw.test"},
-		{check: "gw.cert", breaks: "ended", broken: gateway(lab.Habits{Certificate: lab.Expired}), want: plan.Warn, says: "it ended at"},
+		{check: "gw.cert", breaks: "ended", broken: gateway(lab.Habits{Certificate: lab.EndedCert}), want: plan.Warn, says: "it ended at"},
 		{check: "gw.cert", breaks: "ends soon", broken: gateway(lab.Habits{Certificate: lab.Expiring}), want: plan.Warn, says: "ends in 4 days"},
 		{check: "gw.cert", breaks: "signed by itself", broken: gateway(lab.Habits{Certificate: lab.SelfSigned}), want: plan.Warn, says: "no authority vouches"},
 		{check: "gw.ptr", breaks: "no PTR", broken: gateway(lab.Habits{NoPTR: true}), want: plan.Warn, says: "no PTR record"},
