@@ -48,7 +48,7 @@ conformance: ## the conformance suite at a real account: CONFIG=mxcutover.yaml P
 	./bin/conformance.test -test.v -test.timeout 0 -test.run '^TestAccount$$' -conformance.config '$(abspath $(or $(CONFIG),mxcutover.yaml))' \
 	  -conformance.provider '$(PROVIDER)' -conformance.zone '$(ZONE)' -conformance.minttl '$(or $(MINTTL),0)' -conformance.cleanup '$(CLEANUP)'
 
-integration: build ## real BIND, Knot, PowerDNS and nftables; needs root; installs what is missing
+integration: build ## real BIND, Knot, PowerDNS, OpenSSH and nftables; needs root; installs what is missing
 	./scripts/integration
 
 clean:

@@ -18,6 +18,7 @@ const module = "mxcutover"
 var mayImport = map[string][]string{
 	"docs":                  {},
 	"secret":                {},
+	"sshhost":               {"secret"},
 	"rrset":                 {},
 	"plan":                  {"rrset"},
 	"firewall":              {"plan"},

@@ -255,14 +255,7 @@ func (k *checker) ttl() {
 func (k *checker) outside() {
 	k.atLeast("ports.dns", int(k.c.Ports.DNS), 1)
 	k.atLeast("ports.smtp", int(k.c.Ports.SMTP), 1)
-	seen := map[string]bool{}
-	for i, v := range k.c.Vantages {
-		key := item("vantages", i) + ".name"
-		if k.good(key) && seen[v.Name] {
-			k.fault(key, fmt.Sprintf("%.80q stands twice", v.Name), "give each vantage its own name")
-		}
-		seen[v.Name] = true
-	}
+	k.vantages()
 }
 
 func (k *checker) notify() {

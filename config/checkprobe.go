@@ -9,6 +9,10 @@ import (
 
 func (k *checker) probe() {
 	k.atLeast("probe.concurrency", k.c.Probe.Concurrency, 1)
+	k.atLeast("probe.random_per_hour", k.c.Probe.RandomPerHour, 1)
+	if k.good("probe.largest") && k.c.Probe.Largest < 1 {
+		k.fault("probe.largest", "is no size of a message", "write how many bytes must pass, as in 26214400")
+	}
 	p := k.c.Probe
 	k.atLeast("probe.failures", p.Failures, 1)
 	oneOf(k, "probe.on_failure", p.OnFailure, "rollback", "hold")

@@ -90,7 +90,7 @@ gate: {approve: auto, persons: 2, soak: 1d12h, failures: 2, consecutive: 4, shar
 ttl: {low: 2m, prepare: wave, assume: 0s, settle_after: 1h}
 preflight: {lifetime: 90s}
 resolvers: {zz: ["192.0.2.53:5353", "[2001:db8::53]:53"], aa: [192.0.2.54, "2001:db8::54"]}
-vantages: [{name: v, source: 198.51.100.7}]
+vantages: [{name: v, source: 198.51.100.7, inside: true}, {name: w, ssh: "u@far.example:2222", identity: {file: id}, passphrase: {env: P}, known_hosts: kh}]
 outbound: [192.0.2.11]
 probe:
   from: Probe+x@bücher.example
@@ -101,6 +101,9 @@ probe:
   interval: 1s
   timeout: 2s
   greylist_retry: 3s
+  random_per_hour: 9
+  largest: 1000
+  ca: ca.pem
   expect: catchall
   arrival: {imap: {address: "127.0.0.1:143", user: u, password: {file: imap.pw}, tls: none, ca: ca.pem}}
 isolate: {driver: lab, socket: fw.sock, trust: [10.0.0.0/8, 192.0.2.7, "2001:db8::/32"], action: drop, after: 2h, confirm_within: 9s, confirm_after: 3s, auto_lift: true}
@@ -144,11 +147,13 @@ func TestEveryKeyIsRead(t *testing.T) {
 			{"zz", netip.MustParseAddrPort("192.0.2.53:5353")},
 			{"zz", netip.MustParseAddrPort("[2001:db8::53]:53")},
 		},
-		Vantages: []Vantage{{Name: "v", Source: netip.MustParseAddr("198.51.100.7")}},
+		Vantages: []Vantage{{Name: "v", Source: netip.MustParseAddr("198.51.100.7"), Inside: true}, {
+			Name: "w", SSH: SSHHost{User: "u", Host: "far.example", Port: 2222}, Identity: secret.Ref{File: "etc/id"}, Passphrase: secret.Ref{Env: "P"}, KnownHosts: "etc/kh",
+		}},
 		Outbound: []netip.Addr{netip.MustParseAddr("192.0.2.11")},
 		Probe: Probe{
 			From: "Probe+x@xn--bcher-kva.example", Recipients: Recipients{File: "etc/rcpt.txt"}, Failures: 4, OnFailure: "hold", Concurrency: 9,
-			Interval: time.Second, Timeout: 2 * time.Second, GreylistRetry: 3 * time.Second, CatchAll: true,
+			Interval: time.Second, Timeout: 2 * time.Second, GreylistRetry: 3 * time.Second, CatchAll: true, RandomPerHour: 9, Largest: 1000, CA: "etc/ca.pem",
 			Arrival: Arrival{IMAP: &IMAP{Address: "127.0.0.1:143", User: "u", Password: secret.Ref{File: "etc/imap.pw"}, TLS: "none", CA: "etc/ca.pem"}},
 		},
 		Isolate: &Isolate{
@@ -194,7 +199,7 @@ func TestExample(t *testing.T) {
 		for ty.Kind() == reflect.Pointer || ty.Kind() == reflect.Slice || ty.Kind() == reflect.Map {
 			ty = ty.Elem()
 		}
-		if ty.Kind() != reflect.Struct || ty.PkgPath() != "mxcutover/config" || ty == reflect.TypeFor[Section]() {
+		if ty.Kind() != reflect.Struct || ty.PkgPath() != "mxcutover/config" || ty == reflect.TypeFor[Section]() || ty == reflect.TypeFor[SSHHost]() {
 			return
 		}
 		fields, err := fieldsOf(ty)

@@ -26,7 +26,7 @@ func Default() Config {
 		Preflight: Preflight{Lifetime: time.Hour},
 		Probe: Probe{
 			Failures: 3, OnFailure: "rollback", Concurrency: 4,
-			Interval: 5 * time.Minute, Timeout: 5 * time.Minute, GreylistRetry: 5 * time.Minute,
+			Interval: 5 * time.Minute, Timeout: 5 * time.Minute, GreylistRetry: 5 * time.Minute, RandomPerHour: 1000,
 		},
 		DNS: DNS{Rate: 200}, Ports: Ports{DNS: 53, SMTP: 25},
 	}

@@ -13,11 +13,16 @@ type Resolver struct {
 	Addr netip.AddrPort // the port is ports.dns unless it was written
 }
 
-// A Vantage is a place to ask and probe from, besides here.
+// A Vantage is a place to ask and probe from, instead of here: by a local address,
+// or through an SSH host; exactly one of the two.
 type Vantage struct {
-	Name   string     `yaml:"name,required"`
-	SSH    string     `yaml:"ssh" later:"give source, an address of this machine that is outside the gateway's trust"`
-	Source netip.Addr `yaml:"source,required"` // the local address of its connections
+	Name       string     `yaml:"name,required"`
+	Source     netip.Addr `yaml:"source"`                // the local address of its connections
+	SSH        SSHHost    `yaml:"ssh"`                   // "user@host:port"; its connections go out there
+	Identity   secret.Ref `yaml:"identity"`              // the private key for it; none = ssh-agent and the usual files
+	Passphrase secret.Ref `yaml:"passphrase"`            // of the identity, if it has one
+	KnownHosts string     `yaml:"known_hosts" is:"path"` // file of host keys; "" = ~/.ssh/known_hosts and the system's
+	Inside     bool       `yaml:"inside"`                // the gateway trusts it, so that nothing is known from there of what it does for others
 }
 
 // Probe is about the messages that prove the way to the mailbox.
@@ -31,6 +36,9 @@ type Probe struct {
 	Timeout       time.Duration `yaml:"timeout"`              // for each reply, and for the arrival; default 5m
 	GreylistRetry time.Duration `yaml:"greylist_retry"`       // after a 4xx reply; default 5m
 	CatchAll      bool          `yaml:"expect" is:"catchall"` // written "expect: catchall": the gateway accepts any recipient
+	RandomPerHour int           `yaml:"random_per_hour"`      // addresses made up by chance that one gateway's address is asked for in an hour; default 1000
+	Largest       int64         `yaml:"largest"`              // bytes of the largest message that must pass; 0 = what the old server takes
+	CA            string        `yaml:"ca" is:"path"`         // PEM file of authorities of the gateway's certificates, besides the system's
 	Arrival       Arrival       `yaml:"arrival"`
 }
 

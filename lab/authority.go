@@ -63,7 +63,7 @@ func (a *authority) issue(host string, fault Certificate) (tls.Certificate, erro
 	switch fault {
 	case OtherName:
 		c.DNSNames = []string{elsewhere}
-	case Expired:
+	case EndedCert:
 		c.NotAfter = now.Add(-day)
 	case Expiring:
 		c.NotAfter = now.Add(5 * day)

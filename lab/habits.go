@@ -38,7 +38,7 @@ type Certificate string
 // The certificates; "" is a good one of the world's own authority.
 const (
 	OtherName  Certificate = "other-name"  // of another host
-	Expired    Certificate = "expired"     // ended yesterday
+	EndedCert  Certificate = "expired"     // ended yesterday
 	Expiring   Certificate = "expiring"    // ends in five days
 	SelfSigned Certificate = "self-signed" // signed by nobody else
 )

@@ -16,7 +16,7 @@ type Fault string
 // The faults; a resolver that validates answers SERVFAIL with each.
 const (
 	Sound    Fault = ""         // none
-	Stale    Fault = "stale"    // its signatures have ended
+	Expired  Fault = "expired"  // its signatures have ended
 	Stripped Fault = "stripped" // it gives none, though its parent has its DS record
 	Rekeyed  Fault = "rekeyed"  // it has another key than its DS record names
 	Unproven Fault = "unproven" // its NSEC records are those of its apex
@@ -66,7 +66,7 @@ func (s *signer) signature(rrs []dns.RR) []dns.RR {
 		return []dns.RR{dns.Copy(kept)}
 	}
 	now := time.Now()
-	if s.fault == Stale {
+	if s.fault == Expired {
 		now = now.Add(-2 * validity)
 	}
 	h := rrs[0].Header()

@@ -94,7 +94,7 @@ func matrixServers() []row {
 				t.Fatal(err)
 			}
 		})},
-		{check: "dnssec.valid", breaks: "ended signatures", when: verify.Before, good: signed(lab.Sound), broken: signed(lab.Stale), says: "ended at"},
+		{check: "dnssec.valid", breaks: "ended signatures", when: verify.Before, good: signed(lab.Sound), broken: signed(lab.Expired), says: "ended at"},
 		{check: "dnssec.valid", breaks: "no signatures", when: verify.During, good: signed(lab.Sound), broken: signed(lab.Stripped), says: "no signature"},
 		{check: "dnssec.valid", breaks: "another key", when: verify.After, good: signed(lab.Sound), broken: signed(lab.Rekeyed), says: "none of the keys"},
 		{check: "dnssec.valid", breaks: "another anchor", when: verify.Before, good: in(nil), says: "none of the keys of .", broken: in(func(t *testing.T, b *bench, s *verify.Settings, _ *plan.Cutover) {

@@ -10,8 +10,8 @@ import (
 	"mxcutover/verify"
 )
 
-// world is in, of a world of other options.
-func gatewayWorld(adjust func(*lab.Options), spoil func(*bench, *verify.Settings)) func(*testing.T) (*verify.Checker, plan.Cutover) {
+// worldOf is in, of a world of other options.
+func worldOf(adjust func(*lab.Options), spoil func(*bench, *verify.Settings)) func(*testing.T) (*verify.Checker, plan.Cutover) {
 	return func(t *testing.T) (*verify.Checker, plan.Cutover) {
 		t.Helper()
 		b := newBenchWith(t, adjust)
@@ -29,7 +29,7 @@ func gatewayWorld(adjust func(*lab.Options), spoil func(*bench, *verify.Settings
 
 // gateway is a world whose gateway has bad habits.
 func gateway(h lab.Habits) func(*testing.T) (*verify.Checker, plan.Cutover) {
-	return gatewayWorld(func(o *lab.Options) { o.Gateway = h }, nil)
+	return worldOf(func(o *lab.Options) { o.Gateway = h }, nil)
 }
 
 // matrixGateway are the rows of the gateway.
@@ -44,7 +44,7 @@ func matrixGateway() []row {
 	inside := in(func(_ *testing.T, _ *bench, s *verify.Settings, _ *plan.Cutover) { s.Vantages[0].Inside = true })
 	noOld := in(func(_ *testing.T, _ *bench, s *verify.Settings, _ *plan.Cutover) { s.OldAddresses = nil })
 	spent := func(t *testing.T) (*verify.Checker, plan.Cutover) {
-		c, choir := gatewayWorld(nil, func(_ *bench, s *verify.Settings) { s.RandomPerHour = 1 })(t)
+		c, choir := worldOf(nil, func(_ *bench, s *verify.Settings) { s.RandomPerHour = 1 })(t)
 		judge(t, "the first", c.Only(t.Context(), choir, "gw.unknown"), plan.Pass, "")
 		return c, choir
 	}
@@ -56,7 +56,7 @@ func matrixGateway() []row {
 		{check: "gw.starttls", breaks: "none offered", broken: gateway(lab.Habits{NoTLS: true}), want: plan.Warn, says: "does not offer"},
 		{check: "gw.starttls", breaks: "the handshake fails", broken: gateway(lab.Habits{BrokenTLS: true}), says: "TLS does not come about"},
 		{check: "gw.cert", breaks: "of another host", broken: gateway(lab.Habits{Certificate: lab.OtherName}), want: plan.Warn, says: "none of gw1.gw.test"},
-		{check: "gw.cert", breaks: "ended", broken: gateway(lab.Habits{Certificate: lab.Expired}), want: plan.Warn, says: "it ended at"},
+		{check: "gw.cert", breaks: "ended", broken: gateway(lab.Habits{Certificate: lab.EndedCert}), want: plan.Warn, says: "it ended at"},
 		{check: "gw.cert", breaks: "ends soon", broken: gateway(lab.Habits{Certificate: lab.Expiring}), want: plan.Warn, says: "ends in 4 days"},
 		{check: "gw.cert", breaks: "signed by itself", broken: gateway(lab.Habits{Certificate: lab.SelfSigned}), want: plan.Warn, says: "no authority vouches"},
 		{check: "gw.ptr", breaks: "no PTR", broken: gateway(lab.Habits{NoPTR: true}), want: plan.Warn, says: "no PTR record"},
@@ -75,15 +75,15 @@ func matrixGateway() []row {
 		{check: "gw.recipient", breaks: "senders are refused by policy", broken: gateway(lab.Habits{RefusesSenders: true}), says: "550 5.7.1"},
 		{check: "gw.unknown", breaks: "nobody listens", broken: dead},
 		{check: "gw.unknown", breaks: "any recipient is accepted", broken: gateway(lab.Habits{CatchAll: true}), says: "which the old server refuses"},
-		{check: "gw.unknown", breaks: "it is a catch-all", broken: gatewayWorld(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = true, true }, nil), says: "and so does the old server"},
+		{check: "gw.unknown", breaks: "it is a catch-all", broken: worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = true, true }, nil), says: "and so does the old server"},
 		{check: "gw.unknown", breaks: "the hour's addresses are used up", broken: spent, want: plan.Unknown, says: "probe.random_per_hour"},
 		{check: "gw.postmaster", breaks: "refused", broken: gateway(lab.Habits{NoPostmaster: true}), says: "which the old server accepts"},
-		{check: "gw.postmaster", breaks: "refused by both", broken: gatewayWorld(func(o *lab.Options) { o.Gateway.NoPostmaster, o.OldServer.NoPostmaster = true, true }, nil), want: plan.Warn, says: "as the old server does"},
+		{check: "gw.postmaster", breaks: "refused by both", broken: worldOf(func(o *lab.Options) { o.Gateway.NoPostmaster, o.OldServer.NoPostmaster = true, true }, nil), want: plan.Warn, says: "as the old server does"},
 		{check: "gw.null", breaks: "refused", broken: gateway(lab.Habits{NoBounces: true}), says: "MAIL FROM:<>"},
 		{check: "gw.limits", breaks: "smaller than the old server's", broken: gateway(lab.Habits{Size: 1 << 19}), says: "takes messages of 524288 bytes"},
-		{check: "gw.limits", breaks: "smaller than what is needed", broken: gatewayWorld(nil, func(_ *bench, s *verify.Settings) { s.Largest = 1 << 30 }), says: "probe.largest"},
+		{check: "gw.limits", breaks: "smaller than what is needed", broken: worldOf(nil, func(_ *bench, s *verify.Settings) { s.Largest = 1 << 30 }), says: "probe.largest"},
 		{check: "gw.limits", breaks: "larger than the old server's", broken: gateway(lab.Habits{Size: 1 << 21}), want: plan.Warn, says: "what is between bounces"},
-		{check: "gw.limits", breaks: "only the gateway has SMTPUTF8", broken: gatewayWorld(func(o *lab.Options) { o.OldServer.NoSMTPUTF8 = true }, nil), want: plan.Warn, says: "bounces at the old server"},
+		{check: "gw.limits", breaks: "only the gateway has SMTPUTF8", broken: worldOf(func(o *lab.Options) { o.OldServer.NoSMTPUTF8 = true }, nil), want: plan.Warn, says: "bounces at the old server"},
 		{check: "gw.limits", breaks: "only the old server has SMTPUTF8", broken: gateway(lab.Habits{NoSMTPUTF8: true}), want: plan.Warn, says: "is refused"},
 		{check: "gw.limits", breaks: "the old server cannot be asked", broken: noOld, want: plan.Unknown, says: "what the old server takes"},
 		{check: "mx.loop", breaks: "the next hop refuses", broken: in(func(_ *testing.T, b *bench, _ *verify.Settings, _ *plan.Cutover) { b.world.Old.Forget("choir.test") }), says: "the next hop refuses"},

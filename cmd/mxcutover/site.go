@@ -68,7 +68,7 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 		DNSPort: cfg.Ports.DNS, SMTPPort: cfg.Ports.SMTP, From: cfg.Probe.From,
 		Recipients: verify.Recipients{Postmaster: cfg.Probe.Recipients.Postmaster, Rewrite: cfg.Probe.Recipients.Rewrite},
 		Arrival:    cfg.Probe.Timeout, GreylistRetry: cfg.Probe.GreylistRetry, CatchAll: cfg.Probe.CatchAll,
-		Concurrency: cfg.Probe.Concurrency,
+		Concurrency: cfg.Probe.Concurrency, RandomPerHour: cfg.Probe.RandomPerHour, Largest: cfg.Probe.Largest,
 	}
 	v.Hello, _ = os.Hostname()
 	v.DNSRate = float64(cfg.DNS.Rate)
@@ -79,8 +79,11 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 	for _, r := range cfg.Resolvers {
 		v.Resolvers = append(v.Resolvers, verify.Resolver{View: r.View, Addr: r.Addr})
 	}
-	for _, x := range cfg.Vantages {
-		v.Vantages = append(v.Vantages, verify.Vantage{Name: x.Name, Source: x.Source})
+	if v.Vantages, err = vantages(cfg.Vantages); err != nil {
+		return nil, err
+	}
+	if v.Roots, err = roots(cfg.Probe.CA); err != nil {
+		return nil, err
 	}
 	if path := cfg.Probe.Recipients.File; path != "" {
 		file, err := readRecipients(path)

@@ -78,7 +78,7 @@ func TestChainOfTrust(t *testing.T) {
 		}
 	}
 	for f, says := range map[lab.Fault]string{
-		lab.Stale: "ended at", lab.Stripped: "no signature", lab.Rekeyed: "none of the keys",
+		lab.Expired: "ended at", lab.Stripped: "no signature", lab.Rekeyed: "none of the keys",
 	} {
 		if err := w.Break("signed.test", f); err != nil {
 			t.Fatal(err)
