@@ -38,7 +38,7 @@ func (c *Checker) Companions(ctx context.Context, cut plan.Cutover) ([]plan.Comp
 			f = append(f, unknown("", "could not find what must change first: %v", err))
 		}
 		out = append(out, more...)
-		found = append(found, c.stamp(f, k.id, k.rfc, rrset.Bare(cut.Domain))...)
+		found = append(found, c.stamp(f, k.id, k.rfc, cut.Domain)...)
 	}
 	return out, found
 }
@@ -51,11 +51,11 @@ var errByHand = errors.New("a person must change it")
 // it: to create it would hide the wildcard (RFC 4592 section 2.2.1).
 func (c *Checker) published(ctx context.Context, zone, name, typ string) (rrset.Set, error) {
 	served, found := c.Served(ctx, zone, name, typ)
-	for _, f := range found {
-		if strings.Contains(f.Detail, "is an alias") || strings.Contains(f.Detail, "without authority") {
-			return rrset.Set{}, fmt.Errorf("%w: %s", errByHand, f.Detail)
+	if len(found) > 0 {
+		if notHere(found[0]) {
+			return rrset.Set{}, fmt.Errorf("%w: %s", errByHand, found[0].Detail)
 		}
-		return rrset.Set{}, fmt.Errorf("%s: %s", f.Target, f.Detail)
+		return rrset.Set{}, fmt.Errorf("%s: %s", found[0].Target, found[0].Detail)
 	}
 	var out *rrset.Set
 	for _, s := range served {
@@ -74,6 +74,12 @@ func (c *Checker) published(ctx context.Context, zone, name, typ string) (rrset.
 	return *out, err
 }
 
+// notHere tells of a server's finding that the name leads elsewhere: it is an
+// alias, or another zone's.
+func notHere(f plan.Finding) bool {
+	return strings.Contains(f.Detail, "is an alias") || strings.Contains(f.Detail, "without authority")
+}
+
 // fromWildcard is the wildcard that may have given an RRset: one above it, with
 // the same data. "" = none.
 func (c *Checker) fromWildcard(ctx context.Context, zone string, s rrset.Set) (string, error) {
@@ -83,10 +89,8 @@ func (c *Checker) fromWildcard(ctx context.Context, zone string, s rrset.Set) (s
 	for up := s.Name; up != zone && up != "."; {
 		up = rrset.Parent(up)
 		served, found := c.Served(ctx, zone, "*."+up, s.Type)
-		if len(served) == 0 && len(found) > 0 {
-			if f := found[0]; !strings.Contains(f.Detail, "without authority") && !strings.Contains(f.Detail, "is an alias") {
-				return "", fmt.Errorf("%s: %s", f.Target, f.Detail)
-			}
+		if len(served) == 0 && len(found) > 0 && !notHere(found[0]) {
+			return "", fmt.Errorf("%s: %s", found[0].Target, found[0].Detail)
 		}
 		for _, w := range served {
 			if slices.Equal(w.Data, s.Data) {
@@ -145,15 +149,9 @@ func (c *Checker) spfCompanion(ctx context.Context, cut plan.Cutover) ([]plan.Co
 	}}, nil, nil
 }
 
-// maxSPF is how long a record may be without trouble, in octets (RFC 7208 section 3.4).
-const maxSPF = 450
-
 // proves evaluates a new record for the addresses that it pins, with the old MX
 // and with the planned one.
 func (c *Checker) proves(ctx context.Context, t spfTrial, record string, pins []netip.Addr) error {
-	if len(record) > maxSPF {
-		return fmt.Errorf("the record would have %d octets; more than %d may not fit into a reply (RFC 7208 section 3.4)", len(record), maxSPF)
-	}
 	_, domain, _ := strings.Cut(t.sender, "@")
 	for _, view := range []*spfView{t.today, t.future, t.all} {
 		for _, a := range pins {

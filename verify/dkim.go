@@ -12,13 +12,12 @@ import (
 	"strings"
 
 	"mxcutover/plan"
-	"mxcutover/rrset"
 )
 
 // dkimKeys looks at the keys of the configured selectors. A domain needs one; of
 // those that it has each must be good.
 func dkimKeys(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	domain := rrset.Bare(cut.Domain)
+	domain := cut.Domain
 	var found []plan.Finding
 	for _, s := range c.DKIMSelectors {
 		all, err := c.txts(ctx, s+"._domainkey."+asked(cut.Domain))

@@ -21,7 +21,7 @@ const maxReports = 10
 // dmarcRecord reads the policy that receivers follow for mail from the domain: its
 // own, or that of its organizational domain (RFC 7489 section 6.6.3).
 func dmarcRecord(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	domain, name := rrset.Bare(cut.Domain), asked(cut.Domain)
+	domain, name := cut.Domain, asked(cut.Domain)
 	at, records := name, []string(nil)
 	for _, try := range slices.Compact([]string{name, organization(name)}) {
 		all, err := c.txts(ctx, "_dmarc."+try)

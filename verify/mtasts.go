@@ -57,7 +57,7 @@ func (s *sightings) note(domain, id string, lacks bool, now time.Time) (stale bo
 // deliver to the new hosts before the MX names them.
 func mtastsFuture(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]plan.Finding, error) {
 	name := asked(cut.Domain)
-	domain := rrset.Bare(cut.Domain)
+	domain := cut.Domain
 	a, err := c.dns.Recurse(ctx, stsName(name), "TXT")
 	if err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 // heldTo holds the new hosts against a policy: that it lists them, and, since it
 // wants that too, that they show certificates for their names (RFC 8461 section 4).
 func (c *Checker) heldTo(ctx context.Context, p stsPolicy, cut plan.Cutover) ([]plan.Finding, error) {
-	domain, members := rrset.Bare(cut.Domain), cut.After().MX()
+	domain, members := cut.Domain, cut.After().MX()
 	if p.mode == stsNone {
 		return []plan.Finding{pass(domain, "the MTA-STS policy has mode none")}, nil
 	}
@@ -199,7 +199,7 @@ func (c *Checker) leftovers(ctx context.Context, p stsPolicy, cut plan.Cutover) 
 	if len(old) == 0 {
 		return nil
 	}
-	return []plan.Finding{warn(rrset.Bare(cut.Domain), "the domain has settled, and the MTA-STS policy still lists %s; take them out, then change the id", strings.Join(old, ", "))}
+	return []plan.Finding{warn(cut.Domain, "the domain has settled, and the MTA-STS policy still lists %s; take them out, then change the id", strings.Join(old, ", "))}
 }
 
 func holds(s rrset.Set, host string) bool {

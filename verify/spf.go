@@ -110,7 +110,7 @@ func (c *Checker) verdicts(ctx context.Context, t spfTrial) ([]verdict, error) {
 // spfFuture holds the SPF result of today against the one with the planned MX. An
 // address that loses its pass has its mail refused by those who want one.
 func spfFuture(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	t, domain := c.trySPF(cut), rrset.Bare(cut.Domain)
+	t, domain := c.trySPF(cut), cut.Domain
 	all, err := c.verdicts(ctx, t)
 	if err != nil {
 		return nil, err

@@ -9,13 +9,12 @@ import (
 	"strings"
 
 	"mxcutover/plan"
-	"mxcutover/rrset"
 )
 
 // tlsrpt reads where senders report that TLS failed: the first sign of a host
 // that a policy does not list.
 func tlsrpt(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	domain := rrset.Bare(cut.Domain)
+	domain := cut.Domain
 	all, err := c.txts(ctx, "_smtp._tls."+asked(cut.Domain))
 	if err != nil {
 		return nil, err
