@@ -104,18 +104,20 @@ func (b *bench) edit(t *testing.T, name, typ string, data ...string) {
 // did not find is kept from then on.
 func (b *bench) settle(t *testing.T) {
 	t.Helper()
-	serial := func(at netip.Addr) uint32 {
-		m := new(dns.Msg).SetQuestion("choir.test.", dns.TypeSOA)
+	serial := func(at netip.Addr, zone string) uint32 {
+		m := new(dns.Msg).SetQuestion(dns.Fqdn(zone), dns.TypeSOA)
 		r, err := dns.Exchange(m, netip.AddrPortFrom(at, b.facts.DNSPort).String())
 		if err != nil || len(r.Answer) != 1 {
 			return 0
 		}
 		return r.Answer[0].(*dns.SOA).Serial
 	}
-	eventually(t, "both name servers have it", func() bool {
-		n := serial(b.facts.NS1)
-		return n != 0 && n == serial(b.facts.NS2)
-	})
+	for _, zone := range b.facts.Zones {
+		eventually(t, "both name servers have it", func() bool {
+			n := serial(b.facts.NS1, zone)
+			return n != 0 && n == serial(b.facts.NS2, zone)
+		})
+	}
 }
 
 func (b *bench) listen(t *testing.T, octet byte, port uint16) net.Listener {
