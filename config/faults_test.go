@@ -75,6 +75,7 @@ var broken = []struct {
 	{"long-line", []string{"", "domains: {exclude: [" + strings.Repeat("a.example.org, ", 20) + "§b@c, " + strings.Repeat("d.example, ", 20) + "]}\n"}},
 	{"more-names", []string{"migration: m", "migration: §a/b", "  p:\n", "  §p q:\n", "from: probe@sender.example.com", "from: §.probe@sender.example.com", "{postmaster: true}", "{rewrite: §a@b}\n  arrival: {imap: {address: §\"mail:0\", user: §\"\", password: {credential: §a/b}}}", "credential: §a/b", "credential: a/b", "password: {", "password: §{"}},
 	{"more-addresses", []string{"from: probe@sender.example.com", "from: §probe@sender", "", "vantages: [{name: v, source: 192.0.2.1}, {name: §v, source: 192.0.2.2}]\noutbound: §[]\nisolate: §[]\ntraffic: {table: §{}}\nstate: {path: §true}\n"}},
+	{"policy", []string{"", "dkim: {selectors: [mail, §\"s 1\", §a..b, §x., §MAIL]}\nhttps: {ca: §[]}\nports: {https: §0}\n"}},
 	{"empty-template", []string{"providers:", "  templates:\n    a.example.org: §[]\n    §a@b: []\n    b.elsewhere.example: §[{preference: 1, host: x.example}]\nproviders:"}},
 	{"keys", []string{"", "gate: {? [a] §: b}\n"}},
 	{"complex-key", []string{"", "gate:\n  §? soak\n  : 1m\n"}},
