@@ -166,12 +166,9 @@ func (c *Checker) proves(ctx context.Context, t spfTrial, record string, pins []
 
 // stsCompanion gives the policy another id, once its file lists the new hosts.
 func (c *Checker) stsCompanion(ctx context.Context, cut plan.Cutover) ([]plan.Companion, []plan.Finding, error) {
-	all, err := c.txts(ctx, stsName(asked(cut.Domain)))
-	if err != nil {
+	record, err := c.stsTXT(ctx, asked(cut.Domain))
+	if err != nil || record.id == "" { // no policy, or none that is fetched; the check tells what is broken
 		return nil, nil, err
-	}
-	if id, err := stsRecord(all); err != nil || id == "" {
-		return nil, nil, nil // nobody fetches a policy by it; the check tells what is broken
 	}
 	p, err := c.stsPolicy(ctx, asked(cut.Domain))
 	switch {

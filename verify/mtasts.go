@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,54 +53,72 @@ func (s *sightings) note(domain, id string, lacks bool, now time.Time) (stale bo
 	return had.lacked && !lacks, had.since
 }
 
-// mtastsFuture wants senders that hold the domain to its policy to be able to
-// deliver to the new hosts before the MX names them.
-func mtastsFuture(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]plan.Finding, error) {
-	name := asked(cut.Domain)
-	domain := cut.Domain
+// An stsTXT is what stands at _mta-sts.
+type stsTXT struct {
+	id     string // "" = no policy, or broken
+	broken string // why senders go by none of the records; "" = they do
+	ttl    time.Duration
+}
+
+func (c *Checker) stsTXT(ctx context.Context, name string) (stsTXT, error) {
 	a, err := c.dns.Recurse(ctx, stsName(name), "TXT")
 	if err != nil {
-		return nil, err
+		return stsTXT{}, err
 	}
 	all, err := texts(a.Set)
 	if err != nil {
+		return stsTXT{}, err
+	}
+	out := stsTXT{ttl: seconds(a.Set.TTL)}
+	if out.id, err = stsRecord(all); err != nil {
+		out.broken = err.Error()
+	}
+	return out, nil
+}
+
+// mtastsFuture wants senders that hold the domain to its policy to be able to
+// deliver to the new hosts before the MX names them.
+func mtastsFuture(ctx context.Context, c *Checker, when When, cut plan.Cutover) (found []plan.Finding, err error) {
+	name := asked(cut.Domain)
+	record, err := c.stsTXT(ctx, name)
+	if err != nil {
 		return nil, err
 	}
-	id, broken := stsRecord(all)
-	if id == "" && broken == nil {
-		return []plan.Finding{pass(domain, "no MTA-STS policy")}, nil
-	}
-	var found []plan.Finding
-	if broken != nil {
-		found = append(found, warn(domain, "%v; who has fetched the policy before goes on with that", broken))
+	switch {
+	case record.broken != "":
+		found = append(found, warn(cut.Domain, "%s; who has fetched the policy before goes on with that", record.broken))
+	case record.id == "":
+		return []plan.Finding{pass(cut.Domain, "no MTA-STS policy")}, nil
 	}
 	p, err := c.stsPolicy(ctx, name)
 	switch {
 	case errors.Is(err, errNoPolicy) && when == After:
-		return append(found, warn(domain, "%v; who has fetched a policy before may hold the new MX hosts to it", err)), nil
+		return append(found, warn(cut.Domain, "%v; who has fetched a policy before may hold the new MX hosts to it", err)), nil
 	case errors.Is(err, errNoPolicy):
-		return append(found, unknown(domain, "%v; who has fetched a policy before may refuse the new MX hosts by it: serve one that lists them, or mode none", err)), nil
+		return append(found, unknown(cut.Domain, "%v; who has fetched a policy before may refuse the new MX hosts by it: serve one that lists them, or mode none", err)), nil
 	case err != nil:
 		return found, err
 	}
-	f, err := c.heldTo(ctx, p, cut)
-	if err != nil {
-		return found, err
+	more, err := c.heldTo(ctx, p, cut)
+	return slices.Concat(found, more, c.stsAge(name, record, p, cut)), err
+}
+
+// stsAge tells of the id, which is what senders look at, and until when they may
+// go by an older policy.
+func (c *Checker) stsAge(name string, record stsTXT, p stsPolicy, cut plan.Cutover) []plan.Finding {
+	lacks := len(p.lacks(cut.After().MX())) > 0
+	if record.id == "" || p.mode == stsNone {
+		return nil
 	}
-	found = append(found, f...)
-	lacks := p.lacks(cut.After().MX())
-	stale, since := c.stsIDs.note(name, id, len(lacks) > 0, c.Now())
-	ttl := time.Duration(a.Set.TTL) * time.Second
-	switch {
-	case p.mode == stsNone || len(lacks) > 0 || broken != nil:
+	switch stale, since := c.stsIDs.note(name, record.id, lacks, c.Now()); {
+	case lacks:
+		return nil
 	case stale:
-		found = append(found, severe(p.mode)(domain, "the policy lists the new MX hosts, and its id is still %s: senders that have the old policy do not fetch the new one; change the id at %s", id, rrset.Bare(stsName(name))))
+		return []plan.Finding{severe(p.mode)(cut.Domain, "the policy lists the new MX hosts, and its id is still %s: senders that have the old policy do not fetch the new one; change the id at %s", record.id, rrset.Bare(stsName(name)))}
 	case !since.IsZero():
-		found = append(found, pass(domain, "the id is %s since %s; every sender has looked by %s", id, stamp(since), stamp(since.Add(ttl+stsRecheck))))
-	default:
-		found = append(found, pass(domain, "the id is %s; who has fetched a policy keeps it until %s at most, and looks again before giving up (RFC 8461 section 5.1)", id, stamp(c.Now().Add(p.maxAge))))
+		return []plan.Finding{pass(cut.Domain, "the id is %s since %s; every sender has looked by %s", record.id, stamp(since), stamp(since.Add(record.ttl+stsRecheck)))}
 	}
-	return found, nil
+	return []plan.Finding{pass(cut.Domain, "the id is %s; who has fetched a policy keeps it until %s at most, and looks again before giving up (RFC 8461 section 5.1)", record.id, stamp(c.Now().Add(p.maxAge)))}
 }
 
 // severe is how bad it is when a host is not as the policy wants it.
@@ -212,4 +230,4 @@ func holds(s rrset.Set, host string) bool {
 }
 
 // errNoTLS means that a host does not offer STARTTLS.
-var errNoTLS = fmt.Errorf("it does not offer STARTTLS")
+var errNoTLS = errors.New("it does not offer STARTTLS")

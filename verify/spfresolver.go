@@ -86,6 +86,7 @@ func (v *spfView) counts(ctx context.Context, helo, sender string) (lookups, voi
 func notFound(name string) error {
 	return &net.DNSError{Err: "no such record", Name: name, IsNotFound: true}
 }
+
 func unasked(name string, err error) error {
 	return &net.DNSError{Err: err.Error(), Name: name, IsTemporary: true}
 }
