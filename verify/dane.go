@@ -13,16 +13,51 @@ import (
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
+	"mxcutover/verify/resolve"
 )
 
 // tlsaName is where the TLSA records of an MX host stand (RFC 7672 section 2.2.2).
 func (c *Checker) tlsaName(host string) string { return fmt.Sprintf("_%d._tcp.%s", c.SMTPPort, host) }
 
-// secure tells whether an answer comes from a signed zone and was validated.
-// Senders make nothing of TLSA records without that (RFC 7672 section 2.1).
+// secure tells whether an RRset is signed and validates, by a chain of trust from
+// the anchors, or, where there are none, in the resolver's words. Senders make nothing
+// of TLSA records that are not (RFC 7672 section 2.1). [resolve.ErrBogus]: it should
+// validate, and does not.
 func (c *Checker) secure(ctx context.Context, name, typ string) (bool, error) {
-	a, err := c.dns.Recurse(ctx, name, typ)
-	return a.AD, err
+	if len(c.Anchors) == 0 {
+		a, err := c.dns.Recurse(ctx, name, typ)
+		return a.AD, err
+	}
+	zone, err := c.zoneOf(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	ch, err := c.chainOf(ctx, zone)
+	if err != nil || ch.Insecure != "" {
+		return false, err
+	}
+	servers, err := c.dns.Servers(ctx, zone)
+	if err != nil {
+		return false, err
+	}
+	err = fmt.Errorf("no name server of %s answers", rrset.Bare(zone))
+	for _, s := range servers {
+		var v resolve.Verdict
+		if v, err = c.dns.Validate(ctx, ch, s.Addr, name, typ, c.Now()); err == nil || errors.Is(err, resolve.ErrBogus) {
+			return err == nil && v.Insecure == "" && !v.Absent, err
+		}
+	}
+	return false, err
+}
+
+// zoneOf is the zone that a name is in: the closest name with an SOA record.
+func (c *Checker) zoneOf(ctx context.Context, name string) (string, error) {
+	for up := name; ; up = rrset.Parent(up) {
+		a, err := c.dns.Recurse(ctx, up, "SOA")
+		if err != nil || up == "." || !a.Set.Absent() && a.CNAME == "" {
+			return up, err
+		}
+	}
 }
 
 // daneFuture holds the TLSA records of the new hosts against the certificates
@@ -52,8 +87,15 @@ func daneFuture(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pl
 		if err != nil {
 			return found, err
 		}
-		if ok, err := c.secure(ctx, c.tlsaName(m.Host), "TLSA"); err != nil || ok && !set.Absent() {
-			return append(found, warn(rrset.Bare(m.Host), "the old MX host has TLSA records in a signed zone, and no new one has: DANE's protection ends with the move")), err
+		if set.Absent() {
+			continue
+		}
+		secure, err := c.secure(ctx, c.tlsaName(m.Host), "TLSA")
+		if err != nil {
+			return found, err
+		}
+		if secure {
+			return append(found, warn(rrset.Bare(m.Host), "the old MX host has TLSA records in a signed zone, and no new one has: DANE's protection ends with the move")), nil
 		}
 	}
 	return found, nil
@@ -76,7 +118,10 @@ func (c *Checker) daneHost(ctx context.Context, host string) ([]plan.Finding, er
 			return []plan.Finding{pass(rrset.Bare(host), "it has no TLSA records: senders do without DANE")}, nil
 		}
 		secure, err := c.daneSecure(ctx, host)
-		if err != nil {
+		switch {
+		case errors.Is(err, resolve.ErrBogus):
+			return []plan.Finding{fail(rrset.Bare(host), "its TLSA records or addresses should be signed, and %v: senders that follow DANE keep their mail back", err)}, nil
+		case err != nil:
 			return nil, err
 		}
 		found, err := c.daneMatches(ctx, host, set, secure)
@@ -94,7 +139,11 @@ func (c *Checker) daneSecure(ctx context.Context, host string) (bool, error) {
 	if !ok || err != nil {
 		return false, err
 	}
-	return c.secure(ctx, host, "A")
+	ok, err = c.secure(ctx, host, "A")
+	if ok || err != nil {
+		return ok, err
+	}
+	return c.secure(ctx, host, "AAAA")
 }
 
 // daneMatches asks each address of a host for its certificate.
@@ -125,13 +174,13 @@ func (c *Checker) daneMatches(ctx context.Context, host string, set rrset.Set, s
 		}
 	}
 	if !secure {
-		found = append(found, warn(rrset.Bare(host), "its TLSA records were not validated (DNSSEC): senders make nothing of them, unless they can"))
+		found = append(found, warn(rrset.Bare(host), "its TLSA records are in no zone that validates (DNSSEC): senders make nothing of them"))
 	}
 	return found, nil
 }
 
-// refused is how bad it is that nothing matches. Where the resolver does not
-// validate, others may: that is no pass.
+// refused is how bad it is that nothing matches. Where the records do not
+// validate, a sender that trusts another anchor may follow them: that is no pass.
 func refused(secure bool) func(string, string, ...any) plan.Finding {
 	if secure {
 		return fail

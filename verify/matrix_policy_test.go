@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"mxcutover/lab"
 	"mxcutover/plan"
 	"mxcutover/verify"
 )
@@ -26,15 +27,15 @@ func matrixPolicy() []row {
 }
 
 // txt is a world with some TXT records: name, text, name, text.
-func txt(records ...string) func(*testing.T) (*verify.Checker, plan.Cutover) {
-	return world(func(t *testing.T, b *bench) plan.Cutover {
+func txt(records ...string) world {
+	return furnished(func(t *testing.T, b *bench) plan.Cutover {
 		byName := map[string][]string{}
 		for i := 0; i < len(records); i += 2 {
 			text := strings.ReplaceAll(records[i+1], "OLD", b.facts.Old.Addr.String())
 			byName[records[i]] = append(byName[records[i]], quoted(text))
 		}
 		for name, data := range byName {
-			b.edit(t, name, "TXT", data...)
+			b.put(t, name, "TXT", data...)
 		}
 		b.set.Outbound = []netip.Addr{b.facts.Old.Addr}
 		b.set.DKIMSelectors = []string{"mail"}
@@ -67,7 +68,7 @@ func rowsSPF() []row {
 		{check: "spf.future", breaks: "a typing error after the match", when: verify.After, good: good, broken: txt(d, "v=spf1 ip4:OLD -al"), want: plan.Warn, says: `"-al" is no mechanism`},
 		{check: "spf.future", breaks: "lookups are nearly spent", when: verify.Before, good: good, broken: txt(d, many+" -all"), want: plan.Warn, says: "more than 2 lookups that find nothing"},
 		{check: "spf.future", breaks: "lookups are spent", when: verify.Before, good: good, broken: txt(d, "v=spf1 ip4:OLD"+strings.Repeat(" mx", 11)+" -all"), want: plan.Warn, says: "more than 10 lookups"},
-		{check: "spf.future", breaks: "no resolver", when: verify.Before, good: txt(), want: plan.Unknown, broken: world(func(t *testing.T, b *bench) plan.Cutover {
+		{check: "spf.future", breaks: "no resolver", when: verify.Before, good: txt(), want: plan.Unknown, broken: furnished(func(t *testing.T, b *bench) plan.Cutover {
 			b.set.Outbound = []netip.Addr{b.facts.Old.Addr}
 			nobody(&b.set)
 			return cut(t, "choir.test.", old, gws)
@@ -85,14 +86,14 @@ func policy(mode string, hosts ...string) string {
 }
 
 // sts is a world with a policy host and an MX host with STARTTLS.
-func sts(h http.HandlerFunc, change func(*testing.T, *bench)) func(*testing.T) (*verify.Checker, plan.Cutover) {
-	return world(func(t *testing.T, b *bench) plan.Cutover {
+func sts(h http.HandlerFunc, change func(*testing.T, *bench)) world {
+	return furnished(func(t *testing.T, b *bench) plan.Cutover {
 		ca := newAuthority(t)
 		b.set.HTTPSCA = ca.path
 		mail := ca.issue(t, "tls.choir.test")
-		b.mailHost(t, &mail)
+		b.mailHost(t, "tls.choir.test", &mail)
 		b.policyHost(t, ca.issue(t, "mta-sts.choir.test"), h)
-		b.edit(t, "_mta-sts.choir.test", "TXT", `"v=STSv1; id=1;"`)
+		b.put(t, "_mta-sts.choir.test", "TXT", `"v=STSv1; id=1;"`)
 		if change != nil {
 			change(t, b)
 		}
@@ -110,7 +111,7 @@ func rowsSTS() []row {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, listed)
 	}
-	a := func(breaks string, want plan.Severity, says string, broken func(*testing.T) (*verify.Checker, plan.Cutover)) row {
+	a := func(breaks string, want plan.Severity, says string, broken world) row {
 		return row{check: "mtasts.future", breaks: breaks, when: verify.Before, good: good, broken: broken, want: want, says: says}
 	}
 	return []row{
@@ -123,7 +124,7 @@ func rowsSTS() []row {
 		a("too long", plan.Unknown, "65536", sts(serves(listed+strings.Repeat("x: y\n", 20000)), nil)),
 		a("no policy at all", plan.Unknown, "is no", sts(serves("hello"), nil)),
 		a("two records", plan.Warn, "senders go by none", sts(serves(listed), func(t *testing.T, b *bench) {
-			b.edit(t, "_mta-sts.choir.test", "TXT", `"v=STSv1; id=1;"`, `"v=STSv1; id=2;"`)
+			b.put(t, "_mta-sts.choir.test", "TXT", `"v=STSv1; id=1;"`, `"v=STSv1; id=2;"`)
 		})),
 		a("an authority that nobody knows", plan.Unknown, "certificate", sts(serves(listed), func(t *testing.T, b *bench) { b.set.HTTPSCA = newAuthority(t).path })),
 		a("nobody listens", plan.Unknown, "could not check", sts(serves(listed), func(_ *testing.T, b *bench) { b.set.HTTPSPort = 9 })),
@@ -133,83 +134,89 @@ func rowsSTS() []row {
 		}),
 		a("the new host's certificate has another name", plan.Fail, "not other.choir.test", func(t *testing.T) (*verify.Checker, plan.Cutover) {
 			c, _ := sts(serves(policy("enforce", "other.choir.test")), func(t *testing.T, b *bench) {
-				b.edit(t, "other.choir.test", "A", host(b.facts, octetHost))
+				b.put(t, "other.choir.test", "A", host(b.facts, octetHost))
 			})(t)
 			return c, cut(t, "choir.test.", old, []string{"10 other.choir.test."})
 		}),
 	}
 }
 
-// dane is a world with an MX host whose TLSA records stand for its certificate, in
-// a zone that the resolver calls signed.
-func dane(change func(t *testing.T, b *bench, ca *authority, leaf *x509.Certificate)) func(*testing.T) (*verify.Checker, plan.Cutover) {
-	return world(func(t *testing.T, b *bench) plan.Cutover {
-		ca := newAuthority(t)
-		mail := ca.issue(t, "tls.choir.test")
-		b.mailHost(t, &mail)
-		b.validator(t, "choir.test.")
-		b.edit(t, b.tlsa(), "TLSA", "3 1 1 "+spki(mail.Leaf))
+// dane is a world with an MX host in a zone, whose TLSA records stand for its
+// certificate. signed.test validates; choir.test is not signed.
+func dane(zone string, change func(t *testing.T, b *bench, ca *authority, leaf *x509.Certificate)) world {
+	return furnished(func(t *testing.T, b *bench) plan.Cutover {
+		ca, name := newAuthority(t), "tls."+zone
+		mail := ca.issue(t, name)
+		b.mailHost(t, name, &mail)
+		b.put(t, b.tlsa(name), "TLSA", "3 1 1 "+spki(mail.Leaf))
 		if change != nil {
 			change(t, b, ca, mail.Leaf)
 		}
-		return cut(t, "choir.test.", old, tlsHost)
+		return cut(t, "choir.test.", old, []string{"10 " + name + "."})
 	})
 }
 
-func (b *bench) tlsa() string { return fmt.Sprintf("_%d._tcp.tls.choir.test.", b.facts.SMTPPort) }
+// tlsa is where a host's TLSA records stand.
+func (b *bench) tlsa(host string) string { return fmt.Sprintf("_%d._tcp.%s.", b.facts.SMTPPort, host) }
 
 func rowsDANE() []row {
+	const name, unsigned = "tls.signed.test", "tls.choir.test"
 	wrong := strings.Repeat("ab", 32)
-	good := dane(nil)
-	set := func(f func(ca *authority, leaf *x509.Certificate) []string) func(*testing.T) (*verify.Checker, plan.Cutover) {
-		return dane(func(t *testing.T, b *bench, ca *authority, leaf *x509.Certificate) {
-			b.edit(t, b.tlsa(), "TLSA", f(ca, leaf)...)
+	good := dane("signed.test", nil)
+	set := func(f func(ca *authority, leaf *x509.Certificate) []string) world {
+		return dane("signed.test", func(t *testing.T, b *bench, ca *authority, leaf *x509.Certificate) {
+			b.put(t, b.tlsa(name), "TLSA", f(ca, leaf)...)
 		})
+	}
+	fixed := func(data ...string) world {
+		return set(func(*authority, *x509.Certificate) []string { return data })
 	}
 	rollover := set(func(_ *authority, leaf *x509.Certificate) []string {
 		return []string{"3 1 1 " + spki(leaf), "3 1 1 " + wrong}
 	})
 	anchor := set(func(ca *authority, _ *x509.Certificate) []string { return []string{"2 1 1 " + spki(ca.cert)} })
-	other := set(func(*authority, *x509.Certificate) []string { return []string{"3 1 1 " + wrong} })
-	a := func(breaks string, good, broken func(*testing.T) (*verify.Checker, plan.Cutover), want plan.Severity, says string) row {
+	broken := func(f lab.Fault) world {
+		return dane("signed.test", func(t *testing.T, b *bench, _ *authority, _ *x509.Certificate) {
+			if err := b.world.Break("signed.test", f); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	a := func(breaks string, good, broken world, want plan.Severity, says string) row {
 		return row{check: "dane.future", breaks: breaks, when: verify.Before, good: good, broken: broken, want: want, says: says}
 	}
 	return []row{
-		a("another key", good, other, plan.Fail, `matches none of its 1 TLSA records`),
-		a("neither of two keys", rollover, set(func(*authority, *x509.Certificate) []string {
-			return []string{"3 1 1 " + wrong, "3 0 1 " + wrong}
-		}), plan.Fail, "none of its 2"),
+		a("another key", good, fixed("3 1 1 "+wrong), plan.Fail, "matches none of its 1 TLSA records"),
+		a("neither of two keys", rollover, fixed("3 1 1 "+wrong, "3 0 1 "+wrong), plan.Fail, "none of its 2"),
 		a("an authority's certificate for another name", anchor, func(t *testing.T) (*verify.Checker, plan.Cutover) {
-			c, _ := dane(func(t *testing.T, b *bench, ca *authority, _ *x509.Certificate) {
-				b.edit(t, fmt.Sprintf("_%d._tcp.other.choir.test.", b.facts.SMTPPort), "TLSA", "2 1 1 "+spki(ca.cert))
-				b.edit(t, "other.choir.test", "A", host(b.facts, octetHost))
+			c, _ := dane("signed.test", func(t *testing.T, b *bench, ca *authority, _ *x509.Certificate) {
+				b.put(t, b.tlsa("other.signed.test"), "TLSA", "2 1 1 "+spki(ca.cert))
+				b.put(t, "other.signed.test", "A", host(b.facts, octetHost))
 			})(t)
-			return c, cut(t, "choir.test.", old, []string{"10 other.choir.test."})
-		}, plan.Fail, "not other.choir.test"),
-		a("unusable records", good, set(func(_ *authority, leaf *x509.Certificate) []string { return []string{"1 1 1 " + spki(leaf)} }), plan.Warn, "cannot use"),
-		a("not validated", good, dane(func(t *testing.T, b *bench, _ *authority, _ *x509.Certificate) {
-			b.set.Resolvers[0].Addr = netip.AddrPortFrom(b.facts.Resolver, b.facts.DNSPort)
-		}), plan.Warn, "not validated"),
-		a("no match, and not validated", good, dane(func(t *testing.T, b *bench, _ *authority, _ *x509.Certificate) {
-			b.set.Resolvers[0].Addr = netip.AddrPortFrom(b.facts.Resolver, b.facts.DNSPort)
-			b.edit(t, b.tlsa(), "TLSA", "3 1 1 "+wrong)
+			return c, cut(t, "choir.test.", old, []string{"10 other.signed.test."})
+		}, plan.Fail, "not other.signed.test"),
+		a("unusable records", good, fixed("1 1 1 "+wrong), plan.Warn, "cannot use"),
+		a("not signed", good, dane("choir.test", nil), plan.Warn, "no zone that validates"),
+		a("no match, and not signed", good, dane("choir.test", func(t *testing.T, b *bench, _ *authority, _ *x509.Certificate) {
+			b.put(t, b.tlsa(unsigned), "TLSA", "3 1 1 "+wrong)
 		}), plan.Unknown, "none of its"),
-		a("no STARTTLS", good, world(func(t *testing.T, b *bench) plan.Cutover {
-			b.mailHost(t, nil)
-			b.validator(t, "choir.test.")
-			b.edit(t, b.tlsa(), "TLSA", "3 1 1 "+wrong)
-			return cut(t, "choir.test.", old, tlsHost)
+		a("signatures have ended", good, broken(lab.Expired), plan.Fail, "keep their mail back"),
+		a("signatures are missing", good, broken(lab.Stripped), plan.Fail, "keep their mail back"),
+		a("no STARTTLS", good, furnished(func(t *testing.T, b *bench) plan.Cutover {
+			b.mailHost(t, name, nil)
+			b.put(t, b.tlsa(name), "TLSA", "3 1 1 "+wrong)
+			return cut(t, "choir.test.", old, []string{"10 " + name + "."})
 		}), plan.Fail, "STARTTLS"),
 		a("the protection of the old host ends", good, func(t *testing.T) (*verify.Checker, plan.Cutover) {
 			c, _ := good(t)
-			return c, cut(t, "choir.test.", tlsHost, gws)
+			return c, cut(t, "choir.test.", []string{"10 " + name + "."}, gws)
 		}, plan.Warn, "DANE's protection ends"),
 	}
 }
 
 func rowsTXT() []row {
 	const t, m = "_smtp._tls.choir.test", "_dmarc.choir.test"
-	a := func(check, breaks, says string, good, broken func(*testing.T) (*verify.Checker, plan.Cutover)) row {
+	a := func(check, breaks, says string, good, broken world) row {
 		return row{check: check, breaks: breaks, when: verify.Before, good: good, broken: broken, want: plan.Warn, says: says}
 	}
 	rpt := txt(t, "v=TLSRPTv1; rua=mailto:tls@choir.test,https://reports.choir.test/tls")

@@ -16,12 +16,12 @@ import (
 func TestPolicyHostIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	var asked *atomic.Int32
-	c, x := world(func(t *testing.T, b *bench) plan.Cutover {
+	c, x := furnished(func(t *testing.T, b *bench) plan.Cutover {
 		ca := newAuthority(t)
 		b.set.HTTPSCA = ca.path
 		mail := ca.issue(t, "tls.choir.test")
-		b.mailHost(t, &mail)
-		b.edit(t, "_mta-sts.choir.test", "TXT", `"v=STSv1; id=1;"`)
+		b.mailHost(t, "tls.choir.test", &mail)
+		b.put(t, "_mta-sts.choir.test", "TXT", `"v=STSv1; id=1;"`)
 		b.set.Planned = []rrset.MX{{Preference: 10, Host: "tls.choir.test."}}
 		asked = b.policyHost(t, ca.issue(t, "mta-sts.choir.test"), serves(policy("enforce", "tls.choir.test")))
 		return cut(t, "choir.test.", old, tlsHost)
@@ -55,7 +55,7 @@ func TestPolicyIDMustChange(t *testing.T) {
 	judge(t, "not listed", ask(), plan.Fail, "does not list")
 	listed.Store(true)
 	judge(t, "the id is still the same", ask(), plan.Fail, "its id is still 1")
-	b.edit(t, "_mta-sts.choir.test", "TXT", `"v=STSv1; id=2;"`)
+	b.put(t, "_mta-sts.choir.test", "TXT", `"v=STSv1; id=2;"`)
 	eventually(t, "the new id is seen", func() bool { return plan.Judge(ask()) == plan.Pass })
 	judge(t, "the new id", ask(), plan.Pass, "every sender has looked by")
 }

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,9 +33,8 @@ import (
 
 // The last octets of what a policy's world has besides the lab's servers.
 const (
-	octetWeb       = 240
-	octetHost      = 241
-	octetValidator = 242
+	octetWeb  = 240
+	octetHost = 241
 )
 
 // authority is a certificate authority of a test's own.
@@ -92,12 +92,11 @@ func (a *authority) issue(t *testing.T, name string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{cert.Raw, a.cert.Raw}, PrivateKey: key, Leaf: cert}
 }
 
-// edit changes an RRset of the world, whose zone is choir.test unless it says so.
-func (b *bench) edit(t *testing.T, name, typ string, data ...string) {
+// put changes an RRset in the zone of a name's last two labels; no data deletes it.
+func (b *bench) put(t *testing.T, name, typ string, data ...string) {
 	t.Helper()
-	if err := b.world.Edit("choir.test", name, typ, 5, data...); err != nil {
-		t.Fatal(err)
-	}
+	labels := dns.SplitDomainName(name)
+	b.edit(t, strings.Join(labels[len(labels)-2:], "."), name, typ, data...)
 }
 
 // settle waits until both name servers serve what was edited: what the resolver
@@ -129,12 +128,11 @@ func (b *bench) listen(t *testing.T, octet byte, port uint16) net.Listener {
 	return l
 }
 
-// mailHost starts an MX host tls.choir.test with STARTTLS; without a certificate
-// it has none.
-func (b *bench) mailHost(t *testing.T, cert *tls.Certificate) {
+// mailHost starts an MX host with STARTTLS; without a certificate it has none.
+func (b *bench) mailHost(t *testing.T, name string, cert *tls.Certificate) {
 	t.Helper()
 	s := smtp.NewServer(sink{})
-	s.Domain, s.ErrorLog = "tls.choir.test", log.New(io.Discard, "", 0)
+	s.Domain, s.ErrorLog = name, log.New(io.Discard, "", 0)
 	if cert != nil {
 		s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12}
 	}
@@ -147,7 +145,7 @@ func (b *bench) mailHost(t *testing.T, cert *tls.Certificate) {
 		_ = s.Close() // its connections are over
 		<-ended
 	})
-	b.edit(t, "tls.choir.test", "A", host(b.facts, octetHost))
+	b.put(t, name, "A", host(b.facts, octetHost))
 }
 
 var tlsHost = []string{"10 tls.choir.test."}
@@ -179,7 +177,7 @@ func (b *bench) policyHost(t *testing.T, cert tls.Certificate, h http.HandlerFun
 		}
 		<-ended
 	})
-	b.edit(t, "mta-sts.choir.test", "A", host(b.facts, octetWeb))
+	b.put(t, "mta-sts.choir.test", "A", host(b.facts, octetWeb))
 	b.set.HTTPSPort = netip.MustParseAddrPort(l.Addr().String()).Port()
 	return asked
 }
@@ -192,52 +190,15 @@ func serves(text string) http.HandlerFunc {
 	}
 }
 
-// validator is a resolver that says of the names of a zone that it has validated
-// them.
-func (b *bench) validator(t *testing.T, zone string) {
-	t.Helper()
-	to := b.set.Resolvers[0].Addr
-	h := dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) {
-		c := dns.Client{Net: w.LocalAddr().Network(), Timeout: 5 * time.Second}
-		m, _, err := c.Exchange(req, to.String())
-		if err != nil {
-			m = new(dns.Msg).SetRcode(req, dns.RcodeServerFailure)
-		}
-		m.AuthenticatedData = dns.IsSubDomain(zone, req.Question[0].Name)
-		_ = w.WriteMsg(m) // who goes away early is not told
-	})
-	tcp := b.listen(t, octetValidator, 0)
-	udp, err := net.ListenPacket("udp", tcp.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []*dns.Server{{Listener: tcp, Handler: h}, {PacketConn: udp, Handler: h}} {
-		started, ended := make(chan struct{}), make(chan struct{})
-		s.NotifyStartedFunc = func() { close(started) }
-		go func() {
-			defer close(ended)
-			_ = s.ActivateAndServe() // ends with Shutdown
-		}()
-		<-started
-		t.Cleanup(func() {
-			if err := s.Shutdown(); err != nil {
-				t.Error(err)
-			}
-			<-ended
-		})
-	}
-	b.set.Resolvers = []verify.Resolver{{View: "validating", Addr: netip.MustParseAddrPort(tcp.Addr().String())}}
-}
-
 // spki is the digest of a certificate's key.
 func spki(c *x509.Certificate) string {
 	d := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(d[:])
 }
 
-// world makes a checker for a cutover of choir.test, in a world that a function
+// furnished makes a checker for a cutover of choir.test, in a world that a function
 // has furnished.
-func world(furnish func(t *testing.T, b *bench) plan.Cutover) func(*testing.T) (*verify.Checker, plan.Cutover) {
+func furnished(furnish func(t *testing.T, b *bench) plan.Cutover) world {
 	return func(t *testing.T) (*verify.Checker, plan.Cutover) {
 		t.Helper()
 		b := newBench(t)

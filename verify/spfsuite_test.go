@@ -202,7 +202,9 @@ func serve(t *testing.T, h dns.Handler) *resolve.Client {
 			<-ended
 		})
 	}
-	return resolve.New(resolve.Settings{Resolvers: []netip.AddrPort{netip.MustParseAddrPort(tcp.Addr().String())}, Timeout: 2 * time.Second, Rate: 1e6})
+	c := resolve.New(resolve.Settings{Resolvers: []netip.AddrPort{netip.MustParseAddrPort(tcp.Addr().String())}, Timeout: 2 * time.Second, Rate: -1})
+	t.Cleanup(c.Close)
+	return c
 }
 
 // elsewise are the tests in which the evaluation of the library differs from the
