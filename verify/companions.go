@@ -13,6 +13,7 @@ import (
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
+	"mxcutover/verify/resolve"
 )
 
 // Companions are the Changes that must come before a domain's MX moves, each of an
@@ -50,7 +51,7 @@ var errByHand = errors.New("a person must change it")
 // [errByHand]: the name is an alias, or not in the zone, or a wildcard answers for
 // it: to create it would hide the wildcard (RFC 4592 section 2.2.1).
 func (c *Checker) published(ctx context.Context, zone, name, typ string) (rrset.Set, error) {
-	served, found := c.Served(ctx, zone, name, typ)
+	served, found := c.served(ctx, zone, name, typ, func(resolve.Answer) {})
 	if len(found) > 0 {
 		if notHere(found[0]) {
 			return rrset.Set{}, fmt.Errorf("%w: %s", errByHand, found[0].Detail)
@@ -77,7 +78,7 @@ func (c *Checker) published(ctx context.Context, zone, name, typ string) (rrset.
 // notHere tells of a server's finding that the name leads elsewhere: it is an
 // alias, or another zone's.
 func notHere(f plan.Finding) bool {
-	return strings.Contains(f.Detail, "is an alias") || strings.Contains(f.Detail, "without authority")
+	return strings.Contains(f.Detail, "is an alias") || strings.HasPrefix(f.Detail, "it delegates")
 }
 
 // fromWildcard is the wildcard that may have given an RRset: one above it, with
@@ -88,7 +89,7 @@ func (c *Checker) fromWildcard(ctx context.Context, zone string, s rrset.Set) (s
 	}
 	for up := s.Name; up != zone && up != "."; {
 		up = rrset.Parent(up)
-		served, found := c.Served(ctx, zone, "*."+up, s.Type)
+		served, found := c.served(ctx, zone, "*."+up, s.Type, func(resolve.Answer) {})
 		if len(served) == 0 && len(found) > 0 && !notHere(found[0]) {
 			return "", fmt.Errorf("%s: %s", found[0].Target, found[0].Detail)
 		}
@@ -111,6 +112,8 @@ func seconds(ttl uint32) time.Duration { return time.Duration(ttl) * time.Second
 
 // spfCompanion pins the outbound addresses that would lose their pass.
 func (c *Checker) spfCompanion(ctx context.Context, cut plan.Cutover) ([]plan.Companion, []plan.Finding, error) {
+	ctx, cancel := context.WithTimeout(ctx, spfTime)
+	defer cancel()
 	t := c.trySPF(cut)
 	all, err := c.verdicts(ctx, t)
 	if err != nil {

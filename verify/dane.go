@@ -163,15 +163,19 @@ func (c *Checker) daneMatches(ctx context.Context, host string, set rrset.Set, s
 	for _, a := range addrs {
 		e := endpoint{host, a}
 		chain, err := c.shown(ctx, c.here(), e)
+		var f plan.Finding
 		switch {
 		case errors.Is(err, errNoTLS):
-			found = append(found, refused(secure)(e.String(), "%v, and it has TLSA records: senders that follow them want TLS", err))
+			f = refused(secure)(e.String(), "%v, and it has TLSA records: senders that follow them want TLS", err)
 		case err != nil:
 			return found, err
 		case len(records) == 0: // TLS is wanted, and no certificate is (RFC 7672 section 2.2)
+			f = pass(e.String(), "it offers STARTTLS, and none of its TLSA records can be used")
 		default:
-			found = append(found, c.daneEndpoint(e, records, chain, secure))
+			f = c.daneEndpoint(e, records, chain, secure)
 		}
+		f.Vantage = c.here().Name
+		found = append(found, f)
 	}
 	if !secure {
 		found = append(found, warn(rrset.Bare(host), "its TLSA records are in no zone that validates (DNSSEC): senders make nothing of them"))

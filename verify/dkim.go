@@ -32,7 +32,7 @@ func dkimKeys(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan
 			found = append(found, pass(domain, "DKIM key %s: %s", s, words))
 		}
 	}
-	if len(found) == 0 {
+	if len(found) == 0 && len(c.DKIMSelectors) > 0 {
 		found = append(found, warn(domain, "no DKIM key at any of the selectors %s", strings.Join(c.DKIMSelectors, ", ")))
 	}
 	return found, nil

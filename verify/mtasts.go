@@ -110,7 +110,7 @@ func (c *Checker) stsAge(name string, record stsTXT, p stsPolicy, cut plan.Cutov
 	if record.id == "" || p.mode == stsNone {
 		return nil
 	}
-	switch stale, since := c.stsIDs.note(name, record.id, lacks, c.Now()); {
+	switch stale, since := c.stsIDs.note(cut.Domain, record.id, lacks, c.Now()); {
 	case lacks:
 		return nil
 	case stale:
@@ -160,6 +160,7 @@ func (c *Checker) heldTo(ctx context.Context, p stsPolicy, cut plan.Cutover) ([]
 		if f[0].Severity == plan.Fail {
 			f[0].Severity = severe(p.mode)("", "").Severity
 		}
+		f[0].Vantage = c.here().Name
 		found = append(found, f...)
 	}
 	return append(found, c.leftovers(ctx, p, cut)...), nil

@@ -82,3 +82,16 @@ func TestOldHostsLeaveThePolicy(t *testing.T) {
 	b.settle(t)
 	judge(t, "settled", c.Only(t.Context(), x, "mtasts.future"), plan.Warn, "still lists mail.old.test")
 }
+
+// TestNotConfiguredIsNotAsked wants what the configuration lacks said, and nothing passed.
+func TestNotConfiguredIsNotAsked(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	c, x := b.checker(t, nil), cut(t, "choir.test.", old, gws)
+	for id, key := range map[string]string{"spf.future": "outbound", "dkim": "dkim.selectors"} {
+		if got := c.NotAsked()[id]; got != key {
+			t.Errorf("%s lacks %q, want %q", id, got, key)
+		}
+		judge(t, id+", asked all the same", c.Only(t.Context(), x, id), plan.Unknown, "nothing was found")
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"blitiri.com.ar/go/spf"
 
@@ -107,12 +108,18 @@ func (c *Checker) verdicts(ctx context.Context, t spfTrial) ([]verdict, error) {
 	return out, nil
 }
 
+// spfTime bounds the evaluations of one domain; receivers give one 20 s at the
+// least (RFC 7208 section 4.6.4).
+const spfTime = time.Minute
+
 // spfFuture holds the SPF result of today against the one with the planned MX. An
 // address that loses its pass has its mail refused by those who want one.
 func spfFuture(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
 	t, domain := c.trySPF(cut), cut.Domain
+	ctx, cancel := context.WithTimeout(ctx, spfTime)
+	defer cancel()
 	all, err := c.verdicts(ctx, t)
-	if err != nil {
+	if err != nil || len(all) == 0 {
 		return nil, err
 	}
 	if all[0].today == spf.None {
