@@ -53,6 +53,7 @@ func (k *checker) old() {
 	unique(k, "old.hosts", k.c.Old.Hosts, bare)
 	unique(k, "old.addresses", k.c.Old.Addresses, netip.Addr.String)
 	unique(k, "outbound", k.c.Outbound, netip.Addr.String)
+	unique(k, "dkim.selectors", k.c.DKIM.Selectors, strings.Clone)
 }
 
 // unique tells what stands twice in a list.
@@ -255,6 +256,7 @@ func (k *checker) ttl() {
 func (k *checker) outside() {
 	k.atLeast("ports.dns", int(k.c.Ports.DNS), 1)
 	k.atLeast("ports.smtp", int(k.c.Ports.SMTP), 1)
+	k.atLeast("ports.https", int(k.c.Ports.HTTPS), 1)
 	k.vantages()
 }
 

@@ -44,6 +44,8 @@ type Config struct {
 	DNS       DNS                 `yaml:"dns"`                         // how fast name servers are asked, and what signatures are held to
 	Vantages  []Vantage           `yaml:"vantages"`                    // other places to probe from; none = only here
 	Outbound  []netip.Addr        `yaml:"outbound,nonempty"`           // addresses from which the old server sends
+	DKIM      DKIM                `yaml:"dkim"`                        // keys with which the domains' mail is signed
+	HTTPS     HTTPS               `yaml:"https"`                       // how the domains' MTA-STS policies are fetched
 	Probe     Probe               `yaml:"probe,required"`              // the messages that prove the way
 	Isolate   *Isolate            `yaml:"isolate"`                     // closing the old server; nil = never
 	Notify    Notify              `yaml:"notify"`                      // who is told

@@ -92,6 +92,8 @@ preflight: {lifetime: 90s}
 resolvers: {zz: ["192.0.2.53:5353", "[2001:db8::53]:53"], aa: [192.0.2.54, "2001:db8::54"]}
 vantages: [{name: v, source: 198.51.100.7, inside: true}, {name: w, ssh: "u@far.example:2222", identity: {file: id}, passphrase: {env: P}, known_hosts: kh}]
 outbound: [192.0.2.11]
+dkim: {selectors: [Mail, s1.2026]}
+https: {ca: web-ca.pem}
 probe:
   from: Probe+x@bücher.example
   recipients: {file: rcpt.txt}
@@ -109,7 +111,7 @@ probe:
 isolate: {driver: lab, socket: fw.sock, trust: [10.0.0.0/8, 192.0.2.7, "2001:db8::/32"], action: drop, after: 2h, confirm_within: 9s, confirm_after: 3s, auto_lift: true}
 notify: {command: [./tell, --now]}
 state: {path: m.db}
-ports: {dns: 5300, smtp: 2500}
+ports: {dns: 5300, smtp: 2500, https: 4430}
 dns: {rate: 20, anchors: [". IN DS 1 13 2 ab"]}
 `
 
@@ -151,6 +153,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Name: "w", SSH: SSHHost{User: "u", Host: "far.example", Port: 2222}, Identity: secret.Ref{File: "etc/id"}, Passphrase: secret.Ref{Env: "P"}, KnownHosts: "etc/kh",
 		}},
 		Outbound: []netip.Addr{netip.MustParseAddr("192.0.2.11")},
+		DKIM:     DKIM{Selectors: []string{"mail", "s1.2026"}}, HTTPS: HTTPS{CA: "etc/web-ca.pem"},
 		Probe: Probe{
 			From: "Probe+x@xn--bcher-kva.example", Recipients: Recipients{File: "etc/rcpt.txt"}, Failures: 4, OnFailure: "hold", Concurrency: 9,
 			Interval: time.Second, Timeout: 2 * time.Second, GreylistRetry: 3 * time.Second, CatchAll: true, RandomPerHour: 9, Largest: 1000, CA: "etc/ca.pem",
@@ -160,8 +163,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Driver: "lab", Socket: "etc/fw.sock", Ports: []uint16{2500}, Action: "drop", After: 2 * time.Hour, ConfirmWithin: 9 * time.Second, ConfirmAfter: 3 * time.Second, AutoLift: true,
 			Trust: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},
-		Notify: Notify{Command: []string{"etc/tell", "--now"}}, State: State{Path: "etc/m.db"}, Ports: Ports{DNS: 5300, SMTP: 2500},
-		DNS: DNS{Rate: 20, Anchors: []string{". IN DS 1 13 2 ab"}},
+		DNS:    DNS{Rate: 20, Anchors: []string{". IN DS 1 13 2 ab"}},
+		Notify: Notify{Command: []string{"etc/tell", "--now"}}, State: State{Path: "etc/m.db"}, Ports: Ports{DNS: 5300, SMTP: 2500, HTTPS: 4430},
 	}
 	got, expected := reflect.ValueOf(*c), reflect.ValueOf(*want)
 	for i := range got.NumField() {

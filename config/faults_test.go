@@ -76,6 +76,7 @@ var broken = []struct {
 	{"more-names", []string{"migration: m", "migration: §a/b", "  p:\n", "  §p q:\n", "from: probe@sender.example.com", "from: §.probe@sender.example.com", "{postmaster: true}", "{rewrite: §a@b}\n  arrival: {imap: {address: §\"mail:0\", user: §\"\", password: {credential: §a/b}}}", "credential: §a/b", "credential: a/b", "password: {", "password: §{"}},
 	{"vantages", []string{"", "vantages: [§{name: a}, §{name: b, ssh: u@h, source: 192.0.2.1}, {name: c, ssh: §\"u@h:0\"}, {name: d, source: 192.0.2.1, known_hosts: §x}, {name: e, ssh: u@h, passphrase: §{env: P}}, {name: f, ssh: §\"-oProxyCommand=x@h\"}, {name: g, ssh: §\"[::1\"}]\n", "{postmaster: true}", "{postmaster: true}\n  random_per_hour: §0\n  largest: §0"}},
 	{"more-addresses", []string{"from: probe@sender.example.com", "from: §probe@sender", "", "vantages: [{name: v, source: 192.0.2.1}, {name: §v, source: 192.0.2.2}]\noutbound: §[]\nisolate: §[]\ntraffic: {table: §{}}\nstate: {path: §true}\n"}},
+	{"policy", []string{"", "dkim: {selectors: [mail, §\"s 1\", §a..b, §x., §MAIL]}\nhttps: {ca: §[]}\nports: {https: §0}\n"}},
 	{"empty-template", []string{"providers:", "  templates:\n    a.example.org: §[]\n    §a@b: []\n    b.elsewhere.example: §[{preference: 1, host: x.example}]\nproviders:"}},
 	{"keys", []string{"", "gate: {? [a] §: b}\n"}},
 	{"complex-key", []string{"", "gate:\n  §? soak\n  : 1m\n"}},

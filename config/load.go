@@ -28,7 +28,7 @@ func Default() Config {
 			Failures: 3, OnFailure: "rollback", Concurrency: 4,
 			Interval: 5 * time.Minute, Timeout: 5 * time.Minute, GreylistRetry: 5 * time.Minute, RandomPerHour: 1000,
 		},
-		DNS: DNS{Rate: 200}, Ports: Ports{DNS: 53, SMTP: 25},
+		DNS: DNS{Rate: 200}, Ports: Ports{DNS: 53, SMTP: 25, HTTPS: 443},
 	}
 }
 

@@ -43,6 +43,9 @@ func (d *decoder) convert(s, key, is string) (string, bool) {
 		if !localPart(s) {
 			err = errors.New("is no local part of a mail address")
 		}
+	case "selector":
+		out, err = selector(s)
+		cure = "write the name before ._domainkey, as in mail or s1.2026"
 	case "hostport":
 		out, err = hostPort(s)
 		cure = `write "host:port", as in "mail.example.org:993"`
@@ -176,6 +179,18 @@ func localPart(s string) bool {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 		return !letter && !strings.ContainsRune("!#$%&'*+-/=?^_`{|}~.", r)
 	})
+}
+
+// selector is a DKIM selector, in lower case: labels with dots (RFC 6376 section 3.1).
+func selector(s string) (string, error) {
+	s = strings.ToLower(s)
+	odd := strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
+	})
+	if _, err := rrset.CanonicalName(s); err != nil || odd || strings.HasSuffix(s, ".") {
+		return "", errors.New("is no DKIM selector")
+	}
+	return s, nil
 }
 
 func hostPort(s string) (string, error) {

@@ -25,6 +25,16 @@ type Vantage struct {
 	Inside     bool       `yaml:"inside"`                // the gateway trusts it, so that nothing is known from there of what it does for others
 }
 
+// DKIM is about the keys with which the domains' mail is signed.
+type DKIM struct {
+	Selectors []string `yaml:"selectors,nonempty" is:"selector"` // at which keys are looked for; none = DKIM is not looked at
+}
+
+// HTTPS is about the domains' MTA-STS policies.
+type HTTPS struct {
+	CA string `yaml:"ca" is:"path"` // PEM file of an authority to trust besides the system's; "" = none
+}
+
 // Probe is about the messages that prove the way to the mailbox.
 type Probe struct {
 	From          string        `yaml:"from,required" is:"address"` // envelope sender; its domain never moves
@@ -95,4 +105,6 @@ type State struct {
 type Ports struct {
 	DNS  uint16 `yaml:"dns"`  // default 53
 	SMTP uint16 `yaml:"smtp"` // default 25
+
+	HTTPS uint16 `yaml:"https"` // of MTA-STS policies; default 443
 }

@@ -31,6 +31,7 @@ ttl: {low: 1s, prepare: all, assume: {{.TTL}}, settle_after: 2s}
 preflight: {lifetime: 5m}
 resolvers: {public: ["{{.Resolver}}:{{.DNSPort}}"]}
 dns: {rate: 10000, anchors: [{{quote .Anchor}}]}
+outbound: [{{.Old.Addr}}]
 vantages: [{name: outside, source: {{.Vantage}}}]
 probe:
   from: {{.ProbeFrom}}

@@ -1,7 +1,10 @@
 package verify_test
 
 import (
+	"context"
+	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,7 +112,7 @@ func TestVantages(t *testing.T) {
 	b := newBench(t)
 	choir := cut(t, "choir.test.", old, gws)
 	with := func(more ...verify.Vantage) *verify.Checker {
-		return b.checker(t, func(s *verify.Settings) { s.Vantages = append([]verify.Vantage{}, append(more, s.Vantages...)...) })
+		return b.checker(t, func(s *verify.Settings) { s.Vantages = append([]verify.Vantage{}, append(s.Vantages, more...)...) })
 	}
 	down := verify.Vantage{Name: "down", Dial: lost}
 	judge(t, "one is down", with(down).Only(t.Context(), choir, "gw.connect", "gw.relay"), plan.Warn, "not asked from here, but from outside")
@@ -120,7 +123,12 @@ func TestVantages(t *testing.T) {
 			t.Errorf("closed, from a vantage that is down: %+v", f)
 		}
 	}
-	refused := verify.Vantage{Name: "far", Dial: refusing}
+	refused := verify.Vantage{Name: "far", Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if strings.HasSuffix(address, fmt.Sprintf(":%d", b.facts.DNSPort)) {
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}
+		return refusing(ctx, network, address)
+	}}
 	for _, f := range with(refused).OldClosed(t.Context(), b.facts.SMTPPort) {
 		if f.Severity != plan.Pass {
 			t.Errorf("refused at a far vantage: %+v", f)

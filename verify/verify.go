@@ -74,8 +74,12 @@ type Settings struct {
 	OldHosts      []string // canonical
 	OldAddresses  []netip.Addr
 	Planned       []rrset.MX
-	DNSPort       uint16 // default 53
-	SMTPPort      uint16 // default 25
+	Outbound      []netip.Addr // from which the old server sends
+	DKIMSelectors []string     // of the keys that domains may have
+	DNSPort       uint16       // default 53
+	SMTPPort      uint16       // default 25
+	HTTPSPort     uint16       // of MTA-STS policies; default 443
+	HTTPSCA       string       // PEM file of an authority to trust besides the system's; "" = none
 	Resolvers     []Resolver
 	Vantages      []Vantage // none = here
 	Hello         string    // the EHLO name
@@ -96,6 +100,10 @@ type Settings struct {
 
 	DNSRate float64         // questions a second to one server; default 200, negative = no limit
 	Anchors resolve.Anchors // where trust in signed zones begins; none = signatures are not checked
+
+	// Holder tells which of our providers holds a name, and in which zone; nil or
+	// not ok = none of ours.
+	Holder func(name string) (zone, provider string, ok bool)
 }
 
 // A Checker asks. It may be used by many goroutines at once.
@@ -112,6 +120,7 @@ type Checker struct {
 	relays  relays
 	brakes  brakes
 	random  hourly
+	stsIDs  sightings
 }
 
 // New makes a Checker. It asks nothing yet.
@@ -137,6 +146,9 @@ func New(s Settings) (*Checker, error) {
 	}
 	if s.RandomPerHour <= 0 {
 		s.RandomPerHour = 1000
+	}
+	if s.HTTPSPort == 0 {
+		s.HTTPSPort = 443
 	}
 	if s.Concurrency == 0 {
 		s.Concurrency = 4

@@ -69,6 +69,8 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 		Recipients: verify.Recipients{Postmaster: cfg.Probe.Recipients.Postmaster, Rewrite: cfg.Probe.Recipients.Rewrite},
 		Arrival:    cfg.Probe.Timeout, GreylistRetry: cfg.Probe.GreylistRetry, CatchAll: cfg.Probe.CatchAll,
 		Concurrency: cfg.Probe.Concurrency, RandomPerHour: cfg.Probe.RandomPerHour, Largest: cfg.Probe.Largest,
+		Outbound: cfg.Outbound, DKIMSelectors: cfg.DKIM.Selectors,
+		HTTPSPort: cfg.Ports.HTTPS, HTTPSCA: cfg.HTTPS.CA, Holder: holder(cfg),
 	}
 	v.Hello, _ = os.Hostname()
 	v.DNSRate = float64(cfg.DNS.Rate)
@@ -116,6 +118,24 @@ func anchors(d config.DNS) (resolve.Anchors, error) {
 		return nil, usagef("%s: %w", key, err)
 	}
 	return a, nil
+}
+
+// holder tells which provider holds a name: the one with the closest zone.
+func holder(cfg *config.Config) func(name string) (zone, provider string, ok bool) {
+	by := map[string]string{}
+	for name, p := range cfg.Providers {
+		for _, z := range p.Zones {
+			by[z] = name
+		}
+	}
+	return func(name string) (string, string, bool) {
+		for up := name; up != "."; up = rrset.Parent(up) {
+			if p, ok := by[up]; ok {
+				return up, p, true
+			}
+		}
+		return "", "", false
+	}
 }
 
 // maxRecipients bounds the file of probe recipients, in lines.
