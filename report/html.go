@@ -174,7 +174,7 @@ func (p *page) verified(v Verification) {
 }
 
 // boundedFindings lists what did not pass, and of the rest some.
-func boundedFindings(found []plan.Finding) sheet {
+func boundedFindings(found []Found) sheet {
 	t := findingSheet(found)
 	kept, bad, passed := t.Rows[:0:0], 0, 0
 	for _, r := range t.Rows {

@@ -116,7 +116,7 @@ func StatusJSON(w io.Writer, s *state.Status) error {
 // JSON writes findings, their summary, and what was not asked.
 func (v Verification) JSON(w io.Writer) error {
 	o := object{
-		"v": version, "at": v.At.UTC(), "findings": bareTargets(v.Findings), "summary": Count(v.Findings), "not_asked": list(v.notAsked()),
+		"v": version, "at": v.At.UTC(), "findings": list(v.Findings), "summary": Count(v.Findings), "not_asked": list(v.notAsked()),
 	}
 	if v.Domains > 0 {
 		o["domains"] = v.Domains
@@ -125,13 +125,4 @@ func (v Verification) JSON(w io.Writer) error {
 		o["migration"] = v.Migration
 	}
 	return encode(w, o)
-}
-
-func bareTargets(found []plan.Finding) []plan.Finding {
-	out := make([]plan.Finding, len(found))
-	for i, f := range found {
-		f.Target = rrset.Bare(f.Target)
-		out[i] = f
-	}
-	return out
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"mxcutover/plan"
-	"mxcutover/rrset"
 )
 
 // The shapes of JUnit's XML, as CI servers read it.
@@ -94,8 +93,8 @@ func (s *junitSuite) add(c junitCase) {
 	s.Cases = append(s.Cases, c)
 }
 
-func junitOf(f plan.Finding) junitCase {
-	c := junitCase{Class: "mxcutover." + Harmless(f.Check), Name: Harmless(rrset.Bare(f.Target))}
+func junitOf(f Found) junitCase {
+	c := junitCase{Class: "mxcutover." + Harmless(f.Check), Name: Harmless(f.label())}
 	if f.Vantage != "" {
 		c.Name += " from " + Harmless(f.Vantage)
 	}

@@ -44,9 +44,11 @@ func tallies(s *state.Status) map[string]Tally {
 }
 
 // CountByCheck counts findings by check.
-func CountByCheck(found []plan.Finding) map[string]Tally {
+func CountByCheck(found []Found) map[string]Tally {
 	out := map[string]Tally{}
-	tally(out, found)
+	for _, f := range found {
+		tally(out, []plan.Finding{f.Finding})
+	}
 	return out
 }
 

@@ -35,7 +35,7 @@ func (c NagiosCode) String() string {
 // before what could not be checked, which is unknown.
 func (v Verification) Nagios(w io.Writer) (NagiosCode, error) {
 	code := map[plan.Severity]NagiosCode{plan.Pass: NagiosOK, plan.Warn: NagiosWarning, plan.Fail: NagiosCritical}
-	worst, ok := code[plan.Judge(v.Findings)]
+	worst, ok := code[v.Judge()]
 	if !ok {
 		worst = NagiosUnknown
 	}
@@ -77,7 +77,7 @@ func NagiosTrouble(w io.Writer, why error) (NagiosCode, error) {
 }
 
 func nagiosWords(g group) string {
-	return fmt.Sprintf("%s %s: %s", g.check, targetWords(g.targets, 3), g.detail)
+	return fmt.Sprintf("%s %s: %s", g.check, g.who(3), g.detail)
 }
 
 // nagiosText is harmless text on one line. A bar would begin performance data,

@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 
-	"mxcutover/plan"
 	"mxcutover/rrset"
 	"mxcutover/state"
 )
@@ -106,9 +105,4 @@ func (s *Story) gateNeeds() (out []Need) {
 		out = append(out, Need{What: "isolation of the old server waits for approval", Why: "nothing leads there any more", Command: "mxcutover approve --isolate", tone: Busy})
 	}
 	return out
-}
-
-// toneOf is the tone of findings together.
-func toneOf(found []plan.Finding) Tone {
-	return severityTone(plan.Judge(found))
 }

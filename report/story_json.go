@@ -4,7 +4,6 @@ import (
 	"io"
 	"time"
 
-	"mxcutover/plan"
 	"mxcutover/rrset"
 	"mxcutover/state"
 )
@@ -43,10 +42,10 @@ type (
 		Findings    Tally       `json:"findings"`
 	}
 	jsonLoad struct {
-		Messages uint64         `json:"messages_before,omitempty"`
-		Moved    uint64         `json:"messages_moved,omitempty"`
-		Seen     []Seen         `json:"refused"`
-		Observed []plan.Finding `json:"observed"`
+		Messages uint64  `json:"messages_before,omitempty"`
+		Moved    uint64  `json:"messages_moved,omitempty"`
+		Seen     []Seen  `json:"refused"`
+		Observed []Found `json:"observed"`
 	}
 )
 
@@ -65,7 +64,7 @@ func (s *Story) JSON(w io.Writer) error {
 		domains = append(domains, jsonDomain{
 			Domain: rrset.Bare(d.Domain), Wave: d.Wave, State: now.State, Reason: now.Reason, Attempt: now.Attempt, Messages: d.Messages,
 			Begun: d.Begun, Published: d.Published, Live: d.Live, RolledBack: d.Back, Failures: d.Failures, Rollbacks: d.Backs,
-			Holds: d.HeldTimes, HeldSeconds: d.Held.Seconds(), Way: list(d.Marks), Findings: Count(now.Findings),
+			Holds: d.HeldTimes, HeldSeconds: d.Held.Seconds(), Way: list(d.Marks), Findings: Count(Of("", now.Findings)),
 		})
 	}
 	v := s.verification()
@@ -76,10 +75,10 @@ func (s *Story) JSON(w io.Writer) error {
 		"latency": list(s.Latencies()), "progress": list(s.Progress), "unlisted": s.Unlisted,
 		"isolation": object{"state": s.Status.Isolation.State, "reason": s.Status.Isolation.Reason},
 		"load": jsonLoad{
-			Messages: s.Load.Messages, Moved: s.Load.Moved, Seen: list(s.Load.Seen), Observed: list(bareTargets(s.Load.Observed)),
+			Messages: s.Load.Messages, Moved: s.Load.Moved, Seen: list(s.Load.Seen), Observed: Of("", s.Load.Observed),
 		},
 		"verification": object{
-			"at": v.At.UTC(), "made_for_this": s.Verified != nil, "findings": bareTargets(v.Findings), "summary": Count(v.Findings), "not_asked": list(v.notAsked()),
+			"at": v.At.UTC(), "made_for_this": s.Verified != nil, "findings": list(v.Findings), "summary": Count(v.Findings), "not_asked": list(v.notAsked()),
 		},
 	})
 }

@@ -261,8 +261,8 @@ func (s *Story) loadWords() []string {
 		out = append(out, "Since it was closed: not known; no firewall told how many connections it refused.")
 	}
 	for _, x := range l.Seen {
-		out = append(out, fmt.Sprintf("Since it was closed: %s connections refused, from %s, as the firewall counted until %s.",
-			number(int(x.Refused)), count(x.Sources, "source"), stamp(x.At)))
+		out = append(out, fmt.Sprintf("Since it was closed: %s refused, from %s, as the firewall has them %s; it forgets a source a day after its last call.",
+			count(int(x.Refused), "connection"), count(x.Sources, "source"), stamp(x.At)))
 	}
 	return out
 }
@@ -320,11 +320,11 @@ func (d *DomainStory) way(now *state.DomainStatus) string {
 	return way
 }
 
-func findingSheet(found []plan.Finding) sheet {
-	t := sheet{ID: "findings", Title: "Findings", Head: []string{"Severity", "Check", "Target", "What", "From"}, Empty: "none"}
+func findingSheet(found []Found) sheet {
+	t := sheet{ID: "findings", Title: "Findings", Head: []string{"Severity", "Check", "Target", "What", "From"}, Empty: "None."}
 	for _, f := range found {
 		s := normal(f.Severity)
-		t.Rows = append(t.Rows, line{severityTone(s), string(s), []string{string(s), f.Check, rrset.Bare(f.Target), f.Detail, cmp.Or(f.Vantage, "here")}})
+		t.Rows = append(t.Rows, line{severityTone(s), string(s), []string{string(s), f.Check, f.label(), f.Detail, cmp.Or(f.Vantage, "here")}})
 	}
 	return t
 }
@@ -361,9 +361,9 @@ func (s *Story) verification() Verification {
 	}
 	v := Verification{Title: "The last findings of the journal", Migration: s.Migration, Domains: len(s.Domains)}
 	for i := range s.Status.Domains {
-		v.Findings = append(v.Findings, s.Status.Domains[i].Findings...)
+		v.Findings = append(v.Findings, Of(s.Domains[i].Domain, s.Status.Domains[i].Findings)...)
 	}
-	v.Findings = Gather(append(v.Findings, s.Status.Isolation.Findings...))
+	v.Findings = Gather(append(v.Findings, Of("", s.Status.Isolation.Findings)...))
 	for _, f := range v.Findings {
 		if f.At.After(v.At) {
 			v.At = f.At

@@ -24,15 +24,15 @@ type chart struct {
 }
 
 type (
-	tick    struct{ At, Label string }
+	tick    struct{ At, Label, Anchor string }
 	stroke  struct{ Class, D string }
 	legend  struct{ Class, Words string }
 	whisker struct{ Class, X, Low, High, Words string } // from p50 to p95
 )
 
 const (
-	chartWidth  = 720
-	chartHeight = 220
+	chartWidth  = 540
+	chartHeight = 200
 )
 
 func newChart(id, title string) chart {
@@ -78,7 +78,7 @@ func (s *Story) progressChart() *chart {
 		c.Legend = append(c.Legend, legend{"back", "rolled back or skipped"})
 	}
 	for _, n := range wholeTicks(len(s.Domains)) {
-		c.Y = append(c.Y, tick{coord(y(n)), number(n)})
+		c.Y = append(c.Y, tick{At: coord(y(n)), Label: number(n)})
 	}
 	c.X = timeTicks(from, to, x)
 	last := s.Progress[len(s.Progress)-1]
@@ -119,8 +119,11 @@ func timeTicks(from, to time.Time, x func(time.Time) float64) (out []tick) {
 	}
 	const parts = 4
 	for i := range parts + 1 {
-		t := from.Add(to.Sub(from) / parts * time.Duration(i))
-		out = append(out, tick{coord(x(t)), t.UTC().Format(layout)})
+		t, anchor := from.Add(to.Sub(from)/parts*time.Duration(i)), "middle"
+		if i == parts {
+			anchor = "end"
+		}
+		out = append(out, tick{coord(x(t)), t.UTC().Format(layout), anchor})
 	}
 	return out
 }
@@ -163,7 +166,7 @@ func (s *Story) latencyChart(by, title string) *chart {
 	}
 	for v := low; v <= high*1.01; v *= 10 {
 		d := time.Duration(v * float64(time.Millisecond))
-		c.Y = append(c.Y, tick{y(d), scaleWords(d)})
+		c.Y = append(c.Y, tick{At: y(d), Label: scaleWords(d)})
 	}
 	width := (c.Right - c.Left) / float64(len(names))
 	every := (len(names) + 9) / 10
@@ -173,7 +176,7 @@ func (s *Story) latencyChart(by, title string) *chart {
 			if by == "day" {
 				label = strings.TrimPrefix(name, name[:5])
 			}
-			c.X = append(c.X, tick{coord(c.Left + width*(float64(i)+0.5)), Cut(Harmless(label), 12)})
+			c.X = append(c.X, tick{coord(c.Left + width*(float64(i)+0.5)), Cut(Harmless(label), 12), "middle"})
 		}
 	}
 	for _, g := range groups {

@@ -22,30 +22,78 @@ type Verification struct {
 	Took      time.Duration
 	Domains   int                 // that were asked about
 	Left      map[state.Phase]int // not asked about, by their states
-	Findings  []plan.Finding      // as Gather leaves them
+	Findings  []Found             // as Gather leaves them
 	NotAsked  map[string]string   // check -> the setting that it lacks
 }
 
-// Gather sorts findings, the bad ones first, and leaves out what is told twice:
-// the answer about a gateway's address, which many domains share, stands once.
-func Gather(found []plan.Finding) []plan.Finding {
-	type key struct {
-		check, target, detail, vantage string
-		severity                       plan.Severity
+// A Found is a finding and the domain about which it was asked; "" = it is the
+// same for several, as that of a gateway's address, or belongs to none.
+type Found struct {
+	plan.Finding
+	Domain string `json:"domain,omitempty"` // bare
+}
+
+// Of are a domain's findings.
+func Of(domain string, found []plan.Finding) []Found {
+	out := make([]Found, len(found))
+	for i, f := range found {
+		f.Target = rrset.Bare(f.Target)
+		out[i] = Found{f, rrset.Bare(domain)}
 	}
-	seen := make(map[key]bool, len(found))
-	out := make([]plan.Finding, 0, len(found))
+	return out
+}
+
+// Gather sorts findings, the bad ones first, and leaves out what is told twice.
+// That something passed which many domains share stands once; whatever did not
+// pass stands for each domain.
+func Gather(found []Found) []Found {
+	seen := make(map[Found]int, len(found))
+	out := make([]Found, 0, len(found))
 	for _, f := range found {
-		k := key{f.Check, f.Target, f.Detail, f.Vantage, f.Severity}
-		if !seen[k] {
-			seen[k] = true
+		k := Found{plan.Finding{Check: f.Check, Target: f.Target, Severity: f.Severity, Detail: f.Detail, Vantage: f.Vantage}, f.Domain}
+		if f.Severity == plan.Pass {
+			k.Domain = ""
+		}
+		i, again := seen[k]
+		switch {
+		case !again:
+			seen[k] = len(out)
 			out = append(out, f)
+		case out[i].Domain != f.Domain:
+			out[i].Domain = ""
 		}
 	}
-	slices.SortStableFunc(out, func(a, b plan.Finding) int {
+	slices.SortStableFunc(out, func(a, b Found) int {
 		return cmp.Or(cmp.Compare(severityOrder(a.Severity), severityOrder(b.Severity)), strings.Compare(a.Check, b.Check))
 	})
 	return out
+}
+
+// subject is whom a finding is about, and where that was asked, if it is not the
+// same.
+func (f Found) subject() (who, at string) {
+	if f.Domain == "" || f.Domain == f.Target {
+		return f.Target, ""
+	}
+	return f.Domain, f.Target
+}
+
+// label names both.
+func (f Found) label() string {
+	who, at := f.subject()
+	if at == "" {
+		return who
+	}
+	return who + " at " + at
+}
+
+// Judge is the verdict of all findings together.
+func (v Verification) Judge() plan.Severity {
+	plain := make([]plan.Finding, len(v.Findings))
+	for i, f := range v.Findings {
+		plain[i] = f.Finding
+	}
+	return plan.Judge(plain)
 }
 
 // severities are in the order in which they are told. A word that is none of
@@ -109,7 +157,7 @@ func (t Tally) String() string {
 }
 
 // Count counts findings.
-func Count(found []plan.Finding) (t Tally) {
+func Count(found []Found) (t Tally) {
 	for _, f := range found {
 		t.add(f.Severity)
 	}
@@ -143,12 +191,20 @@ func (v Verification) leftWords() string {
 	n := 0
 	for _, s := range slices.Sorted(maps.Keys(v.Left)) {
 		n += v.Left[s]
-		parts = append(parts, fmt.Sprintf("%s %s", number(v.Left[s]), s))
+		parts = append(parts, number(v.Left[s])+" "+stateWord(s))
 	}
 	if n == 0 {
 		return ""
 	}
 	return fmt.Sprintf("%s not verified, since they are not moved: %s", count(n, "domain"), strings.Join(parts, ", "))
+}
+
+// stateWord is a state's name; a newer release may have states of its own.
+func stateWord(p state.Phase) string {
+	if p == "" || len(p) > 32 || strings.ContainsFunc(string(p), func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }) {
+		return "in a state that this release does not know"
+	}
+	return string(p)
 }
 
 // notAsked are the checks that were not asked, in the order of their names.
@@ -167,29 +223,39 @@ type Lack struct {
 
 // A group is findings that say the same of several targets.
 type group struct {
-	severity               plan.Severity
-	check, detail, vantage string
-	targets                []string
+	groupKey
+	targets []string
 }
 
-// groups puts together what stands next to each other in gathered findings.
-func groups(found []plan.Finding) (out []group) {
-	type key struct {
-		severity               plan.Severity
-		check, detail, vantage string
-	}
-	at := map[key]int{}
+type groupKey struct {
+	severity                   plan.Severity
+	check, detail, vantage, at string
+}
+
+// groups puts together what says the same, in the order of gathered findings.
+func groups(found []Found) (out []group) {
+	place := map[groupKey]int{}
 	for _, f := range found {
-		k := key{f.Severity, f.Check, f.Detail, f.Vantage}
-		i, ok := at[k]
+		who, at := f.subject()
+		k := groupKey{f.Severity, f.Check, f.Detail, f.Vantage, at}
+		i, ok := place[k]
 		if !ok {
 			i = len(out)
-			at[k] = i
-			out = append(out, group{severity: f.Severity, check: f.Check, detail: f.Detail, vantage: f.Vantage})
+			place[k] = i
+			out = append(out, group{groupKey: k})
 		}
-		out[i].targets = append(out[i].targets, rrset.Bare(f.Target))
+		out[i].targets = append(out[i].targets, who)
 	}
 	return out
+}
+
+// who names a few of a group's targets, and where they were asked about.
+func (g group) who(most int) string {
+	line := targetWords(g.targets, most)
+	if g.at != "" {
+		line += " at " + Harmless(g.at)
+	}
+	return line
 }
 
 // targetWords names a few targets and counts the rest.

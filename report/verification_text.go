@@ -54,11 +54,11 @@ func (p Printer) group(w io.Writer, g group) {
 	if g.vantage != "" {
 		from = " from " + Harmless(g.vantage)
 	}
-	fmt.Fprintf(w, "    %s %s: %s%s\n", Pad(Harmless(g.check), 15), targetWords(g.targets, mostTargets), Harmless(g.detail), from)
+	fmt.Fprintf(w, "    %s %s: %s%s\n", Pad(Harmless(g.check), 15), g.who(mostTargets), Harmless(g.detail), from)
 }
 
 // passed counts passed findings by check.
-func (p Printer) passed(w io.Writer, found []plan.Finding) {
+func (p Printer) passed(w io.Writer, found []Found) {
 	n := map[string]int{}
 	for _, f := range found {
 		if f.Severity == plan.Pass {
