@@ -1,7 +1,9 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"mxcutover/rrset"
 	"mxcutover/state"
@@ -41,7 +43,9 @@ func (s *Story) Needs() (out []Need) {
 			out = append(out, Need{What: fmt.Sprintf("%s failed in the verification", count(t.Fail, "finding")), Command: "mxcutover verify", tone: Bad})
 		}
 	}
-	return append(out, s.gateNeeds()...)
+	out = append(out, s.gateNeeds()...)
+	slices.SortStableFunc(out, func(a, b Need) int { return cmp.Compare(b.tone, a.tone) })
+	return out
 }
 
 // domainNeeds are of domains, by state and reason.

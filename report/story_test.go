@@ -194,9 +194,9 @@ func TestNeeds(t *testing.T) {
 	want := []string{
 		"the disk is full, and only rollbacks start: no space left on device -> ",
 		"wave wave-2 is held, and no later wave starts: 1 domain failed -> mxcutover status",
+		"dept00020.example: drifted: somebody else changed the record: the MX is 10 mail.elsewhere.example., which nobody of us wrote -> mxcutover status --domain dept00020.example",
 		"dept00000.example: on hold, as a person said -> mxcutover resume --domain dept00000.example",
 		"dept00007.example: rolled back: probe failed: via gw1.example 192.0.2.25: 550 5.7.1 Relay not permitted -> mxcutover retry --domain dept00007.example",
-		"dept00020.example: drifted: somebody else changed the record: the MX is 10 mail.elsewhere.example., which nobody of us wrote -> mxcutover status --domain dept00020.example",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("needs:\n%s", strings.Join(got, "\n"))

@@ -19,7 +19,10 @@ const manyRows = 20
 func (p Printer) Story(w io.Writer, s *Story, all bool) error {
 	b := bufio.NewWriter(w)
 	needs := s.Needs()
-	tone := Good
+	tone := Busy
+	if s.Status.Over {
+		tone = Good
+	}
 	for _, n := range needs {
 		tone = max(tone, n.tone)
 	}

@@ -38,8 +38,14 @@ func (s *Story) Headline() string {
 		n     int
 		words string
 	}{
-		{n[state.IsHeld], "held"}, {n[state.IsDrifted], "drifted"}, {n[state.IsInDoubt], "in doubt"}, {n[state.IsRollingBack], "going back"},
-		{n[state.IsRolledBack], "rolled back"}, {n[state.IsSkipped], "skipped"}, {n[busy], "under way"}, {n[state.Planned], "not begun"},
+		{n[state.IsHeld], "held"},
+		{n[state.IsDrifted], "drifted"},
+		{n[state.IsInDoubt], "in doubt"},
+		{n[state.IsRollingBack], "going back"},
+		{n[state.IsRolledBack], "rolled back"},
+		{n[state.IsSkipped], "skipped"},
+		{n[busy], "under way"},
+		{n[state.Planned], "not begun"},
 	} {
 		if p.n > 0 {
 			parts = append(parts, number(p.n)+" "+p.words)

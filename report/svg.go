@@ -89,7 +89,7 @@ func (s *Story) progressChart() *chart {
 // wholeTicks are a few round numbers from 0 to n, n itself among them.
 func wholeTicks(n int) []int {
 	unit := 1
-	for n/unit > 5 {
+	for n/unit > 6 {
 		switch unit / int(math.Pow10(int(math.Log10(float64(unit))))) {
 		case 2:
 			unit = unit / 2 * 5

@@ -176,9 +176,9 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 	begun := time.Now()
 	var mu sync.Mutex
 	by := map[string][]report.Found{}
-	var progress io.Writer = io.Discard
-	if !o.quiet && !o.nagios {
-		progress = s.err
+	progress := s.err
+	if o.quiet || o.nagios {
+		progress = io.Discard
 	}
 	if _, err = each(ctx, cuts, func(ctx context.Context, c plan.Cutover) (string, error) {
 		f := site.checker.Some(ctx, when, c, o.picked)

@@ -40,7 +40,7 @@ func oneVerifies(cfg *config.Config) (release func() error, err error) {
 func (s *streams) showVerification(v report.Verification, o checkOptions, st *state.Status) error {
 	if o.textfile != "" {
 		m := report.Metrics{Migration: v.Migration, Version: version, Now: time.Now(), Status: st, Findings: report.CountByCheck(v.Findings), Verified: &v}
-		if err := writeWhole(o.textfile, 0o644, m.Write); err != nil {
+		if err := writeWhole(o.textfile, true, m.Write); err != nil {
 			return err
 		}
 	}
