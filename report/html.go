@@ -167,6 +167,9 @@ func (p *page) verified(v Verification) {
 	}
 	c := checkSheet(v)
 	c.Empty = "Nothing was checked."
+	if ids := mendable(v.Findings); len(ids) > 0 {
+		c.Note = "What these ask, and how to mend what they find: mxcutover checks " + strings.Join(ids, " ")
+	}
 	p.Checks = view(c)
 	p.Checks.Folded = false
 	p.Findings = view(boundedFindings(v.Findings))

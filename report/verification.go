@@ -24,6 +24,7 @@ type Verification struct {
 	Left      map[state.Phase]int // not asked about, by their states
 	Findings  []Found             // as Gather leaves them
 	NotAsked  map[string]string   // check -> the setting that it lacks
+	Brief     bool                // on a terminal, what passed is only counted
 }
 
 // A Found is a finding and the domain about which it was asked; "" = it is the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"mxcutover/plan"
 )
@@ -21,7 +22,7 @@ func (p Printer) Verification(w io.Writer, v Verification, all bool) error {
 	tally := Count(v.Findings)
 	for _, s := range severities {
 		n := tally.Of(s)
-		if n == 0 {
+		if n == 0 || s == plan.Pass && v.Brief {
 			continue
 		}
 		t := severityTone(s)
@@ -36,6 +37,9 @@ func (p Printer) Verification(w io.Writer, v Verification, all bool) error {
 			}
 		}
 	}
+	if ids := mendable(v.Findings); len(ids) > 0 {
+		fmt.Fprintf(b, "  what these ask, and how to mend it: mxcutover checks %s\n", strings.Join(ids, " "))
+	}
 	if left := v.leftWords(); left != "" {
 		fmt.Fprintf(b, "%s %s\n", p.Symbol(Quiet), left)
 	}
@@ -44,6 +48,19 @@ func (p Printer) Verification(w io.Writer, v Verification, all bool) error {
 	}
 	fmt.Fprintln(b, tally)
 	return b.Flush()
+}
+
+// mostMendable is how many checks are named that have a page to read.
+const mostMendable = 6
+
+// mendable are the checks that did not pass, the worst first.
+func mendable(found []Found) (ids []string) {
+	for _, f := range found {
+		if f.Severity != plan.Pass && len(ids) < mostMendable && !slices.Contains(ids, Quote(f.Check)) {
+			ids = append(ids, Quote(f.Check))
+		}
+	}
+	return ids
 }
 
 // mostTargets is how many targets of one group are named.

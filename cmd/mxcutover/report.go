@@ -83,8 +83,12 @@ func runReport(ctx context.Context, s *streams, o reportOptions) (err error) {
 		story.Load.Seen = append(story.Load.Seen, seen)
 	}
 	if o.verify {
-		found, err := checkAll(ctx, s, cfg, checkOptions{}, verify.After, v.plan, v.status)
+		release, err := oneVerifies(cfg)
 		if err != nil {
+			return err
+		}
+		found, err := checkAll(ctx, s, cfg, checkOptions{}, verify.After, v.plan, v.status)
+		if err := errors.Join(err, release()); err != nil {
 			return err
 		}
 		story.Verified = &found

@@ -31,6 +31,7 @@ type checkOptions struct {
 	quiet    bool
 	nagios   bool
 	textfile string
+	timeout  time.Duration
 }
 
 func (o *checkOptions) flags(c *cobra.Command) {
@@ -39,6 +40,7 @@ func (o *checkOptions) flags(c *cobra.Command) {
 	f.StringSliceVar(&o.domains, "domain", nil, "only these domains")
 	f.StringSliceVar(&o.checks, "check", nil, `only these checks, as in "probe.arrival" or "gw.*"`)
 	f.StringVar(&o.out, "out", "", "write to this file instead of standard output, whole or not at all")
+	f.DurationVar(&o.timeout, "timeout", 0, "give up after this long, with exit code 4")
 	f.BoolVar(&o.all, "all", false, "show every finding that passed, however many")
 	completeWith(c, "check", checkIDs)
 }
@@ -74,7 +76,7 @@ Exit: 0 all pass, 7 findings failed, 8 something could not be checked; with --na
   mxcutover verify -o json | jq .summary
   mxcutover verify -o html --out /var/www/mail/verify.html
   mxcutover verify --quiet --textfile /var/lib/prometheus/node-exporter/mxcutover.prom
-  mxcutover verify --nagios`,
+  mxcutover verify --nagios --timeout 50s`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := runCheck(cmd.Context(), s, o, verify.After)
 			var done exitCode
@@ -86,7 +88,7 @@ Exit: 0 all pass, 7 findings failed, 8 something could not be checked; with --na
 		},
 	}
 	o.flags(c)
-	c.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "say nothing while all pass")
+	c.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "say nothing while all pass, and else only what did not")
 	c.Flags().BoolVar(&o.nagios, "nagios", false, "answer as a Nagios plugin: one line with performance data, and its exit codes")
 	c.Flags().StringVar(&o.textfile, "textfile", "", "also write numbers for Prometheus's node_exporter to this file, NAME.prom")
 	s.addFormats(c, "table", "json", "junit", "markdown", "html")
@@ -140,9 +142,9 @@ func runCheck(ctx context.Context, s *streams, o checkOptions, when verify.When)
 		return err
 	}
 	if o.whole() && when == verify.After {
-		release, err := oneVerifies(cfg)
-		if err != nil {
-			return err
+		release, lerr := oneVerifies(cfg)
+		if lerr != nil {
+			return lerr
 		}
 		defer func() { err = errors.Join(err, release()) }()
 	}
@@ -160,7 +162,7 @@ func runCheck(ctx context.Context, s *streams, o checkOptions, when verify.When)
 // checkAll asks about the chosen domains of a plan, and tells how far it is on a
 // terminal.
 func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOptions, when verify.When, p plan.Plan, st *state.Status) (report.Verification, error) {
-	v := report.Verification{Title: "Preflight", Migration: p.Migration}
+	v := report.Verification{Title: "Preflight", Migration: p.Migration, Brief: o.quiet}
 	site, err := openSite(cfg)
 	if err != nil {
 		return v, err
@@ -174,6 +176,11 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 		cuts, v.Left = moved(cuts, st)
 	}
 	begun := time.Now()
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+	}
 	var mu sync.Mutex
 	by := map[string][]report.Found{}
 	progress := s.err
@@ -184,9 +191,14 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 		f := site.checker.Some(ctx, when, c, o.picked)
 		mu.Lock()
 		defer mu.Unlock()
-		by[c.Domain] = report.Of(c.Domain, f)
+		if ctx.Err() == nil {
+			by[c.Domain] = report.Of(c.Domain, f)
+		}
 		return "", ctx.Err()
 	}, progress); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("gave up after %s, with %d of %d domains asked: %w", o.timeout, len(by), len(cuts), err)
+		}
 		return v, err
 	}
 	var found []report.Found
