@@ -304,7 +304,7 @@ func TestIntegrationPicture(t *testing.T) {
 		file, media, scheme string
 		width, height       int
 	}{
-		{"report.png", "screen", "light", 1200, 1150}, {"report-dark.png", "screen", "dark", 1200, 1150}, {"report-narrow.png", "screen", "light", 400, 1600},
+		{"report.png", "screen", "light", 1200, 1150}, {"report-dark.png", "screen", "dark", 1200, 1150}, {"report-narrow.png", "screen", "light", 400, 1600}, {"report-print.png", "print", "dark", 760, 1100},
 	} {
 		b.scheme(p.media, p.scheme)
 		b.size(p.width, p.height)

@@ -207,24 +207,31 @@ func (s *Story) holdSheet() sheet {
 	return t
 }
 
-// latencySheet is of all probes, by "wave" or by "day".
+// latencySheet sets the ways of probes side by side: all of them, by "wave", by
+// "day".
 func (s *Story) latencySheet(by ...string) sheet {
 	t := sheet{
-		ID: "latency", Title: "Time to arrive", Empty: "no probe told how long it took",
-		Note: "Of the probes that arrived: half were as fast as p50, 95 of 100 as fast as p95.",
-		Head: []string{"Of", "Probes", "p50", "p95", "Longest", "Way"}, Numbers: 4,
+		ID: "latency", Title: "Time to arrive", Empty: "no probe told how long it took", Numbers: 7,
+		Note: "Of the probes that arrived: half were as fast as p50, 95 of 100 as fast as p95. Before: straight to the gateway; after: by the new MX; back: by the old MX, after a rollback.",
+		Head: []string{"Of", "Before p50", "p95", "After p50", "p95", "Back p50", "p95", "Probes"},
 	}
+	var last Latency
 	for _, l := range s.Latencies() {
 		if !slices.Contains(by, l.By) {
 			continue
 		}
-		name := map[string]string{"all": "all", "wave": "wave " + l.Name, "day": l.Name}[l.By]
-		if l.Leg != wholeLeg {
-			name += ", until " + l.Leg
+		if l.By != last.By || l.Name != last.Name || l.Leg != last.Leg {
+			name := cmp.Or(l.Name, "all")
+			if l.Leg != wholeLeg {
+				name += ", until " + l.Leg
+			}
+			t.Rows = append(t.Rows, line{Quiet, l.By, []string{name, "-", "-", "-", "-", "-", "-", ""}})
+			last = l
 		}
-		t.Rows = append(t.Rows, line{Quiet, string(l.Way), []string{
-			name, number(l.N), milliseconds(l.P50), milliseconds(l.P95), milliseconds(l.Max), l.Way.Words(),
-		}})
+		cells := t.Rows[len(t.Rows)-1].Cells
+		i := slices.Index(ways, l.Way)
+		cells[1+2*i], cells[2+2*i] = milliseconds(l.P50), milliseconds(l.P95)
+		cells[7] = strings.TrimPrefix(cells[7]+" + "+number(l.N), " + ")
 	}
 	return t
 }
