@@ -88,12 +88,11 @@ func metricsOf(j *journal) func(*bytes.Buffer) error {
 	}
 }
 
-// serveMetrics answers Prometheus until the function that it returns is called. An
-// address that cannot be had ends the run before anything begins; what ends the
-// answering later does not end the engine.
-func (s *streams) serveMetrics(ctx context.Context, addr string, j *journal) (stop func(), err error) {
+// openMetrics takes the address of --metrics, "" for none, before anything begins:
+// a run that cannot be watched as it should be does not start.
+func (s *streams) openMetrics(ctx context.Context, addr string) (net.Listener, error) {
 	if addr == "" {
-		return func() {}, nil
+		return nil, nil //nolint:nilnil // none is asked for
 	}
 	l, err := listenMetrics(ctx, addr)
 	if err != nil {
@@ -105,6 +104,15 @@ func (s *streams) serveMetrics(ctx context.Context, addr string, j *journal) (st
 			s.say("metrics: whoever reaches that address can read them; :PORT is loopback only")
 		}
 	}
+	return l, nil
+}
+
+// serveMetrics answers Prometheus until the function that it returns is called.
+// What ends the answering before does not end the engine.
+func (s *streams) serveMetrics(ctx context.Context, l net.Listener, j *journal) (stop func()) {
+	if l == nil {
+		return func() {}
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
@@ -113,7 +121,7 @@ func (s *streams) serveMetrics(ctx context.Context, addr string, j *journal) (st
 			s.say("metrics: %s", report.Harmless(err.Error()))
 		}
 	}()
-	return func() { cancel(); <-ended }, nil
+	return func() { cancel(); <-ended }
 }
 
 // serve answers until the context ends.

@@ -69,16 +69,19 @@ func runRun(ctx context.Context, s *streams, o runOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	metrics, err := s.openMetrics(ctx, o.metrics)
+	if err != nil {
+		return err
+	}
+	if metrics != nil {
+		defer metrics.Close()
+	}
 	j, err := s.beginOrResume(ctx, site, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	unserve, err := s.serveMetrics(ctx, o.metrics, j)
-	if err != nil {
-		return err
-	}
-	defer unserve()
+	defer s.serveMetrics(ctx, metrics, j)()
 	pol := policy(cfg)
 	pol.ResumeWaves, pol.ExitHeld = o.resume, o.exitHeld
 	err = runEngine(ctx, s, site, j, pol, s.progress(o.progress))

@@ -176,11 +176,8 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 		cuts, v.Left = moved(cuts, st)
 	}
 	begun := time.Now()
-	if o.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.timeout)
-		defer cancel()
-	}
+	ctx, cancel := patience(ctx, o.timeout)
+	defer cancel()
 	var mu sync.Mutex
 	by := map[string][]report.Found{}
 	progress := s.err
@@ -196,8 +193,8 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 		}
 		return "", ctx.Err()
 	}, progress); err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("gave up after %s, with %d of %d domains asked: %w", o.timeout, len(by), len(cuts), err)
+		if cause := context.Cause(ctx); errors.Is(cause, context.DeadlineExceeded) {
+			err = fmt.Errorf("gave up after %s, with %d of %d domains asked: %w", o.timeout, len(by), len(cuts), cause)
 		}
 		return v, err
 	}
@@ -217,7 +214,19 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 		}
 	}
 	v.Findings, v.Domains, v.At, v.Took = report.Gather(found), len(cuts), time.Now(), time.Since(begun)
-	return v, ctx.Err()
+	return v, context.Cause(ctx)
+}
+
+// patience ends a context after some time; 0 = never. The context has no deadline
+// to look at, for whoever sees that it will not be in time says so at once, and
+// what was not asked would look like what could not be asked.
+func patience(ctx context.Context, d time.Duration) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if d <= 0 {
+		return ctx, func() { cancel(nil) }
+	}
+	t := time.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
+	return ctx, func() { t.Stop(); cancel(nil) }
 }
 
 // moved leaves out the domains that were not moved: there is nothing of the new
