@@ -136,7 +136,7 @@ func (s *Story) holdDomain(d *DomainStory, now *state.DomainStatus, e state.Even
 				d.HeldTimes++
 			}
 		} else if h := s.release(who+string(p), e.At); h != nil && p != state.IsInDoubt {
-			d.Held += h.To.Sub(h.From)
+			d.Held += max(h.To.Sub(h.From), 0) // clocks are set back, too
 		}
 	}
 	if now.Paused {
@@ -148,7 +148,7 @@ func (s *Story) holdDomain(d *DomainStory, now *state.DomainStatus, e state.Even
 			d.HeldTimes++
 		}
 	} else if h := s.release(who+string(paused), e.At); h != nil {
-		d.Held += h.To.Sub(h.From)
+		d.Held += max(h.To.Sub(h.From), 0) // clocks are set back, too
 	}
 }
 

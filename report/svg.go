@@ -77,12 +77,21 @@ func (s *Story) progressChart() *chart {
 		c.Lines = append(c.Lines, stroke{"back", steps(func(p Point) int { return p.Back })})
 		c.Legend = append(c.Legend, legend{"back", "rolled back or skipped"})
 	}
+	if s.Load.Messages > 0 {
+		c.Lines = append(c.Lines, stroke{"public share", steps(func(p Point) int {
+			return int(uint64(len(s.Domains)) * p.Moved / s.Load.Messages)
+		})})
+		c.Legend = append(c.Legend, legend{"public", "their share of the mail counted before (top = all of it)"})
+	}
 	for _, n := range wholeTicks(len(s.Domains)) {
 		c.Y = append(c.Y, tick{At: coord(y(n)), Label: number(n)})
 	}
 	c.X = timeTicks(from, to, x)
 	last := s.Progress[len(s.Progress)-1]
 	c.Desc = fmt.Sprintf("From %s to %s: %d of %d domains live, %d rolled back or skipped, in the end.", stamp(from), stamp(to), last.Live, len(s.Domains), last.Back)
+	if s.Load.Messages > 0 {
+		c.Desc += fmt.Sprintf(" The live ones had %d%% of the mail.", 100*last.Moved/s.Load.Messages)
+	}
 	return &c
 }
 
