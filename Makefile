@@ -40,6 +40,7 @@ mutants: ## break a copy of the code on purpose; the tests must notice
 
 golden: ## write the golden files anew; look at the diff
 	$(GO) test ./report ./tui ./config ./firewall -update
+	if command -v chromium >/dev/null; then $(GO) test -tags integration ./report -run TestIntegrationPicture -update; fi
 	$(GO) test ./providers -run TestConformance -update
 	$(GO) test ./providers -run TestDocs -update
 
@@ -48,7 +49,7 @@ conformance: ## the conformance suite at a real account: CONFIG=mxcutover.yaml P
 	./bin/conformance.test -test.v -test.timeout 0 -test.run '^TestAccount$$' -conformance.config '$(abspath $(or $(CONFIG),mxcutover.yaml))' \
 	  -conformance.provider '$(PROVIDER)' -conformance.zone '$(ZONE)' -conformance.minttl '$(or $(MINTTL),0)' -conformance.cleanup '$(CLEANUP)'
 
-integration: build ## real BIND, Knot, PowerDNS, OpenSSH and nftables; needs root; installs what is missing
+integration: build ## real BIND, Knot, PowerDNS, OpenSSH, mail servers, nftables and Chromium; needs root; installs what is missing
 	./scripts/integration
 
 clean:

@@ -1,9 +1,12 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
-	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
@@ -16,11 +19,39 @@ const version = 1
 type object = map[string]any
 
 func encode(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(asciiMarks(b.Bytes()))
+	return err
 }
+
+// asciiMarks writes what a terminal would obey or hide as \u escapes. Such runes
+// stand within strings only, so the JSON says the same as before.
+func asciiMarks(text []byte) []byte {
+	if !bytes.ContainsFunc(text, hidden) {
+		return text
+	}
+	out := make([]byte, 0, len(text)+64)
+	for _, r := range string(text) {
+		switch {
+		case !hidden(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			hi, lo := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}
+
+func hidden(r rune) bool { return r != '\n' && !printable(r) }
 
 // InventoryJSON writes the inventory.
 func InventoryJSON(w io.Writer, inv plan.Inventory) error {
@@ -65,9 +96,10 @@ func PlanJSON(w io.Writer, p plan.Plan) error {
 	return encode(w, object{"v": version, "id": p.ID, "waves": waves, "changes": changes, "findings": findings})
 }
 
-func list(s []string) []string {
+// list is never null.
+func list[T any](s []T) []T {
 	if s == nil {
-		return []string{}
+		return []T{}
 	}
 	return s
 }
@@ -81,14 +113,16 @@ func StatusJSON(w io.Writer, s *state.Status) error {
 	return encode(w, c)
 }
 
-// VerifyJSON writes findings and their summary.
-func VerifyJSON(w io.Writer, at time.Time, found []plan.Finding) error {
-	out := make([]plan.Finding, 0, len(found))
-	n := map[plan.Severity]int{plan.Pass: 0, plan.Warn: 0, plan.Fail: 0, plan.Unknown: 0}
-	for _, f := range found {
-		n[f.Severity]++
-		f.Target = rrset.Bare(f.Target)
-		out = append(out, f)
+// JSON writes findings, their summary, and what was not asked.
+func (v Verification) JSON(w io.Writer) error {
+	o := object{
+		"v": version, "at": v.At.UTC(), "findings": list(v.Findings), "summary": Count(v.Findings), "not_asked": list(v.notAsked()),
 	}
-	return encode(w, object{"v": version, "at": at.UTC(), "findings": out, "summary": n})
+	if v.Domains > 0 {
+		o["domains"] = v.Domains
+	}
+	if v.Migration != "" {
+		o["migration"] = v.Migration
+	}
+	return encode(w, o)
 }

@@ -156,7 +156,9 @@ func TestTablesAndJSON(t *testing.T) {
 		"status.txt":     func(b *bytes.Buffer) error { return Printer{ASCII: true}.Status(b, s, false) },
 		"status.json":    func(b *bytes.Buffer) error { return StatusJSON(b, s) },
 		"findings.txt":   func(b *bytes.Buffer) error { return Printer{}.Findings(b, found) },
-		"verify.json":    func(b *bytes.Buffer) error { return VerifyJSON(b, time.Unix(1e9, 0), found) },
+		"verify.json": func(b *bytes.Buffer) error {
+			return Verification{At: time.Unix(1e9, 0), Findings: Of("", found)}.JSON(b)
+		},
 		"explain.txt": func(b *bytes.Buffer) error {
 			b.WriteString(strings.Join(Printer{}.Explain(*s.Domain("host.example."), c), "\n"))
 			return nil

@@ -97,16 +97,20 @@ var stepUndone = map[plan.Kind]string{
 // Line is one event in words, with its time.
 func (p Printer) Line(e state.Event) string {
 	tone, words := eventWords(e)
-	who := "engine"
+	return fmt.Sprintf("%s %s %s %s", Clock(e.At), Pad(Harmless(whose(e)), 24), p.paint(tone, p.Symbol(tone)), Harmless(words))
+}
+
+// whose is whom an event is about.
+func whose(e state.Event) string {
 	switch {
 	case e.Domain != "":
-		who = rrset.Bare(e.Domain)
+		return rrset.Bare(e.Domain)
 	case e.Wave != "":
-		who = "wave " + e.Wave
+		return "wave " + e.Wave
 	case e.Step != "" || e.Kind == state.Lifted:
-		who = "old server"
+		return "old server"
 	}
-	return fmt.Sprintf("%s %s %s %s", Clock(e.At), Pad(Harmless(who), 24), p.paint(tone, p.Symbol(tone)), Harmless(words))
+	return "engine"
 }
 
 func eventWords(e state.Event) (Tone, string) {
@@ -184,11 +188,16 @@ func decisionWords(d *state.Decision) (Tone, string) {
 	if d == nil {
 		return Quiet, "decided"
 	}
+	return Busy, fmt.Sprintf("%s, decided by %s", choiceWords(*d), d.By)
+}
+
+// choiceWords are what was decided, without by whom.
+func choiceWords(d state.Decision) string {
 	choice := ""
 	if d.Drift != "" {
 		choice = " --" + string(d.Drift)
 	}
-	return Busy, fmt.Sprintf("%s %s%s, decided by %s", d.Verb, state.ConfirmName(d.Target), choice, d.By)
+	return fmt.Sprintf("%s %s%s", d.Verb, state.ConfirmName(d.Target), choice)
 }
 
 func findingsWords(e state.Event) (Tone, string) {

@@ -82,9 +82,10 @@ func runDemoKeep(ctx context.Context, s *streams) (err error) {
   %s approve --isolate
   %s isolate confirm --confirm isolate
   %s verify
+  %s report -o html --out report.html
 
 Ctrl-C here ends the world and removes its folder.
-`, q(cfg), q(filepath.Dir(cfg)), q(self), q(self), q(self), q(self), q(self), q(self), q(self), q(self), q(self), q(self), q(self), q(self))
+`, q(cfg), q(filepath.Dir(cfg)), q(self), q(self), q(self), q(self), q(self), q(self), q(self), q(self), q(self), q(self), q(self), q(self), q(self))
 	<-ctx.Done()
 	before := w.Accounts()
 	fmt.Fprintf(s.out, "\nHonest senders sent %d messages here; %d were delivered.\n", before.Sent, before.Delivered)

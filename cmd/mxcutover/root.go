@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -57,7 +59,7 @@ func newRoot(s *streams) *cobra.Command {
 	})
 	root.AddCommand(
 		newDemo(s), newInventory(s), newPlan(s), newPreflight(s), newRun(s), newStatus(s), newWatch(s), newEvents(s),
-		newApprove(s), newHold(s), newResume(s), newRetry(s), newRollback(s), newIsolate(s), newVerify(s), newChecks(s), newBackup(s), newState(s), newProviders(s), newVersion(s),
+		newApprove(s), newHold(s), newResume(s), newRetry(s), newRollback(s), newIsolate(s), newVerify(s), newChecks(s), newReport(s), newBackup(s), newState(s), newProviders(s), newVersion(s),
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)
@@ -111,14 +113,34 @@ func (s *streams) addJournal(c *cobra.Command) {
 }
 
 // addOutput adds the flag -o to a command that has data to show.
-func (s *streams) addOutput(c *cobra.Command) {
-	c.Flags().StringVarP(&s.output, "output", "o", "table", "table or json")
+func (s *streams) addOutput(c *cobra.Command) { s.addFormats(c, "table", "json") }
+
+// addFormats adds the flag -o with the formats that a command has; the first is
+// what it shows unasked.
+func (s *streams) addFormats(c *cobra.Command, formats ...string) {
+	last := len(formats) - 1
+	words := strings.Join(formats[:last], ", ") + " or " + formats[last]
+	c.Flags().StringVarP(&s.output, "output", "o", formats[0], words)
+	completeWith(c, "output", func() []string { return formats })
 	run := c.RunE
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		if s.output != "table" && s.output != "json" {
-			return usagef("-o %s: expected table or json", s.output)
+		if !cmd.Flags().Changed("output") {
+			s.output = formats[0] // the commands share one variable
+		}
+		if !slices.Contains(formats, s.output) {
+			return usagef("-o %s: expected %s", s.output, words)
 		}
 		return run(cmd, args)
+	}
+}
+
+// completeWith lets a shell complete a flag with one of some words.
+func completeWith(c *cobra.Command, flag string, words func() []string) {
+	complete := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return words(), cobra.ShellCompDirectiveNoFileComp
+	}
+	if err := c.RegisterFlagCompletionFunc(flag, complete); err != nil {
+		panic(err) // there is no such flag
 	}
 }
 

@@ -28,6 +28,7 @@ type runOptions struct {
 	progress string
 	resume   bool
 	exitHeld bool
+	metrics  string
 }
 
 func newRun(s *streams) *cobra.Command {
@@ -40,7 +41,7 @@ It runs in the foreground until all is settled, answers to the other commands ov
 its sockets, and can be ended at any time: the next run goes on where it stood.
 After a crash it resumes what was under way but starts no new wave until a person
 approves one, or with --resume-waves.`,
-		Example: "  mxcutover run\n  mxcutover run --plan plan.jsonl --exit-when-held\n  mxcutover run --progress json 2>events.jsonl",
+		Example: "  mxcutover run\n  mxcutover run --plan plan.jsonl --exit-when-held\n  mxcutover run --progress json 2>events.jsonl\n  mxcutover run --metrics :9817",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.named = cmd.Flags().Changed("plan")
 			return runRun(cmd.Context(), s, o)
@@ -50,6 +51,8 @@ approves one, or with --resume-waves.`,
 	f.StringVar(&o.plan, "plan", defaultPlan, "the plan file, for a migration that was not begun yet")
 	f.StringVar(&o.progress, "progress", "plain", "plain, json or none: what is written to standard error")
 	f.BoolVar(&o.resume, "resume-waves", false, "start new waves though the last engine crashed")
+	f.StringVar(&o.metrics, "metrics", "", "answer Prometheus at HOST:PORT (:PORT is loopback) or unix:PATH, under /metrics")
+	completeWith(c, "progress", func() []string { return []string{"plain", "json", "none"} })
 	f.BoolVar(&o.exitHeld, "exit-when-held", false, "end with exit code 3 when only a person can go on")
 	return c
 }
@@ -67,11 +70,19 @@ func runRun(ctx context.Context, s *streams, o runOptions) (err error) {
 		return err
 	}
 	defer site.checker.Close()
+	metrics, err := s.openMetrics(ctx, o.metrics)
+	if err != nil {
+		return err
+	}
+	if metrics != nil {
+		defer metrics.Close()
+	}
 	j, err := s.beginOrResume(ctx, site, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
+	defer s.serveMetrics(ctx, metrics, j)()
 	pol := policy(cfg)
 	pol.ResumeWaves, pol.ExitHeld = o.resume, o.exitHeld
 	err = runEngine(ctx, s, site, j, pol, s.progress(o.progress))

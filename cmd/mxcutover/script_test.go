@@ -53,7 +53,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"world": worldCmd, "code": codeCmd, "edit": editCmd, "flip": flipCmd, "eventually": eventuallyCmd,
-			"hold": holdCmd, "release": releaseCmd, "waits": waitsCmd, "byhand": byhandCmd,
+			"hold": holdCmd, "release": releaseCmd, "waits": waitsCmd, "byhand": byhandCmd, "scrape": scrapeCmd,
 		},
 	})
 }

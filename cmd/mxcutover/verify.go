@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,13 +24,26 @@ import (
 
 // checkOptions are the flags of preflight and verify.
 type checkOptions struct {
-	plan    string
-	domains []string
+	plan     string
+	domains  []string
+	checks   []string // globs of IDs
+	out      string
+	all      bool
+	quiet    bool
+	nagios   bool
+	textfile string
+	timeout  time.Duration
 }
 
 func (o *checkOptions) flags(c *cobra.Command) {
-	c.Flags().StringVar(&o.plan, "plan", defaultPlan, "the plan file, while no migration was begun")
-	c.Flags().StringSliceVar(&o.domains, "domain", nil, "only these domains")
+	f := c.Flags()
+	f.StringVar(&o.plan, "plan", defaultPlan, "the plan file, while no migration was begun")
+	f.StringSliceVar(&o.domains, "domain", nil, "only these domains")
+	f.StringSliceVar(&o.checks, "check", nil, `only these checks, as in "probe.arrival" or "gw.*"`)
+	f.StringVar(&o.out, "out", "", "write to this file instead of standard output, whole or not at all")
+	f.DurationVar(&o.timeout, "timeout", 0, "give up after this long, with exit code 4")
+	f.BoolVar(&o.all, "all", false, "show every finding that passed, however many")
+	completeWith(c, "check", checkIDs)
 }
 
 func newPreflight(s *streams) *cobra.Command {
@@ -36,11 +53,11 @@ func newPreflight(s *streams) *cobra.Command {
 		Long: `preflight runs every check that must pass before a domain moves, and sends a probe
 straight to every planned MX host at each of its addresses. It changes no record.
 Exit: 0 all pass, 7 findings failed, 8 something could not be checked.`,
-		Example: "  mxcutover preflight\n  mxcutover preflight --domain choir.example -o json",
+		Example: "  mxcutover preflight\n  mxcutover preflight --domain choir.example -o json\n  mxcutover preflight -o html --out preflight.html",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runCheck(cmd.Context(), s, o, verify.Before) },
 	}
 	o.flags(c)
-	s.addOutput(c)
+	s.addFormats(c, "table", "json", "junit", "markdown", "html")
 	return c
 }
 
@@ -50,56 +67,169 @@ func newVerify(s *streams) *cobra.Command {
 		Use: "verify", Short: "check every moved domain, after the migration or during it",
 		Long: `verify asks DNS, the gateway and the mailbox about every domain of the migration,
 as its state is: moved domains by the public way, isolated servers from outside.
-It can be run again at any time, from cron too.
-Exit: 0 all pass, 7 findings failed, 8 something could not be checked.`,
-		Example: "  mxcutover verify\n  mxcutover verify --domain choir.example\n  mxcutover verify -o json | jq .summary",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runCheck(cmd.Context(), s, o, verify.After) },
+It can be run again at any time, from cron too: --quiet says nothing while all is
+well, --textfile leaves numbers for Prometheus, --nagios is a plugin's answer. Of
+whole verifications one runs at a time; a second one ends at once, with 5.
+Exit: 0 all pass, 7 findings failed, 8 something could not be checked; with --nagios
+0 OK, 1 warning, 2 critical, 3 unknown.`,
+		Example: `  mxcutover verify
+  mxcutover verify --domain choir.example --check "gw.*"
+  mxcutover verify -o json | jq .summary
+  mxcutover verify -o html --out /var/www/mail/verify.html
+  mxcutover verify --quiet --textfile /var/lib/prometheus/node-exporter/mxcutover.prom
+  mxcutover verify --nagios --timeout 50s`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := runCheck(cmd.Context(), s, o, verify.After)
+			var done exitCode
+			if err == nil || !o.nagios || errors.As(err, &done) {
+				return err
+			}
+			code, werr := report.NagiosTrouble(s.out, err)
+			return errors.Join(exitCode(code), werr)
+		},
 	}
 	o.flags(c)
-	s.addOutput(c)
+	c.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "say nothing while all pass, and else only what did not")
+	c.Flags().BoolVar(&o.nagios, "nagios", false, "answer as a Nagios plugin: one line with performance data, and its exit codes")
+	c.Flags().StringVar(&o.textfile, "textfile", "", "also write numbers for Prometheus's node_exporter to this file, NAME.prom")
+	s.addFormats(c, "table", "json", "junit", "markdown", "html")
 	return c
 }
 
-func runCheck(ctx context.Context, s *streams, o checkOptions, when verify.When) error {
+func (o *checkOptions) check(s *streams) error {
+	switch {
+	case o.textfile != "" && !strings.HasSuffix(o.textfile, ".prom"):
+		return usagef("--textfile %s: node_exporter reads only files that end in .prom", o.textfile)
+	case o.nagios && s.output != "table" && o.out == "":
+		return usagef("--nagios answers on standard output; name a file for -o %s: --out FILE", s.output)
+	case s.output == "html" && o.out == "" && isTerminal(s.out):
+		return usagef("a page is for a browser; write it to a file: --out FILE.html")
+	}
+	for _, glob := range o.checks {
+		if _, err := path.Match(glob, ""); err != nil || !slices.ContainsFunc(checkIDs(), func(id string) bool { return match(glob, id) }) {
+			return usagef("--check %s: no check has such a name; there are %s", glob, strings.Join(checkIDs(), ", "))
+		}
+	}
+	return nil
+}
+
+// picked tells whether a check was asked for.
+func (o *checkOptions) picked(id string) bool {
+	return len(o.checks) == 0 || slices.ContainsFunc(o.checks, func(glob string) bool { return match(glob, id) })
+}
+
+func match(glob, id string) bool {
+	ok, err := path.Match(glob, id)
+	return ok && err == nil
+}
+
+func checkIDs() []string {
+	var out []string
+	for _, c := range verify.Checks() {
+		out = append(out, c.ID)
+	}
+	return out
+}
+
+// whole tells whether all domains are asked about, and everything of each.
+func (o *checkOptions) whole() bool { return len(o.domains) == 0 && len(o.checks) == 0 }
+
+func runCheck(ctx context.Context, s *streams, o checkOptions, when verify.When) (err error) {
+	if err := o.check(s); err != nil {
+		return err
+	}
 	cfg, err := s.load()
 	if err != nil {
 		return err
 	}
-	site, err := openSite(cfg)
-	if err != nil {
-		return err
+	if o.whole() && when == verify.After {
+		release, lerr := oneVerifies(cfg)
+		if lerr != nil {
+			return lerr
+		}
+		defer func() { err = errors.Join(err, release()) }()
 	}
 	p, st, err := planOrMigration(ctx, cfg, o.plan)
 	if err != nil {
 		return err
 	}
-	cuts, err := chosen(p, o.domains)
+	v, err := checkAll(ctx, s, cfg, o, when, p, st)
 	if err != nil {
 		return err
+	}
+	return s.showVerification(v, o, st)
+}
+
+// checkAll asks about the chosen domains of a plan, and tells how far it is on a
+// terminal.
+func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOptions, when verify.When, p plan.Plan, st *state.Status) (report.Verification, error) {
+	v := report.Verification{Title: "Preflight", Migration: p.Migration, Brief: o.quiet}
+	site, err := openSite(cfg)
+	if err != nil {
+		return v, err
+	}
+	cuts, err := chosen(p, o.domains)
+	if err != nil {
+		return v, err
 	}
 	defer site.checker.Close()
 	if when == verify.After {
-		cuts = moved(s, cuts, st)
+		v.Title = "Verification"
+		cuts, v.Left = moved(cuts, st)
 		site.expect(cuts, st)
 	}
+	begun := time.Now()
+	ctx, cancel := patience(ctx, o.timeout)
+	defer cancel()
 	var mu sync.Mutex
-	var found []plan.Finding
-	_, err = each(ctx, cuts, func(ctx context.Context, c plan.Cutover) (string, error) {
-		f := site.checker.Run(ctx, when, c)
+	by := map[string][]report.Found{}
+	progress := s.err
+	if o.quiet || o.nagios {
+		progress = io.Discard
+	}
+	if _, err = each(ctx, cuts, func(ctx context.Context, c plan.Cutover) (string, error) {
+		f := site.checker.Some(ctx, when, c, o.picked)
 		mu.Lock()
 		defer mu.Unlock()
-		found = append(found, f...)
+		if ctx.Err() == nil {
+			by[c.Domain] = report.Of(c.Domain, f)
+		}
 		return "", ctx.Err()
-	}, s.err)
-	if err != nil {
-		return err
+	}, progress); err != nil {
+		if cause := context.Cause(ctx); errors.Is(cause, context.DeadlineExceeded) {
+			err = fmt.Errorf("gave up after %s, with %d of %d domains asked: %w", o.timeout, len(by), len(cuts), cause)
+		}
+		return v, err
 	}
-	if when == verify.After && st != nil && st.Isolation.State == state.IsolationConfirmed {
+	var found []report.Found
+	for _, c := range cuts {
+		found = append(found, by[c.Domain]...)
+	}
+	if when == verify.After && st != nil && st.Isolation.State == state.IsolationConfirmed && o.picked("old.closed") {
 		for _, port := range cfg.Isolate.Ports {
-			found = append(found, site.checker.OldClosed(ctx, port)...)
+			found = append(found, report.Of("", site.checker.OldClosed(ctx, port))...)
 		}
 	}
-	return s.showFindings(found)
+	v.NotAsked = map[string]string{}
+	for id, lacks := range site.checker.NotAsked() {
+		if o.picked(id) {
+			v.NotAsked[id] = lacks
+		}
+	}
+	v.Findings, v.Domains, v.At, v.Took = report.Gather(found), len(cuts), time.Now(), time.Since(begun)
+	return v, context.Cause(ctx)
+}
+
+// patience ends a context after some time; 0 = never. The context has no deadline
+// to look at, for whoever sees that it will not be in time says so at once, and
+// what was not asked would look like what could not be asked.
+func patience(ctx context.Context, d time.Duration) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if d <= 0 {
+		return ctx, func() { cancel(nil) }
+	}
+	t := time.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
+	return ctx, func() { t.Stop(); cancel(nil) }
 }
 
 // expect tells the checker what the journal knows of caches.
@@ -118,20 +248,21 @@ func (s *site) expect(cuts []plan.Cutover, st *state.Status) {
 
 // moved leaves out the domains that were not moved: there is nothing of the new
 // way to verify at them.
-func moved(s *streams, cuts []plan.Cutover, st *state.Status) (out []plan.Cutover) {
+func moved(cuts []plan.Cutover, st *state.Status) (out []plan.Cutover, left map[state.Phase]int) {
 	if st == nil {
-		return cuts
+		return cuts, nil
 	}
+	left = map[state.Phase]int{}
 	for _, c := range cuts {
 		switch d := st.Domain(c.Domain); {
 		case d == nil:
 		case d.State == state.Live || d.State == state.Settled || d.State == state.Soaking || d.State == state.Probed || d.State == state.Propagated:
 			out = append(out, c)
 		default:
-			s.say("%s is %s and not verified", rrset.Bare(c.Domain), d.State)
+			left[d.State]++
 		}
 	}
-	return out
+	return out, left
 }
 
 // planOrMigration is the plan that was begun, with its status, or else the file.
@@ -169,24 +300,4 @@ func chosen(p plan.Plan, names []string) ([]plan.Cutover, error) {
 		out = append(out, c)
 	}
 	return out, nil
-}
-
-// showFindings prints findings and ends with the exit code they ask for.
-func (s *streams) showFindings(found []plan.Finding) error {
-	var err error
-	if s.json() {
-		err = report.VerifyJSON(s.out, time.Now(), found)
-	} else {
-		err = s.printer(s.out).Findings(s.out, found)
-	}
-	if err != nil {
-		return err
-	}
-	switch plan.Judge(found) {
-	case plan.Fail:
-		return exitCode(codeFailed)
-	case plan.Unknown:
-		return exitCode(codeUnknown)
-	}
-	return nil
 }
