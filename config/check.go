@@ -29,6 +29,7 @@ func (k *checker) all() {
 	zones := k.providers()
 	k.mx(zones)
 	k.domains(zones)
+	k.logs()
 	k.waves(zones)
 	k.gate()
 	k.ttl()

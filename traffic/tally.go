@@ -16,7 +16,7 @@ type Counts struct {
 	Deferred  uint64 // put off at least once, after they were accepted
 	Bounced   uint64 // given up after they were accepted
 	Rejected  uint64 // refused for good: not traffic, but told apart
-	Known     uint64 // of those, recipients that are known to have had mail
+	Known     uint64 // of those, as nobody's, recipients that are known to have had mail
 	Postponed uint64 // refused for now, at RCPT, as greylisting does
 }
 
@@ -114,7 +114,7 @@ func (t *Tally) counts(r *Record) (c Counts) {
 		}
 	case Rejected:
 		c.Rejected = 1
-		if t.Known != nil && t.Known.Has(r.Recipient) {
+		if t.Known != nil && r.Nobody() && t.Known.Has(r.Recipient) {
 			c.Known = 1
 		}
 	}

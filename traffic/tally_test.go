@@ -79,10 +79,12 @@ func TestTallyByTime(t *testing.T) {
 	probe := record(now, Delivered, "x@a.test")
 	probe.Sender = []byte("probe")
 	tally.Add(probe)
-	for _, to := range []string{"info@a.test", "nobody@a.test"} {
-		tally.Add(record(now.Add(time.Hour), Rejected, to))
+	for to, why := range map[string]string{"info@a.test": "550 5.1.1 no", "nobody@a.test": "550 5.1.1 no", "INFO@a.test": "550 5.7.1 blocked by zen.example"} {
+		r := record(now.Add(time.Hour), Rejected, to)
+		r.Status = []byte(why)
+		tally.Add(r)
 	}
-	if got, want := tally.Between("a.test.", time.Time{}, time.Time{}), (Counts{Accepted: 1440, Delivered: 1440, Rejected: 2, Known: 1}); got != want {
+	if got, want := tally.Between("a.test.", time.Time{}, time.Time{}), (Counts{Accepted: 1440, Delivered: 1440, Rejected: 3, Known: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	half := tally.Between("a.test", now.Add(12*time.Hour), time.Time{})
@@ -140,5 +142,18 @@ func TestRecipientsAreRanked(t *testing.T) {
 	}
 	if got := r.Ranked(); len(got) > maxRanked || got[0] != "often@a.test" {
 		t.Errorf("%d, first %q", len(got), strings.Join(got[:2], " "))
+	}
+}
+
+func TestNobody(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[string]bool{
+		"550 5.1.1 <x@y>: Recipient address rejected: User unknown in relay recipient table": true,
+		"Unrouteable address": true, "relay not permitted": true, "554 5.7.1 <x@y>: Relay access denied": true, "Unknown user": true,
+		"550 5.7.1 Service unavailable; client [192.0.2.66] blocked using zen.example": false, "this message contains malware": false, "550 5.1.8 sender's domain": false,
+	} {
+		if r := (Record{Event: Rejected, Status: []byte(status)}); r.Nobody() != want {
+			t.Errorf("%q: %v", status, !want)
+		}
 	}
 }

@@ -9,6 +9,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,6 +86,7 @@ type Settings struct {
 	CatchAll      bool          // the gateway accepts any recipient, and that is known
 	Concurrency   int           // SMTP connections to one address at once; default 4
 	Shared        time.Duration // how long an answer counts that many domains share; default 5m
+	Mail          Mail          // the servers' logs
 	Now           func() time.Time
 
 	DNSRate float64         // questions a second to one server; default 200, negative = no limit
@@ -101,6 +103,7 @@ type Checker struct {
 	mailbox *mailbox
 	slots   slots
 	memo    memo
+	logs    logs
 }
 
 // New makes a Checker. It asks nothing yet.
@@ -117,6 +120,8 @@ func New(s Settings) (*Checker, error) {
 	def(&s.Connect, 30*time.Second)
 	def(&s.GreylistRetry, time.Minute)
 	def(&s.Shared, 5*time.Minute)
+	def(&s.Mail.Quiet, 24*time.Hour)
+	s.Mail.Messages, s.Mail.Excess = cmp.Or(s.Mail.Messages, 20), cmp.Or(s.Mail.Excess, 0.2)
 	if s.DNSPort == 0 {
 		s.DNSPort = 53
 	}

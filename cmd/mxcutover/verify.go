@@ -78,6 +78,7 @@ func runCheck(ctx context.Context, s *streams, o checkOptions, when verify.When)
 	}
 	if when == verify.After {
 		cuts = moved(s, cuts, st)
+		site.checker.Mail.Published = published(st)
 	}
 	var mu sync.Mutex
 	var found []plan.Finding
@@ -97,6 +98,19 @@ func runCheck(ctx context.Context, s *streams, o checkOptions, when verify.When)
 		}
 	}
 	return s.showFindings(found)
+}
+
+// published tells when each domain was published; nil = nobody knows.
+func published(st *state.Status) func(string) time.Time {
+	if st == nil {
+		return nil
+	}
+	return func(domain string) time.Time {
+		if d := st.Domain(domain); d != nil {
+			return d.Published()
+		}
+		return time.Time{}
+	}
 }
 
 // moved leaves out the domains that were not moved: there is nothing of the new
