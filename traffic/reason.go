@@ -9,14 +9,14 @@ var nobody = [...]string{
 	"no such", "not exist", "invalid recipient", "not our customer", "relay", "mailbox unavailable", "5.1.1 ", "5.1.2 ", "5.1.6 ", "5.1.10 ",
 }
 
-// Nobody tells whether a recipient was refused for being nobody's, or not one to
-// relay for, and not for what its sender is.
-func (r *Record) Nobody() bool {
+// Nobody tells whether a reply refuses a recipient for being nobody's, or not one to
+// relay for, and not for what its sender is. It goes by the words of common servers.
+func Nobody(reply []byte) bool {
 	var buf [maxStatus]byte
-	text := lower(buf[:0], short(r.Status))
+	text := lower(buf[:0], short(reply))
 	for _, words := range nobody {
 		if bytes.Contains(text, []byte(words)) {
-			return r.Event == Rejected
+			return true
 		}
 	}
 	return false

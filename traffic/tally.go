@@ -114,7 +114,7 @@ func (t *Tally) counts(r *Record) (c Counts) {
 		}
 	case Rejected:
 		c.Rejected = 1
-		if t.Known != nil && r.Nobody() && t.Known.Has(r.Recipient) {
+		if t.Known != nil && Nobody(r.Status) && t.Known.Has(r.Recipient) {
 			c.Known = 1
 		}
 	}

@@ -152,7 +152,7 @@ func TestNobody(t *testing.T) {
 		"Unrouteable address": true, "relay not permitted": true, "554 5.7.1 <x@y>: Relay access denied": true, "Unknown user": true,
 		"550 5.7.1 Service unavailable; client [192.0.2.66] blocked using zen.example": false, "this message contains malware": false, "550 5.1.8 sender's domain": false,
 	} {
-		if r := (Record{Event: Rejected, Status: []byte(status)}); r.Nobody() != want {
+		if Nobody([]byte(status)) != want {
 			t.Errorf("%q: %v", status, !want)
 		}
 	}

@@ -80,13 +80,14 @@ type Settings struct {
 	From          string    // the probes' sender
 	Recipients    Recipients
 	IMAP          IMAP
-	Arrival       time.Duration // how long a probe may take; default 5m
-	Connect       time.Duration // for a connection; default 30s
-	GreylistRetry time.Duration // between tries after a 4xx; default 60s
-	CatchAll      bool          // the gateway accepts any recipient, and that is known
-	Concurrency   int           // SMTP connections to one address at once; default 4
-	Shared        time.Duration // how long an answer counts that many domains share; default 5m
-	Mail          Mail          // the servers' logs
+	Arrival       time.Duration                // how long a probe may take; default 5m
+	Connect       time.Duration                // for a connection; default 30s
+	GreylistRetry time.Duration                // between tries after a 4xx; default 60s
+	CatchAll      bool                         // the gateway accepts any recipient, and that is known
+	Concurrency   int                          // SMTP connections to one address at once; default 4
+	Shared        time.Duration                // how long an answer counts that many domains share; default 5m
+	Mail          Mail                         // the servers' logs
+	Valid         func(domain string) []string // addresses of a domain, without the final dot, that both servers are asked for; nil = none are known
 	Now           func() time.Time
 
 	DNSRate float64         // questions a second to one server; default 200, negative = no limit
