@@ -141,7 +141,9 @@ type TTL struct {
 
 // Preflight is what must hold just before a domain moves.
 type Preflight struct {
-	Lifetime time.Duration `yaml:"lifetime"` // how long its findings count; default 1h
+	Lifetime  time.Duration `yaml:"lifetime"`            // how long its findings count; default 1h
+	Addresses string        `yaml:"addresses" is:"path"` // addresses, one a line, that old server and gateway must judge alike; "" = none
+	Each      int           `yaml:"each"`                // so many of each domain are asked for; default 3
 }
 
 // ProviderOf tells which provider holds a zone, in whatever spelling it is named.

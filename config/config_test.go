@@ -88,7 +88,7 @@ traffic: {table: ../t.txt, logs: [old/mainlog*], gateway_logs: [/var/log/gw1.log
 waves: {first: 1, growth: 1.5, max: 9, pin: {pilot: [a.example.org], wave-2: [b.example.org], last: [example.org]}}
 gate: {approve: auto, persons: 2, soak: 1d12h, failures: 2, consecutive: 4, shared: 5, concurrency: 7, windows: ["fri,sun  22:00-04:30"], zone: Europe/Berlin, avoid_peak: true}
 ttl: {low: 2m, prepare: wave, assume: 0s, settle_after: 1h}
-preflight: {lifetime: 90s}
+preflight: {lifetime: 90s, addresses: valid.txt, each: 2}
 resolvers: {zz: ["192.0.2.53:5353", "[2001:db8::53]:53"], aa: [192.0.2.54, "2001:db8::54"]}
 vantages: [{name: v, source: 198.51.100.7}]
 outbound: [192.0.2.11]
@@ -140,7 +140,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Windows: []plan.Window{window(t, "fri,sun 22:00-04:30")}, Zone: "Europe/Berlin", AvoidPeak: true,
 		},
 		TTL:       TTL{Low: 120, Prepare: "wave", SettleAfter: time.Hour},
-		Preflight: Preflight{Lifetime: 90 * time.Second},
+		Preflight: Preflight{Lifetime: 90 * time.Second, Addresses: "etc/valid.txt", Each: 2},
 		Resolvers: []Resolver{
 			{"aa", netip.MustParseAddrPort("192.0.2.54:5300")},
 			{"aa", netip.MustParseAddrPort("[2001:db8::54]:5300")},
@@ -223,6 +223,7 @@ func TestExample(t *testing.T) {
 		t.Errorf("gate.windows: %v", c.Gate.Windows)
 	}
 	c.Gate.Windows, c.Gate.Zone = nil, ""
+	d.Preflight.Addresses = c.Preflight.Addresses // none by default
 	if !reflect.DeepEqual(c.Gate, d.Gate) || c.TTL != d.TTL || c.Preflight != d.Preflight || c.Ports != d.Ports {
 		t.Error("the example does not show the defaults")
 	}

@@ -92,7 +92,7 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 	if i := cfg.Probe.Arrival.IMAP; i != nil {
 		v.IMAP = verify.IMAP{Address: i.Address, User: i.User, Password: i.Password.Read, TLS: i.TLS, CAFile: i.CA}
 	}
-	if v.Mail, err = mailOf(cfg); err != nil {
+	if err := readMail(cfg, &v); err != nil {
 		return nil, err
 	}
 	return verify.New(v)
@@ -116,24 +116,6 @@ func anchors(d config.DNS) (resolve.Anchors, error) {
 		return nil, usagef("%s: %w", key, err)
 	}
 	return a, nil
-}
-
-// mailOf says where real mail is read about.
-func mailOf(cfg *config.Config) (m verify.Mail, err error) {
-	t := cfg.Traffic
-	m = verify.Mail{Gateway: t.GatewayLogs, Old: t.Logs, Messages: t.Real.Messages, Excess: t.Real.Excess, Quiet: t.Real.Quiet}
-	if t.Format != "auto" {
-		m.Format = t.Format
-	}
-	if t.Zone != "" {
-		if m.Zone, err = time.LoadLocation(t.Zone); err != nil {
-			return m, fmt.Errorf("traffic.zone: %w", err)
-		}
-	}
-	for _, p := range cfg.Providers {
-		m.Domains = append(m.Domains, p.Zones...)
-	}
-	return m, nil
 }
 
 // maxRecipients bounds the file of probe recipients, in lines.
