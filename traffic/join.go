@@ -77,7 +77,7 @@ func (j *join) take(e *entry, emit func(*Record)) {
 	case outcome:
 		j.outcome(e, emit)
 	case refused:
-		j.out = Record{At: e.at, Event: e.event, Origin: Outside, Queue: e.queue, Sender: e.sender, Recipient: e.recipient, Peer: addr(e.peer), Status: e.status}
+		j.out = Record{At: e.at, Event: e.event, Origin: from(e), Queue: e.queue, Sender: e.sender, Recipient: e.recipient, Peer: addr(e.peer), Status: e.status}
 		emit(&j.out)
 	case internal:
 		if m := j.find(e.host, e.next); m != nil {
