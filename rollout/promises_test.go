@@ -257,6 +257,22 @@ func TestRealMailThatIsLostGoesBack(t *testing.T) {
 	})
 }
 
+// TestRealMailOfALiveDomainIsTold shows that nothing turns back by itself what has been
+// live: its real mail is a warning then.
+func TestRealMailOfALiveDomainIsTold(t *testing.T) {
+	t.Parallel()
+	play(t, setup{}, func(s *scene) {
+		s.reaches(first, state.Live)
+		s.world(func(w *sim) { w.losing = map[string]bool{first: true} })
+		s.until("it is told", func(st *state.Status) bool {
+			return slices.ContainsFunc(st.Domain(first).Findings, func(f plan.Finding) bool { return f.Check == "mail.real" && f.Severity == plan.Warn })
+		})
+		if d := s.e.Journal.Status().Domain(first); d.State != state.Live {
+			s.Errorf("it is %s: %s", d.State, d.Reason)
+		}
+	})
+}
+
 // TestClocksThatJump sets the wall's clock in each wait. The oracle measures the
 // waits by true time.
 func TestClocksThatJump(t *testing.T) {

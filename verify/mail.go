@@ -78,9 +78,10 @@ func (c *Checker) realSince(ctx context.Context, cut plan.Cutover, since time.Ti
 type logs struct {
 	mu      sync.Mutex
 	gateway *follower
-	now     traffic.Tally // the gateway's
-	before  traffic.Tally // the old server's, as it was when the first domain was asked about
-	read    bool          // the old server's
+	now     traffic.Tally  // the gateway's
+	before  traffic.Tally  // the old server's, as it was when the first domain was asked about
+	all     traffic.Counts // of that, of all domains
+	read    bool           // the old server's
 	zones   map[string]bool
 	polled  time.Time
 }
@@ -117,13 +118,23 @@ func (l *logs) picture(ctx context.Context, c *Checker, domain string, since tim
 		p.lasts = 0
 	}
 	p.own = l.before.Between(domain, time.Time{}, since)
-	p.all = l.before.Total(time.Time{}, since)
+	p.all = l.all
 	end := l.before.Last
 	if !since.IsZero() && since.Before(end) {
 		end = since
 	}
 	p.span = end.Sub(l.before.First)
 	return p, nil
+}
+
+// close lets go of the logs; a question after it opens them again.
+func (l *logs) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gateway != nil {
+		l.gateway.close()
+		l.gateway = nil
+	}
 }
 
 // readOld reads the old server's logs, once.
@@ -148,7 +159,7 @@ func (l *logs) readOld(ctx context.Context, c *Checker) error {
 			return err
 		}
 	}
-	l.read = true
+	l.read, l.all = true, l.before.Total(time.Time{}, time.Time{})
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -57,10 +58,8 @@ func (a Answer) String() string {
 // Asked are answers by server and address.
 type Asked map[[2]string]Answer
 
-func (a Asked) add(x Answer) { a[[2]string{x.Server, x.Address}] = x }
-
 // Add adds an answer, in place of an older one.
-func (a Asked) Add(x Answer) { a.add(x) }
+func (a Asked) Add(x Answer) { a[[2]string{x.Server, x.Address}] = x }
 
 // A Parity is a question to several servers: what they say to the same recipients.
 // Nothing is delivered.
@@ -109,14 +108,12 @@ func (c *Checker) ParityServers(ctx context.Context, hosts []rrset.MX, all bool)
 // an error: a [StopError], that of a server that cannot be asked, or of the context.
 func (c *Checker) Parity(ctx context.Context, p Parity) (Asked, error) {
 	got := Asked{}
-	for k, v := range p.Known {
-		got[k] = v
-	}
+	maps.Copy(got, p.Known)
 	var mu sync.Mutex
 	keep := func(a Answer) error {
 		mu.Lock()
 		defer mu.Unlock()
-		got.add(a)
+		got.Add(a)
 		if p.Keep != nil {
 			return p.Keep(a)
 		}

@@ -147,7 +147,10 @@ func New(s Settings) (*Checker, error) {
 }
 
 // Close ends what the checker has open, and waits for it. It asks nothing any more.
-func (c *Checker) Close() { c.dns.Close() }
+func (c *Checker) Close() {
+	c.dns.Close()
+	c.logs.close()
+}
 
 // Run runs all checks of a time at one domain.
 func (c *Checker) Run(ctx context.Context, when When, cut plan.Cutover) []plan.Finding {
