@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -63,6 +64,10 @@ func TestNotesAfterACrash(t *testing.T) {
 		if err := n.add(verify.Answer{Server: "old 192.0.2.1", Address: fmt.Sprintf("a%d@x.test", i), Code: 250}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	var no refused
+	if _, err := openNotes(path, "probe@x.test"); !errors.As(err, &no) {
+		t.Errorf("two at once: %v", err)
 	}
 	if err := n.close(); err != nil {
 		t.Fatal(err)

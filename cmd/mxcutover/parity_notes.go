@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"mxcutover/verify"
 )
@@ -33,22 +34,21 @@ var errNotes = errors.New("the answers cannot be kept")
 // maxNote bounds a line, in bytes.
 const maxNote = 64 << 10
 
-// openNotes reads what is known, and opens the file to add to it. A last line that was
+// openNotes reads what is known, and opens the file to add to it, for one process alone. A last line that was
 // not written whole, as by a crash, is taken away.
 func openNotes(path, from string) (*parityNotes, error) {
 	n := &parityNotes{path: path, known: verify.Asked{}}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	whole, err := n.read(file, from)
-	if err == nil {
+	n.file = file
+	var whole int64
+	if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		err = refusef("%s: another parity works with it", path)
+	} else if whole, err = n.read(file, from); err == nil {
 		err = file.Truncate(whole)
 	}
-	if err == nil {
-		_, err = file.Seek(whole, io.SeekStart)
-	}
-	n.file = file
 	if err == nil && whole == 0 {
 		err = n.write(notesHead{1, from})
 	}
@@ -120,7 +120,8 @@ func (n *parityNotes) close() error {
 	if n.file == nil {
 		return nil
 	}
-	err := errors.Join(n.file.Sync(), n.file.Close())
+	// A process that is just being started shares the file for a moment: the lock is let go by name.
+	err := errors.Join(n.file.Sync(), syscall.Flock(int(n.file.Fd()), syscall.LOCK_UN), n.file.Close())
 	if errors.Is(err, fs.ErrClosed) {
 		err = nil
 	}
