@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"syscall"
 
@@ -122,9 +121,6 @@ func (n *parityNotes) close() error {
 	}
 	// A process that is just being started shares the file for a moment: the lock is let go by name.
 	err := errors.Join(n.file.Sync(), syscall.Flock(int(n.file.Fd()), syscall.LOCK_UN), n.file.Close())
-	if errors.Is(err, fs.ErrClosed) {
-		err = nil
-	}
 	n.file = nil
 	return err
 }
