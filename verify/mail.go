@@ -34,7 +34,7 @@ type Mail struct {
 // mailChecks read what the servers' logs say of real mail.
 func mailChecks() []Check {
 	return []Check{{
-		ID: "mail.real", Title: "real mail passes the gateway as it passed the old server", RFC: "RFC 5321 section 4.2.5", When: []When{During, After},
+		ID: "mail.real", Title: "real mail passes the gateway as it passed the old server", RFC: "RFC 5321 section 4.2.5", When: always,
 		Run: realMail, Advice: true, Lacks: func(c *Checker) string {
 			if len(c.Mail.Gateway) == 0 {
 				return "traffic.gateway_logs"
@@ -44,7 +44,15 @@ func mailChecks() []Check {
 	}}
 }
 
-func realMail(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
+// realMail tells of real mail, and before there is any, whether its log can be read:
+// after publishing would be late to find out.
+func realMail(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]plan.Finding, error) {
+	if when == Before {
+		return c.shared(ctx, "mail.real", func(ctx context.Context) ([]plan.Finding, error) {
+			p, err := c.logs.picture(ctx, c, "", time.Time{})
+			return []plan.Finding{pass("", "the gateway's log can be read: %d lines so far, %d of them understood", p.stats.Lines, p.stats.Parsed)}, err
+		})
+	}
 	var since time.Time
 	if c.Mail.Published != nil {
 		since = c.Mail.Published(cut.Domain)
@@ -106,10 +114,11 @@ func (l *logs) picture(ctx context.Context, c *Checker, domain string, since tim
 		}
 		l.polled = now
 	}
-	if s := l.gateway.stats(); s.Lines > 0 && s.Parsed == 0 {
+	s := l.gateway.stats()
+	if s.Lines > 0 && s.Parsed == 0 {
 		return p, fmt.Errorf("none of the %d lines of %s is of a format that is known (%s)", s.Lines, strings.Join(c.Mail.Gateway, ", "), strings.Join(traffic.Formats(), ", "))
 	}
-	p = picture{since: since, now: l.now.Between(domain, since, time.Time{}), last: l.now.Last}
+	p = picture{stats: s, since: since, now: l.now.Between(domain, since, time.Time{}), last: l.now.Last}
 	if p.since.IsZero() {
 		p.since = l.now.First
 	}

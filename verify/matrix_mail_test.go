@@ -37,6 +37,7 @@ func matrixMail() []row {
 		{check: "mail.real", breaks: "it forwards nothing", when: verify.After, good: logs(passed(3)), broken: logs(logOf(40, "== %s R=r T=smtp defer (111): Connection refused")), want: plan.Warn, says: "not forwarded yet"},
 		{check: "mail.real", breaks: "no mail has come", when: verify.After, good: logs(passed(40)), broken: quiet, want: plan.Unknown, says: "no real mail has passed yet"},
 		{check: "mail.real", breaks: "its log is another program's", when: verify.After, good: logs(passed(40)), broken: logs("GET / HTTP/1.1\n"), want: plan.Unknown, says: "is of a format that is known"},
+		{check: "mail.real", breaks: "its log cannot be read, before", when: verify.Before, good: logs(passed(3)), broken: logs("GET / HTTP/1.1\n"), want: plan.Unknown, says: "is of a format that is known"},
 		{check: "mail.real", breaks: "the log is gone", when: verify.After, good: logs(passed(40)), broken: in(func(t *testing.T, _ *bench, s *verify.Settings, _ *plan.Cutover) {
 			s.Mail.Gateway = []string{filepath.Join(t.TempDir(), "mainlog*")}
 		}), want: plan.Unknown, says: "no log is there"},

@@ -12,6 +12,7 @@ import (
 // A picture is what the logs tell of one domain's mail: at the gateway since it was
 // published, and at the old server before.
 type picture struct {
+	stats traffic.Stats // of the gateway's log
 	since time.Time
 	lasts time.Duration  // from then to now
 	last  time.Time      // when the gateway's log tells of anything at all
