@@ -29,6 +29,7 @@ func (k *checker) all() {
 	zones := k.providers()
 	k.mx(zones)
 	k.domains(zones)
+	k.logs()
 	k.waves(zones)
 	k.gate()
 	k.ttl()
@@ -250,6 +251,7 @@ func (k *checker) ttl() {
 	}
 	oneOf(k, "ttl.prepare", k.c.TTL.Prepare, "all", "wave")
 	k.positive("preflight.lifetime", k.c.Preflight.Lifetime)
+	k.atLeast("preflight.each", k.c.Preflight.Each, 1)
 }
 
 // outside checks what lies between us and the world.

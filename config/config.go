@@ -84,11 +84,19 @@ type Domains struct {
 
 // Traffic says where the domains' messages are counted.
 type Traffic struct {
-	Table string `yaml:"table" is:"path"` // lines "domain messages", see [ReadTraffic]; "" = unknown
+	Table       string   `yaml:"table" is:"path"`        // lines "domain messages", see [ReadTraffic]; "" = unknown
+	Logs        []string `yaml:"logs" is:"path"`         // of the old server: globs; none = not known how it was before
+	GatewayLogs []string `yaml:"gateway_logs" is:"path"` // of the gateway: globs; none = real mail is not looked at
+	Format      string   `yaml:"format"`                 // of both: auto, or a format of package traffic; default auto
+	Zone        string   `yaml:"zone"`                   // time zone of their times without one; "" = this machine's
+	Real        Real     `yaml:"real"`                   // what real mail must be like
+}
 
-	_ struct{} `yaml:"logs" later:"count each domain's messages and give the file as traffic.table"`
-	_ struct{} `yaml:"gateway_logs" later:"watch the gateway's log yourself"`
-	_ struct{} `yaml:"format" later:"count each domain's messages and give the file as traffic.table"`
+// Real says what a moved domain's real mail must be like.
+type Real struct {
+	Messages int           `yaml:"messages"` // fewer tell too little to fail a domain; default 20
+	Excess   float64       `yaml:"excess"`   // share that may be refused, or bounce, above what it was before; default 0.2
+	Quiet    time.Duration `yaml:"quiet"`    // after so long, no mail is little traffic; default 24h
 }
 
 // Waves says how many domains move together, the least used first.
@@ -135,7 +143,9 @@ type TTL struct {
 
 // Preflight is what must hold just before a domain moves.
 type Preflight struct {
-	Lifetime time.Duration `yaml:"lifetime"` // how long its findings count; default 1h
+	Lifetime  time.Duration `yaml:"lifetime"`            // how long its findings count; default 1h
+	Addresses string        `yaml:"addresses" is:"path"` // addresses, one a line, that old server and gateway must judge alike; "" = none
+	Each      int           `yaml:"each"`                // so many of each domain are asked for; default 3
 }
 
 // ProviderOf tells which provider holds a zone, in whatever spelling it is named.

@@ -84,11 +84,11 @@ providers:
   p: {kind: rfc2136, zones: [example.org], writes: 3, settings: {server: x}}
   q-1: {kind: powerdns, zones: [xn--bcher-kva.example]}
 domains: {include: ["*.example.org", example.org], exclude: ["Lists.*", bücher.example.], own_name: [mail.example.org]}
-traffic: {table: ../t.txt}
+traffic: {table: ../t.txt, logs: [old/mainlog*], gateway_logs: [/var/log/gw1.log, gw2.log], format: exim, zone: Europe/Berlin, real: {messages: 30, excess: 0.5, quiet: 2h}}
 waves: {first: 1, growth: 1.5, max: 9, pin: {pilot: [a.example.org], wave-2: [b.example.org], last: [example.org]}}
 gate: {approve: auto, persons: 2, soak: 1d12h, failures: 2, consecutive: 4, shared: 5, concurrency: 7, windows: ["fri,sun  22:00-04:30"], zone: Europe/Berlin, avoid_peak: true}
 ttl: {low: 2m, prepare: wave, assume: 0s, settle_after: 1h}
-preflight: {lifetime: 90s}
+preflight: {lifetime: 90s, addresses: valid.txt, each: 2}
 resolvers: {zz: ["192.0.2.53:5353", "[2001:db8::53]:53"], aa: [192.0.2.54, "2001:db8::54"]}
 vantages: [{name: v, source: 198.51.100.7, inside: true}, {name: w, ssh: "u@far.example:2222", identity: {file: id}, passphrase: {env: P}, known_hosts: kh}]
 outbound: [192.0.2.11]
@@ -133,7 +133,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"q-1": {Kind: "powerdns", Zones: []string{"xn--bcher-kva.example."}, Settings: doc2},
 		},
 		Domains: Domains{Include: []string{"*.example.org", "example.org"}, Exclude: []string{"lists.*", "xn--bcher-kva.example"}, OwnName: []string{"mail.example.org."}},
-		Traffic: Traffic{Table: "t.txt"},
+		Traffic: Traffic{
+			Table: "t.txt", Logs: []string{"etc/old/mainlog*"}, GatewayLogs: []string{"/var/log/gw1.log", "etc/gw2.log"}, Format: "exim", Zone: "Europe/Berlin",
+			Real: Real{Messages: 30, Excess: 0.5, Quiet: 2 * time.Hour},
+		},
 		Waves: Waves{First: 1, Growth: 1.5, Max: 9, Pin: map[string][]string{
 			"pilot": {"a.example.org."}, "wave-2": {"b.example.org."}, "last": {"example.org."},
 		}},
@@ -142,7 +145,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Windows: []plan.Window{window(t, "fri,sun 22:00-04:30")}, Zone: "Europe/Berlin", AvoidPeak: true,
 		},
 		TTL:       TTL{Low: 120, Prepare: "wave", SettleAfter: time.Hour},
-		Preflight: Preflight{Lifetime: 90 * time.Second},
+		Preflight: Preflight{Lifetime: 90 * time.Second, Addresses: "etc/valid.txt", Each: 2},
 		Resolvers: []Resolver{
 			{"aa", netip.MustParseAddrPort("192.0.2.54:5300")},
 			{"aa", netip.MustParseAddrPort("[2001:db8::54]:5300")},
@@ -228,6 +231,7 @@ func TestExample(t *testing.T) {
 		t.Errorf("gate.windows: %v", c.Gate.Windows)
 	}
 	c.Gate.Windows, c.Gate.Zone = nil, ""
+	d.Preflight.Addresses = c.Preflight.Addresses // none by default
 	if !reflect.DeepEqual(c.Gate, d.Gate) || c.TTL != d.TTL || c.Preflight != d.Preflight || c.Ports != d.Ports {
 		t.Error("the example does not show the defaults")
 	}

@@ -27,7 +27,7 @@ func TestHashIgnores(t *testing.T) {
 	for name, edits := range map[string][]string{
 		"comments":           {"migration", "# a comment\n\nmigration", "::10\"]}", "::10\"]} # another", "kind: rfc2136,", "kind:   'rfc2136',"},
 		"order of keys":      {"hosts: [Mail.Example.ORG., bücher.example], addresses: [192.0.2.10, \"2001:db8::10\"]", "addresses: [192.0.2.10, \"2001:db8::10\"], hosts: [Mail.Example.ORG., bücher.example]"},
-		"order of sections":  {"preflight: {lifetime: 90s}\n", "", "migration", "preflight: {lifetime: 90s}\nmigration"},
+		"order of sections":  {"preflight: {lifetime: 90s, addresses: valid.txt, each: 2}\n", "", "migration", "preflight: {lifetime: 90s, addresses: valid.txt, each: 2}\nmigration"},
 		"order of lists":     {"[192.0.2.10, \"2001:db8::10\"]", "[\"2001:DB8:0::10\", 192.0.2.10]", "records: [{preference: 20, host: gw2.example.org}, {preference: 0, host: GW1.example.org}]", "records: [{preference: 0, host: gw1.example.org.}, {host: gw2.example.org, preference: 20}]", "\"*.example.org\", example.org", "example.org, \"*.example.org\""},
 		"spelling":           {"bücher.example]", "xn--bcher-kva.example]", "soak: 1d12h", "soak: 36h", "low: 2m", "low: 120s", "Shop.Example", "shop.example"},
 		"password":           {"{file: imap.pw}", "{env: OTHER}"},

@@ -24,7 +24,7 @@ providers:
     zones: [{{join .Zones ", "}}]
     settings: {server: "{{.NS1}}:{{.DNSPort}}", key_name: {{.Key.Name}}, key_alg: {{.Key.Algorithm}}, key: {file: {{quote .KeyFile}}}}
 domains: {include: ["*"], exclude: []}
-traffic: {table: {{quote .Traffic}}}
+traffic: {table: {{quote .Traffic}}, gateway_logs: [{{quote .Log}}], real: {quiet: 1s}}
 waves: {first: 3, growth: 2, max: 500}
 gate: {approve: manual, soak: 3s, failures: 1, shared: 3}
 ttl: {low: 1s, prepare: all, assume: {{.TTL}}, settle_after: 2s}
@@ -57,8 +57,8 @@ ports: {dns: {{.DNSPort}}, smtp: {{.SMTPPort}}}
 
 // WriteConfig writes mxcutover.yaml into a directory, and beside it what it
 // names: tsig.key and imap.password, for their owner alone, authority.pem, traffic.txt with a
-// line "domain messages" for each domain, and the directory state. It gives the
-// path of the configuration.
+// line "domain messages" for each domain, the directory state, and gateway.log, to
+// which the gateway logs from now on. It gives the path of the configuration.
 func (w *World) WriteConfig(dir string) (path string, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
@@ -70,9 +70,9 @@ func (w *World) WriteConfig(dir string) (path string, err error) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	values := struct {
 		Facts
-		KeyFile, PasswordFile, CAFile, Traffic, State string
-		TTL                                           time.Duration
-	}{w.Facts(), in("tsig.key"), in("imap.password"), in("authority.pem"), in("traffic.txt"), filepath.Join(dir, "state", "demo.db"), w.options.TTL}
+		KeyFile, PasswordFile, CAFile, Traffic, Log, State string
+		TTL                                                time.Duration
+	}{w.Facts(), in("tsig.key"), in("imap.password"), in("authority.pem"), in("traffic.txt"), in("gateway.log"), filepath.Join(dir, "state", "demo.db"), w.options.TTL}
 	var config, traffic strings.Builder
 	t := template.Must(template.New("mxcutover.yaml").Funcs(template.FuncMap{
 		"join": strings.Join, "quote": quote, "preference": func(i int) int { return 10 * (i + 1) },
@@ -97,7 +97,7 @@ func (w *World) WriteConfig(dir string) (path string, err error) {
 			return "", fmt.Errorf("lab: %w", err)
 		}
 	}
-	return in("mxcutover.yaml"), nil
+	return in("mxcutover.yaml"), w.LogTo(values.Log)
 }
 
 // writeFile replaces a file; its mode is right before it holds anything.

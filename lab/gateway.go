@@ -28,6 +28,7 @@ type Gateway struct {
 	triples   map[triple]time.Time // when a triple was first seen
 	queued    map[uint64]*outgoing // what is not forwarded yet
 	last      uint64
+	log       mainlog
 }
 
 // A GatewayCount counts for one domain.
@@ -126,6 +127,9 @@ func (h *host) recipient(in *inbound, to string) error {
 	case len(h.queued) >= maxQueued:
 		err = no(452, smtp.EnhancedCode{4, 3, 1}, "Queue full, please try again later")
 	}
+	if err != nil {
+		h.log.refused(h.now(), in, to, err)
+	}
 	return err
 }
 
@@ -156,6 +160,7 @@ func (h *host) message(in *inbound, data []byte) error {
 		return no(554, smtp.EnhancedCode{5, 6, 0}, "Malformed header")
 	}
 	h.queued[h.last] = &outgoing{id: h.last, host: h, from: in.from, to: in.to, data: traced, serial: serialOf(data)}
+	h.log.accepted(now, in, h.last, len(traced))
 	for _, to := range in.to {
 		dom, _ := h.site.check(to)
 		h.count(dom.Name, func(c *GatewayCount) {

@@ -226,6 +226,7 @@ func (w *World) Close() error {
 			stop()
 		}
 		w.block.close()
+		w.closing = w.endLog()
 		for _, dir := range w.made {
 			if err := os.RemoveAll(dir); err != nil && w.closing == nil {
 				w.closing = fmt.Errorf("lab: %w", err)

@@ -88,6 +88,7 @@ func (h *host) forward(ctx context.Context, m *outgoing) {
 		if err != nil {
 			reply, bad = err, true
 		}
+		h.log.forwarded(h.now(), m, to, reply)
 		switch {
 		case bad && !lasting(reply):
 			left = append(left, to)
@@ -99,6 +100,7 @@ func (h *host) forward(ctx context.Context, m *outgoing) {
 	}
 	if m.to = left; len(left) == 0 {
 		delete(h.queued, m.id)
+		h.log.line(h.now(), "%s Completed", logID(m.id))
 		return
 	}
 	m.busy = false

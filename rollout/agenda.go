@@ -148,6 +148,5 @@ func (t *timers) Pop() any {
 // newestFirst orders domains that go back: the one that was published last is
 // the first.
 func newestFirst(a, b state.DomainStatus) int {
-	when := func(d state.DomainStatus) time.Time { return d.Steps[string(plan.Publish)].Begun.At }
-	return cmp.Or(when(b).Compare(when(a)), cmp.Compare(a.Domain, b.Domain))
+	return cmp.Or(b.Published().Compare(a.Published()), cmp.Compare(a.Domain, b.Domain))
 }

@@ -252,7 +252,8 @@ func (w World) Lift(ctx context.Context, _ Turn) ([]plan.Finding, error) {
 }
 
 // Watch looks at a domain that is where it should be: every authoritative server
-// must still serve what was published or, after a rollback, must not.
+// must still serve what was published or, after a rollback, must not. What its real
+// mail has come to is told, and changes nothing by itself.
 func (w World) Watch(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	if t.Domain.State != state.IsRolledBack {
 		if err := w.canGoBack(ctx, t); err != nil {
@@ -263,6 +264,14 @@ func (w World) Watch(ctx context.Context, t Turn) ([]plan.Finding, error) {
 			if f := w.ask(ctx, t, name{t.Cutover.Domain, t.Cutover.Zone}); f != nil && f.Severity == plan.Fail {
 				f.Detail += "; that may be closed, and then its mail is refused"
 				found = append([]plan.Finding{*f}, found...) // the worst comes first
+			}
+		}
+		for _, f := range w.Checker.RealMail(ctx, t.Cutover, t.Domain.Published()) {
+			if f.Severity == plan.Fail {
+				f.Severity = plan.Warn
+			}
+			if f.Severity == plan.Warn {
+				found = append(found, f)
 			}
 		}
 		return found, nil

@@ -23,13 +23,18 @@ func (p preflight) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 	if ctx.Err() != nil {
 		return Outcome{}, ctx.Err()
 	}
+	return Outcome{Findings: digest(found, t.Now()), Verdict: weigh(found)}, nil
+}
+
+// weigh judges findings, without those that nobody could make and nothing depends on.
+func weigh(found []plan.Finding) plan.Severity {
 	var matters []plan.Finding
 	for _, f := range found {
 		if f.Severity != plan.Unknown || !verify.Advice(f.Check) {
 			matters = append(matters, f)
 		}
 	}
-	return Outcome{Findings: digest(found, t.Now()), Verdict: plan.Judge(matters)}, nil
+	return plan.Judge(matters)
 }
 
 func (p preflight) Undo(context.Context, Turn, state.Intent) (Outcome, error) { return Outcome{}, nil }
@@ -62,7 +67,8 @@ func (p probe) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) 
 
 func (p probe) Undo(context.Context, Turn, state.Intent) (Outcome, error) { return Outcome{}, nil }
 
-// soak is the Action that repeats probes until its deadline.
+// soak is the Action that repeats probes until its deadline, and reads what the
+// gateway's log says of real mail.
 type soak struct{ World }
 
 // Prepare sets the deadline from the gate of the domain's wave.
@@ -75,12 +81,13 @@ func (s soak) Prepare(_ context.Context, t Turn) (state.Intent, error) {
 	return state.Intent{}, hold(nil, "the plan has no wave %q", t.Cutover.Wave)
 }
 
-// Do ends at the deadline if the last probe then arrived, or when too many in a
-// row did not.
+// Do ends at the deadline if the last probe then arrived, or when too many in a row
+// did not, or real mail fared so much worse than before. That none came does not hold
+// a domain: the finding says so.
 func (s soak) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
 	row := streak{limit: s.Policy.ProbeFailures}
 	for {
-		found := s.Checker.Routed(ctx, t.Cutover)
+		found := append(s.Checker.Routed(ctx, t.Cutover), s.Checker.RealMail(ctx, t.Cutover, t.Domain.Published())...)
 		if ctx.Err() != nil {
 			return Outcome{}, ctx.Err()
 		}
@@ -88,10 +95,10 @@ func (s soak) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
 		if err != nil {
 			return Outcome{}, err
 		}
-		verdict := plan.Judge(found)
+		verdict := weigh(found)
 		over := row.add(verdict)
 		if bad(verdict) && over || !bad(verdict) && left <= 0 {
-			return Outcome{Findings: found}, nil
+			return Outcome{Findings: found, Verdict: verdict}, nil
 		}
 		if err := t.Observe(ctx, i.Until, found...); err != nil {
 			return Outcome{}, err

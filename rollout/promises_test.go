@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,41 @@ func TestUnknownIsHeld(t *testing.T) {
 		s.world(func(w *sim) { w.silent[first] = false })
 		s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
 		s.reaches(first, state.Live)
+	})
+}
+
+// TestRealMailThatIsLostGoesBack shows that a domain is live by its real mail: where
+// that is refused, though probes arrive, it goes back; where there is none, it goes on
+// and says so.
+func TestRealMailThatIsLostGoesBack(t *testing.T) {
+	t.Parallel()
+	play(t, setup{world: func(w *sim) { w.losing = map[string]bool{first: true} }}, func(s *scene) {
+		d := s.reaches(first, state.IsRolledBack)
+		if leads := s.set(first); !strings.Contains(d.Reason, "25 of 30 messages were refused") || leads.SameData(s.cut(first).After()) {
+			s.Errorf("%v: %s", leads.Data, d.Reason)
+		}
+		s.world(func(w *sim) { w.losing = nil })
+		s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
+		d = s.reaches(first, state.Live)
+		if !slices.ContainsFunc(d.Findings, func(f plan.Finding) bool { return f.Check == "mail.real" && f.Severity == plan.Unknown }) {
+			s.Errorf("live without a word about real mail: %+v", d.Findings)
+		}
+	})
+}
+
+// TestRealMailOfALiveDomainIsTold shows that nothing turns back by itself what has been
+// live: its real mail is a warning then.
+func TestRealMailOfALiveDomainIsTold(t *testing.T) {
+	t.Parallel()
+	play(t, setup{}, func(s *scene) {
+		s.reaches(first, state.Live)
+		s.world(func(w *sim) { w.losing = map[string]bool{first: true} })
+		s.until("it is told", func(st *state.Status) bool {
+			return slices.ContainsFunc(st.Domain(first).Findings, func(f plan.Finding) bool { return f.Check == "mail.real" && f.Severity == plan.Warn })
+		})
+		if d := s.e.Journal.Status().Domain(first); d.State != state.Live {
+			s.Errorf("it is %s: %s", d.State, d.Reason)
+		}
 	})
 }
 

@@ -41,6 +41,7 @@ type sim struct {
 
 	failing map[string]bool // probes to them fail
 	silent  map[string]bool // probes to them cannot be made
+	losing  map[string]bool // their real mail is refused
 	down    bool            // the gateway is: all probes fail
 	mute    string          // one of its name servers never answers
 	dieLate string          // the engine dies in the next write to it that comes late

@@ -95,6 +95,19 @@ func (c simChecker) Routed(_ context.Context, cut plan.Cutover) []plan.Finding {
 	})
 }
 
+// RealMail is bad while the world says so, and else little.
+func (c simChecker) RealMail(_ context.Context, cut plan.Cutover, since time.Time) []plan.Finding {
+	return c.ask("", func() []plan.Finding {
+		if since.IsZero() {
+			c.w.oracle.blame("P10", "the real mail of %s is asked about, which was not published", cut.Domain)
+		}
+		if c.w.losing[cut.Domain] {
+			return one("mail.real", cut.Domain, plan.Fail, "25 of 30 messages were refused")
+		}
+		return one("mail.real", cut.Domain, plan.Unknown, "no real mail has passed yet")
+	})
+}
+
 func (c simChecker) Returned(_ context.Context, cut plan.Cutover, back rrset.Set) []plan.Finding {
 	return c.ask("a probe back to "+cut.Domain, func() []plan.Finding {
 		if !c.w.records[cut.Domain].cached().SameData(back) {

@@ -40,6 +40,7 @@ type Checker interface {
 	Expect(domain string, until time.Time) // from then on no cache that honours TTLs holds what was there before
 	LeadsToOld(ctx context.Context, zone, name string) (leads bool, why string, err error)
 	Routed(ctx context.Context, c plan.Cutover) []plan.Finding
+	RealMail(ctx context.Context, c plan.Cutover, since time.Time) []plan.Finding // none where no log is configured
 	Returned(ctx context.Context, c plan.Cutover, back rrset.Set) []plan.Finding
 	OldClosed(ctx context.Context, port uint16) []plan.Finding
 	OldOpen(ctx context.Context) []plan.Finding

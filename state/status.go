@@ -264,6 +264,9 @@ func (d DomainStatus) clone() DomainStatus {
 // Has tells whether a step of the given ID is done and not undone.
 func (d DomainStatus) Has(step string) bool { return d.Steps[step].Done }
 
+// Published is when its publishing was begun; zero = it was not, or was undone.
+func (d DomainStatus) Published() time.Time { return d.Steps[string(plan.Publish)].Begun.At }
+
 // Moved tells whether the domain's new MX was written, or may have been, and
 // was not yet taken back: mail may go to the gateway.
 func (d DomainStatus) Moved() bool {

@@ -27,7 +27,7 @@ var always = []When{Before, During, After}
 // Checks are all checks, in the order in which they run: what costs least comes
 // first. Those of no time belong to no domain; see [Checker.OldClosed].
 func Checks() []Check {
-	return slices.Concat(dnsChecks(), policyChecks(), gatewayChecks(), arrivalChecks(), oldChecks())
+	return slices.Concat(dnsChecks(), policyChecks(), gatewayChecks(), parityChecks(), arrivalChecks(), mailChecks(), oldChecks())
 }
 
 // Advice tells whether a check may be without an answer and hold nothing up.

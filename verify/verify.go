@@ -9,6 +9,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -86,16 +87,18 @@ type Settings struct {
 	From          string    // the probes' sender
 	Recipients    Recipients
 	IMAP          IMAP
-	Arrival       time.Duration  // how long a probe may take; default 5m
-	Connect       time.Duration  // for a connection; default 30s
-	GreylistRetry time.Duration  // between tries after a 4xx; default 60s
-	CatchAll      bool           // the gateway accepts any recipient, and that is known
-	Concurrency   int            // SMTP connections to one address at once; default 4
-	Shared        time.Duration  // how long an answer counts that many domains share; default 5m
-	Pause         time.Duration  // how long a server is left alone that asked for it, at first; default 1m
-	RandomPerHour int            // addresses made up by chance that one gateway's address is asked for in an hour; default 1000
-	Largest       int64          // bytes of the largest message that must pass; 0 = what the old server takes
-	Roots         *x509.CertPool // authorities of the gateway's certificates; nil = the system's
+	Arrival       time.Duration                // how long a probe may take; default 5m
+	Connect       time.Duration                // for a connection; default 30s
+	GreylistRetry time.Duration                // between tries after a 4xx; default 60s
+	CatchAll      bool                         // the gateway accepts any recipient, and that is known
+	Concurrency   int                          // SMTP connections to one address at once; default 4
+	Shared        time.Duration                // how long an answer counts that many domains share; default 5m
+	Pause         time.Duration                // how long a server is left alone that asked for it, at first; default 1m
+	RandomPerHour int                          // addresses made up by chance that one gateway's address is asked for in an hour; default 1000
+	Largest       int64                        // bytes of the largest message that must pass; 0 = what the old server takes
+	Roots         *x509.CertPool               // authorities of the gateway's certificates; nil = the system's
+	Mail          Mail                         // the servers' logs
+	Valid         func(domain string) []string // addresses of a domain, without the final dot, that both servers are asked for; nil = none are known
 	Now           func() time.Time
 
 	DNSRate float64         // questions a second to one server; default 200, negative = no limit
@@ -121,6 +124,7 @@ type Checker struct {
 	brakes  brakes
 	random  hourly
 	stsIDs  sightings
+	logs    logs
 }
 
 // New makes a Checker. It asks nothing yet.
@@ -138,6 +142,8 @@ func New(s Settings) (*Checker, error) {
 	def(&s.GreylistRetry, time.Minute)
 	def(&s.Shared, 5*time.Minute)
 	def(&s.Pause, time.Minute)
+	def(&s.Mail.Quiet, 24*time.Hour)
+	s.Mail.Messages, s.Mail.Excess = cmp.Or(s.Mail.Messages, 20), cmp.Or(s.Mail.Excess, 0.2)
 	if s.DNSPort == 0 {
 		s.DNSPort = 53
 	}
@@ -168,7 +174,10 @@ func New(s Settings) (*Checker, error) {
 }
 
 // Close ends what the checker has open, and waits for it. It asks nothing any more.
-func (c *Checker) Close() { c.dns.Close() }
+func (c *Checker) Close() {
+	c.dns.Close()
+	c.logs.close()
+}
 
 // Run runs all checks of a time at one domain.
 func (c *Checker) Run(ctx context.Context, when When, cut plan.Cutover) []plan.Finding {

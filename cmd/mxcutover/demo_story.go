@@ -186,6 +186,7 @@ func (t *teller) decide(ctx context.Context, d state.Decision) error {
 // close verifies everything and counts the mail.
 func (t *teller) close(ctx context.Context) error {
 	t.tell("Final verification, over every domain (mxcutover verify)")
+	t.site.checker.Mail.Published = published(t.fold)
 	var found []plan.Finding
 	for _, c := range t.plan.Cutovers() {
 		found = append(found, t.site.checker.Run(ctx, verify.After, c)...)

@@ -84,6 +84,8 @@ func (d *dry) Routed(_ context.Context, c plan.Cutover) []plan.Finding {
 	return pass("probe.arrival", c.Domain)
 }
 
+func (d *dry) RealMail(context.Context, plan.Cutover, time.Time) []plan.Finding { return nil }
+
 func (d *dry) Returned(_ context.Context, c plan.Cutover, _ rrset.Set) []plan.Finding {
 	return pass("probe.arrival", c.Domain)
 }

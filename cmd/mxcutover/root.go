@@ -58,7 +58,7 @@ func newRoot(s *streams) *cobra.Command {
 		return usagef("%w\nsee: %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newDemo(s), newInventory(s), newPlan(s), newPreflight(s), newRun(s), newStatus(s), newWatch(s), newEvents(s),
+		newDemo(s), newInventory(s), newPlan(s), newPreflight(s), newParity(s), newRun(s), newStatus(s), newWatch(s), newEvents(s),
 		newApprove(s), newHold(s), newResume(s), newRetry(s), newRollback(s), newIsolate(s), newVerify(s), newChecks(s), newReport(s), newBackup(s), newState(s), newProviders(s), newVersion(s),
 	)
 	for _, c := range root.Commands() {

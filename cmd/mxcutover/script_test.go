@@ -54,6 +54,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"world": worldCmd, "code": codeCmd, "edit": editCmd, "flip": flipCmd, "eventually": eventuallyCmd,
 			"hold": holdCmd, "release": releaseCmd, "waits": waitsCmd, "byhand": byhandCmd, "scrape": scrapeCmd,
+			"tear": tearCmd, "written": writtenCmd,
 		},
 	})
 }
@@ -134,6 +135,23 @@ func waitsCmd(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		} else if time.Now().After(deadline) {
 			ts.Fatalf("in vain; the status is\n%s", out)
+		}
+	}
+}
+
+// tearCmd takes a file's last bytes away, as a crash in the middle of a line: tear FILE.
+func tearCmd(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text[:len(text)-9]), 0o600))
+}
+
+// writtenCmd waits until a file holds a text: written FILE TEXT.
+func writtenCmd(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(time.Minute); ; {
+		if text, _ := os.ReadFile(ts.MkAbs(args[0])); strings.Contains(string(text), args[1]) {
+			return
+		} else if time.Now().After(deadline) {
+			ts.Fatalf("in vain; %s holds\n%s", args[0], text)
 		}
 	}
 }

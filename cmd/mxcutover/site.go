@@ -97,6 +97,9 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 	if i := cfg.Probe.Arrival.IMAP; i != nil {
 		v.IMAP = verify.IMAP{Address: i.Address, User: i.User, Password: i.Password.Read, TLS: i.TLS, CAFile: i.CA}
 	}
+	if err := readMail(cfg, &v); err != nil {
+		return nil, err
+	}
 	return verify.New(v)
 }
 

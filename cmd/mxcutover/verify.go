@@ -177,6 +177,7 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 		v.Title = "Verification"
 		cuts, v.Left = moved(cuts, st)
 		site.expect(cuts, st)
+		site.checker.Mail.Published = published(st)
 	}
 	begun := time.Now()
 	ctx, cancel := patience(ctx, o.timeout)
@@ -243,6 +244,19 @@ func (s *site) expect(cuts []plan.Cutover, st *state.Status) {
 				s.checker.Expect(c.Domain, until)
 			}
 		}
+	}
+}
+
+// published tells when each domain was published; nil = nobody knows.
+func published(st *state.Status) func(string) time.Time {
+	if st == nil {
+		return nil
+	}
+	return func(domain string) time.Time {
+		if d := st.Domain(domain); d != nil {
+			return d.Published()
+		}
+		return time.Time{}
 	}
 }
 

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mxcutover/config"
+	"mxcutover/rrset"
+	"mxcutover/traffic"
+)
+
+// Bounds of a list of addresses.
+const (
+	maxAddresses = 1 << 20
+	maxAddress   = 320 // bytes, RFC 5321 section 4.5.3.1 with what the specification's own sum comes to
+)
+
+// list are the addresses to ask for, each once.
+func (o parityOptions) list(ctx context.Context, s *streams, cfg *config.Config) (out []string, err error) {
+	switch {
+	case len(o.logs) > 0:
+		out, err = recipientsIn(ctx, cfg, o.logs)
+		out = out[:min(len(out), o.most)]
+	case o.addresses == "-":
+		out, err = readAddresses("standard input", s.in)
+	default:
+		out, err = addressesIn(o.addresses)
+	}
+	if err == nil && len(out) == 0 {
+		err = usagef("no address is there to ask for")
+	}
+	return out, err
+}
+
+func addressesIn(path string) ([]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAddresses(path, f)
+}
+
+// readAddresses reads one address a line. Its domain is lower case then; what stands
+// before it is left as it is, since servers may tell cases apart.
+func readAddresses(name string, r io.Reader) (out []string, err error) {
+	seen := map[string]bool{}
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		text, _, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "\ufeff"), "#")
+		a, ok := address(strings.TrimSpace(text))
+		switch {
+		case strings.TrimSpace(text) == "" || seen[a]:
+			continue
+		case !ok:
+			return nil, usagef("%s:%d: expected one mail address, as in: postmaster@example.org", name, n)
+		case len(out) >= maxAddresses:
+			return nil, usagef("%s: more than %d addresses", name, maxAddresses)
+		}
+		seen[a] = true
+		out = append(out, a)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return out, nil
+}
+
+// address checks a mail address as far as it must be to be asked for.
+func address(s string) (string, bool) {
+	s = strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">")
+	i := strings.LastIndexByte(s, '@')
+	if i < 1 || len(s) > maxAddress || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '<' || r == '>' }) {
+		return "", false
+	}
+	if strings.HasPrefix(s[i+1:], "[") { // an address literal is of no domain
+		return "", false
+	}
+	domain, err := rrset.CanonicalName(s[i+1:])
+	if err != nil || domain == "." {
+		return "", false
+	}
+	return s[:i+1] + rrset.Bare(domain), true
+}
+
+// recipientsIn are the recipients that mail logs name, of domains in the providers'
+// zones, the most used first.
+func recipientsIn(ctx context.Context, cfg *config.Config, globs []string) ([]string, error) {
+	m, err := mailOf(cfg)
+	if err != nil {
+		return nil, err
+	}
+	zones := map[string]bool{}
+	for _, z := range m.Domains {
+		zones[rrset.Bare(z)] = true
+	}
+	r := traffic.Recipients{Wanted: func(d []byte) bool {
+		for name := string(d); name != ""; _, name, _ = strings.Cut(name, ".") {
+			if zones[name] {
+				return true
+			}
+		}
+		return false
+	}}
+	var paths []string
+	for _, g := range globs {
+		found, err := filepath.Glob(g)
+		if err != nil || len(found) == 0 {
+			return nil, usagef("--logs %s: no such file", g)
+		}
+		paths = append(paths, found...)
+	}
+	zone := m.Zone
+	if zone == nil {
+		zone = time.Local
+	}
+	var stats traffic.Stats
+	for _, path := range paths {
+		l, err := traffic.NewLog(traffic.Options{Format: m.Format, Zone: zone, Now: time.Now()}, r.Add)
+		if err != nil {
+			return nil, err
+		}
+		if err := readLog(ctx, path, l); err != nil {
+			return nil, err
+		}
+		stats.Lines, stats.Parsed = stats.Lines+l.Lines, stats.Parsed+l.Parsed
+	}
+	if stats.Parsed == 0 {
+		return nil, usagef("--logs: none of %d lines is of a format that is known (%s)", stats.Lines, strings.Join(traffic.Formats(), ", "))
+	}
+	ranked := r.Ranked()
+	out := ranked[:0]
+	for _, a := range ranked {
+		if a, ok := address(a); ok {
+			out = append(out, a)
+		}
+	}
+	return out, nil
+}
+
+// readLog reads a log, until the context ends.
+func readLog(ctx context.Context, path string, l *traffic.Log) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	defer context.AfterFunc(ctx, func() { _ = f.Close() })()
+	if err := l.Read(f); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// byDomain gives the first addresses of each domain in a list.
+func byDomain(path string, each int) (func(domain string) []string, error) {
+	all, err := addressesIn(path)
+	if err != nil {
+		return nil, fmt.Errorf("preflight.addresses: %w", err)
+	}
+	of := map[string][]string{}
+	for _, a := range all {
+		domain := a[strings.LastIndexByte(a, '@')+1:]
+		if len(of[domain]) < each {
+			of[domain] = append(of[domain], a)
+		}
+	}
+	return func(domain string) []string { return of[domain] }, nil
+}

@@ -1,0 +1,98 @@
+package traffic
+
+import (
+	"bytes"
+	"net/netip"
+	"time"
+)
+
+// A kind is what a line tells.
+type kind uint8
+
+const (
+	idle      kind = iota // nothing of interest
+	arrival               // a message was taken over, all in one line
+	client                // a message begins: its peer
+	submitted             // a message begins: a local program's
+	named                 // a message's Message-ID
+	queued                // a message is in the queue: its sender and size
+	outcome               // what became of a message for a recipient
+	refused               // a recipient, or a message, was refused
+	internal              // that message in next is the server's own
+	done                  // a message is gone from the queue
+)
+
+// An entry is what one line tells. Its texts are parts of the line.
+type entry struct {
+	kind       kind
+	event      Event // of an outcome or refusal
+	at         time.Time
+	host       []byte // that wrote the line, if it says so
+	queue      []byte
+	next       []byte // another message's id, in this log perhaps: queued as, forwarded as
+	sender     []byte // nil = not told
+	recipient  []byte
+	recipients []byte // with white space between them
+	size       int64
+	peer       []byte // an address
+	messageID  []byte
+	status     []byte
+	auth       bool // authenticated
+	own        bool // the server's own message
+}
+
+// addr reads an address; not valid if it is none.
+func addr(b []byte) netip.Addr {
+	if len(b) == 0 || len(b) > 64 {
+		return netip.Addr{}
+	}
+	b = bytes.TrimPrefix(b, []byte("IPv6:"))
+	a, err := netip.ParseAddr(string(b))
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.WithZone("").Unmap()
+}
+
+// between gives what stands in b after one text and before the next one of
+// another, and what follows that.
+func between(b []byte, after, before string) (text, rest []byte, ok bool) {
+	i := index(b, after)
+	if i < 0 {
+		return nil, nil, false
+	}
+	b = b[i+len(after):]
+	j := index(b, before)
+	if j < 0 {
+		return nil, nil, false
+	}
+	return b[:j:j], b[j+len(before):], true
+}
+
+func index(b []byte, s string) int { return bytes.Index(b, []byte(s)) }
+
+func begins(b []byte, s string) bool { return len(b) >= len(s) && string(b[:len(s)]) == s }
+
+// short bounds a reply.
+func short(b []byte) []byte { return b[:min(len(b), maxStatus)] }
+
+// size reads a number of bytes.
+func size(b []byte) (n int64) {
+	for i, c := range b {
+		if !digit(c) || i > 17 {
+			break
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n
+}
+
+// alphanumeric tells whether b is ASCII letters and digits alone.
+func alphanumeric(b []byte) bool {
+	for _, c := range b {
+		if !digit(c) && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return len(b) > 0
+}

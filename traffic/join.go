@@ -1,0 +1,252 @@
+package traffic
+
+import (
+	"bytes"
+	"hash/maphash"
+	"net/netip"
+	"slices"
+)
+
+// Bounds of what is remembered of messages under way.
+const (
+	maxOpen  = 1 << 16 // messages
+	maxNamed = 1000    // recipients of one message that are told apart
+)
+
+// A join puts together what the lines of one message tell. A message that is
+// handed back by a content filter is the same message: it is known by its
+// Message-ID, from a loopback address, while the first is still in the queue, or
+// because the filter says so. It counts once, as what came from outside.
+type join struct {
+	seed  maphash.Seed
+	open  map[string]*message // by host and queue id
+	byID  map[uint64]*message // by Message-ID, of those
+	order []*message          // the oldest first from head on, with those that are gone
+	head  int
+	key   []byte
+	out   Record
+}
+
+type message struct {
+	key      string
+	id       uint64 // of its Message-ID
+	sender   []byte // nil = not told
+	size     int64
+	peer     netip.Addr
+	origin   Origin
+	accepted bool // told
+	again    bool // a filter handed it back
+	gone     bool
+	to       *recipients
+}
+
+// recipients are a message's, shared with the message that a filter hands back.
+type recipients struct{ each []told }
+
+// told is what was told of one recipient.
+type told struct {
+	hash   uint64
+	events uint8 // 1<<Event
+}
+
+func newJoin() join {
+	return join{seed: maphash.MakeSeed(), open: map[string]*message{}, byID: map[uint64]*message{}}
+}
+
+// take adds an entry, and hands on the records that follow from it.
+func (j *join) take(e *entry, emit func(*Record)) {
+	switch e.kind {
+	case arrival:
+		j.arrive(e, emit)
+	case client:
+		m := j.fresh(e)
+		m.peer, m.origin = addr(e.peer), from(e)
+		if first := j.find(e.host, e.next); len(e.next) > 0 && first != nil {
+			m.continues(first)
+		}
+	case submitted:
+		j.fresh(e).origin = Submitted
+	case named:
+		j.name(e)
+	case queued:
+		m := j.get(e, Unknown)
+		if m.sender == nil {
+			m.sender, m.size = append([]byte{}, e.sender...), e.size
+		}
+		j.accept(m, e, emit)
+	case outcome:
+		j.outcome(e, emit)
+	case refused:
+		j.out = Record{At: e.at, Event: e.event, Origin: from(e), Queue: e.queue, Sender: e.sender, Recipient: e.recipient, Peer: addr(e.peer), Status: e.status}
+		emit(&j.out)
+	case internal:
+		if m := j.find(e.host, e.next); m != nil {
+			m.origin = Internal
+		}
+	case done:
+		if m := j.find(e.host, e.queue); m != nil {
+			j.remove(m)
+		}
+	}
+}
+
+// from is where a message comes from, by what its first line tells.
+func from(e *entry) Origin {
+	switch p := addr(e.peer); {
+	case e.own:
+		return Internal
+	case e.auth, p == netip.AddrFrom4([4]byte{127, 0, 0, 1}), p == netip.IPv6Loopback():
+		return Submitted
+	}
+	return Outside
+}
+
+// arrive takes a whole message in.
+func (j *join) arrive(e *entry, emit func(*Record)) {
+	m := j.fresh(e)
+	m.sender, m.size, m.peer = append([]byte{}, e.sender...), e.size, addr(e.peer)
+	m.origin = from(e)
+	j.name(e)
+	j.accept(m, e, emit)
+}
+
+// accept tells, once, that a message was taken over, with its recipients if they
+// are known.
+func (j *join) accept(m *message, e *entry, emit func(*Record)) {
+	if m.accepted || m.again || m.origin == Internal {
+		return
+	}
+	m.accepted = true
+	all := e.recipients
+	for {
+		to, rest := nextWord(all)
+		all = rest
+		if len(to) == 0 && len(e.recipients) > 0 {
+			return
+		}
+		j.out = m.record(e, Accepted)
+		if len(to) > 0 {
+			j.out.Recipient = to
+			j.out.First, j.out.Again = m.tell(maphash.Bytes(j.seed, to), Accepted)
+		}
+		emit(&j.out)
+		if len(to) == 0 {
+			return
+		}
+	}
+}
+
+// nextWord takes an address from a list of them.
+func nextWord(b []byte) (word, rest []byte) {
+	return eximAddress(bytes.TrimLeft(b, " "))
+}
+
+// name takes a Message-ID in. A message that begins with it is the server's own.
+func (j *join) name(e *entry) {
+	m := j.get(e, Internal)
+	if len(e.messageID) == 0 {
+		return
+	}
+	m.id = maphash.Bytes(j.seed, e.messageID)
+	first := j.byID[m.id]
+	switch {
+	case first == nil || first.gone:
+		j.byID[m.id] = m
+	case first != m && m.peer.IsLoopback():
+		m.continues(first)
+	}
+}
+
+// continues makes a message the same as one before it.
+func (m *message) continues(first *message) {
+	if m == first {
+		return
+	}
+	m.again, m.peer, m.origin, m.to = true, first.peer, first.origin, first.to
+	if first.sender != nil {
+		m.sender, m.size = first.sender, first.size
+	}
+}
+
+func (j *join) outcome(e *entry, emit func(*Record)) {
+	m := j.get(e, Unknown)
+	if m.sender == nil && e.sender != nil {
+		m.sender = append([]byte{}, e.sender...)
+	}
+	if e.event == Delivered && len(e.next) > 0 {
+		// Handed to a filter: what comes of it is told by the message it hands back.
+		if next := j.find(e.host, e.next); next != nil && next != m && next.again && next.to == m.to {
+			return
+		}
+	}
+	j.out = m.record(e, e.event)
+	j.out.Recipient, j.out.Status = e.recipient, e.status
+	if len(e.recipient) > 0 {
+		j.out.First, j.out.Again = m.tell(maphash.Bytes(j.seed, e.recipient), e.event)
+	}
+	emit(&j.out)
+}
+
+func (m *message) record(e *entry, event Event) Record {
+	return Record{At: e.at, Event: event, Origin: m.origin, Queue: e.queue, Sender: m.sender, Size: m.size, Peer: m.peer}
+}
+
+// tell notes an event of a recipient.
+func (m *message) tell(hash uint64, event Event) (first, again bool) {
+	for i := range m.to.each {
+		if t := &m.to.each[i]; t.hash == hash {
+			again = t.events&(1<<event) != 0
+			t.events |= 1 << event
+			return false, again
+		}
+	}
+	if len(m.to.each) < maxNamed {
+		m.to.each = append(m.to.each, told{hash, 1 << event})
+	}
+	return true, false
+}
+
+// find gives a message under way; nil = there is none of that id.
+func (j *join) find(host, id []byte) *message {
+	j.key = append(append(append(j.key[:0], host...), ' '), id...)
+	return j.open[string(j.key)]
+}
+
+// get is find, or a message of which nothing was told before.
+func (j *join) get(e *entry, origin Origin) *message {
+	if m := j.find(e.host, e.queue); m != nil {
+		return m
+	}
+	m := j.fresh(e)
+	m.origin = origin
+	return m
+}
+
+// fresh begins a message. One of the same id, which servers use again, is over.
+func (j *join) fresh(e *entry) *message {
+	if m := j.find(e.host, e.queue); m != nil {
+		j.remove(m)
+	}
+	for len(j.open) >= maxOpen {
+		if first := j.order[j.head]; !first.gone {
+			j.remove(first)
+		}
+		j.head++
+	}
+	if len(j.order) >= 2*maxOpen {
+		j.order = slices.DeleteFunc(j.order[j.head:], func(m *message) bool { return m.gone })
+		j.head = 0
+	}
+	m := &message{key: string(j.key), to: &recipients{}}
+	j.open[m.key] = m
+	j.order = append(j.order, m)
+	return m
+}
+
+func (j *join) remove(m *message) {
+	m.gone = true
+	delete(j.open, m.key)
+	if j.byID[m.id] == m {
+		delete(j.byID, m.id)
+	}
+}

@@ -1,0 +1,111 @@
+package traffic
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Options say how a log is to be understood.
+type Options struct {
+	Format string         // a name of [Formats]; "" = found from the lines themselves
+	Now    time.Time      // about when the log was written: syslog's times have no year
+	Zone   *time.Location // of times without one; nil = UTC
+}
+
+// Stats count the lines of a log: each is parsed or skipped.
+type Stats struct {
+	Lines   uint64
+	Parsed  uint64 // understood, if only to be of no interest
+	Skipped uint64
+	Long    uint64 // above [MaxLine], and cut there
+}
+
+// A format understands the lines of one kind of server.
+type format struct {
+	name  string
+	parse func(line []byte, c *clock, e *entry) bool
+}
+
+// formats are all of them, in the order in which they are tried.
+func formats() []format {
+	return []format{{"exim", parseExim}, {"postfix", parsePostfix}}
+}
+
+// Formats are the names of the formats.
+func Formats() (names []string) {
+	for _, f := range formats() {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// A Log understands the log of one server, from the first line on. Rotated files
+// of it are one log; logs of several servers are several.
+type Log struct {
+	Stats
+	emit  func(*Record)
+	known []format // one, when it is known
+	clock clock
+	lines Lines
+	join  join
+	entry entry
+}
+
+// NewLog makes a Log that hands its records to a function. The records are good
+// until that returns.
+func NewLog(o Options, emit func(*Record)) (*Log, error) {
+	l := &Log{emit: emit, known: formats(), clock: clock{now: o.Now, zone: o.Zone}, join: newJoin()}
+	if l.clock.zone == nil {
+		l.clock.zone = time.UTC
+	}
+	if o.Format != "" {
+		i := slices.IndexFunc(l.known, func(f format) bool { return f.name == o.Format })
+		if i < 0 {
+			return nil, fmt.Errorf("traffic: no format %.40q; there are: %s", o.Format, strings.Join(Formats(), ", "))
+		}
+		l.known = l.known[i : i+1]
+	}
+	l.lines.Each = l.Line
+	return l, nil
+}
+
+// At tells about when what comes next was written.
+func (l *Log) At(now time.Time) { l.clock.now = now }
+
+// Line takes one line, without its end.
+func (l *Log) Line(line []byte) {
+	l.Lines++
+	for i, f := range l.known {
+		l.entry = entry{}
+		if f.parse(line, &l.clock, &l.entry) {
+			l.Parsed++
+			l.known = l.known[i : i+1]
+			l.join.take(&l.entry, l.emit)
+			return
+		}
+	}
+	l.Skipped++
+}
+
+// Write takes the next bytes, whatever lines they are cut into. It never fails.
+func (l *Log) Write(p []byte) (int, error) {
+	n, err := l.lines.Write(p)
+	l.Long = l.lines.Long
+	return n, err
+}
+
+// Read takes all of a reader.
+func (l *Log) Read(r io.Reader) error {
+	err := l.lines.read(r)
+	l.Long = l.lines.Long
+	return err
+}
+
+// Drop forgets a last line whose end has not come.
+func (l *Log) Drop() { l.lines.Drop() }
+
+// Under is how many messages are under way, as far as the log goes.
+func (l *Log) Under() int { return len(l.join.open) }
