@@ -26,6 +26,8 @@ type exchanger struct {
 	turn  atomic.Uint32
 	paces sync.Map // netip.Addr -> *pace
 
+	landings sync.Pool // chan error
+
 	running sync.WaitGroup
 	mu      sync.Mutex
 	paced   int
@@ -77,13 +79,21 @@ func (c *Client) carry(ctx context.Context, server netip.AddrPort, p *pace, q qu
 	if c.Dial != nil {
 		return c.tcp(ctx, server, q)
 	}
-	f := newFlight(ctx, q, server)
-	f.pace = p
+	f := &flight{query: q, ctx: ctx, server: server, pace: p, landed: c.landing()}
 	err := c.fly(f)
 	if errors.Is(err, errCase) || err == nil && f.reply[2]&bitTC != 0 {
 		return c.tcp(ctx, server, q)
 	}
 	return f.reply, err
+}
+
+// landing is a channel for a flight by UDP, which is told of its landing once, and
+// so can be used again.
+func (c *Client) landing() chan error {
+	if l, ok := c.landings.Get().(chan error); ok {
+		return l
+	}
+	return make(chan error, 1)
 }
 
 // errSilent means that a server said nothing to any of the repeats.
@@ -99,7 +109,9 @@ func (c *Client) fly(f *flight) error {
 	for f.ctx.Err() == nil {
 		s := place.Load()
 		if s != nil && s.board(f) {
-			return <-f.landed
+			err := <-f.landed
+			c.landings.Put(f.landed)
+			return err
 		}
 		if err := c.replace(place, s, f.server.Addr()); err != nil {
 			return err

@@ -47,9 +47,17 @@ func read(p []byte, name string, qtype uint16) (Answer, error) {
 	if err := a.follow(p, answer, qtype); err != nil {
 		return a, err
 	}
-	for i, rrs := range [][]record{answer, authority} {
-		for _, r := range rrs {
-			if err := a.note(p, r, i == 1); err != nil {
+	for _, r := range answer {
+		if err := a.note(p, r); err != nil {
+			return a, err
+		}
+	}
+	for _, r := range authority {
+		if err := a.note(p, r); err != nil {
+			return a, err
+		}
+		if r.typ == dns.TypeNS && !a.AA && a.Zone == "" {
+			if a.Zone, err = nameAt(p, r.owner); err != nil {
 				return a, err
 			}
 		}
@@ -146,31 +154,20 @@ func spelled(typ string) bool {
 
 // note takes what answers say beside the RRset: the zone, its serial, and how
 // long its negative answers count.
-func (a *Answer) note(p []byte, r record, authority bool) (err error) {
-	switch r.typ {
-	case dns.TypeNS:
-		n, err := nameAt(p, r.data)
-		if err != nil {
-			return err
-		}
-		a.NS = append(a.NS, n)
-		if authority && a.Zone == "" {
-			a.Zone, err = nameAt(p, r.owner)
-		}
-		return err
-	case dns.TypeSOA:
-		at, err := skipName(p, r.data)
-		if err == nil {
-			at, err = skipName(p, at)
-		}
-		if err != nil || at+20 > r.end {
-			return errMessage
-		}
-		a.Serial, a.Negative = binary.BigEndian.Uint32(p[at:]), min(r.ttl, binary.BigEndian.Uint32(p[at+16:]))
-		a.Zone, err = nameAt(p, r.owner)
-		return err
+func (a *Answer) note(p []byte, r record) error {
+	if r.typ != dns.TypeSOA {
+		return nil
 	}
-	return nil
+	at, err := skipName(p, r.data)
+	if err == nil {
+		at, err = skipName(p, at)
+	}
+	if err != nil || at+20 > r.end {
+		return errMessage
+	}
+	a.Serial, a.Negative = binary.BigEndian.Uint32(p[at:]), min(r.ttl, binary.BigEndian.Uint32(p[at+16:]))
+	a.Zone, err = nameAt(p, r.owner)
+	return err
 }
 
 // text is a record's data as it stands in a master file.

@@ -81,7 +81,6 @@ type Answer struct {
 	Negative uint32 // seconds that a negative answer may be kept (RFC 2308 section 5)
 	Serial   uint32 // of the SOA, if it is in the answer
 	Zone     string // of the SOA, or of a referral's NS; "" = the answer does not tell
-	NS       []string
 }
 
 // Ask asks one server one question.
