@@ -161,7 +161,7 @@ func nsSync(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]pla
 	if when == Before {
 		want = cut.Before()
 	}
-	served, found := c.Served(ctx, cut.Zone, cut.Domain, "MX")
+	served, found := c.servedOnce(ctx, cut)
 	agreed := true
 	for _, server := range slices.Sorted(maps.Keys(served)) {
 		if s := served[server]; !s.SameData(want) {

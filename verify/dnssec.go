@@ -65,6 +65,8 @@ func dnssecValid(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]p
 	switch {
 	case errors.Is(err, resolve.ErrBogus):
 		found = append(found, fail(rrset.Bare(cut.Zone), "%v; resolvers that validate answer SERVFAIL, and mail from there waits, then bounces", err))
+	case errors.Is(err, resolve.ErrUnaware):
+		return c.unproven(ctx, cut.Zone, err)
 	case err != nil:
 		return nil, err
 	case ch.Insecure != "":
@@ -77,6 +79,25 @@ func dnssecValid(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]p
 		found = c.validated(ctx, ch, servers, name)
 	}
 	return append(found, c.compared(ctx, name, found)...), ctx.Err()
+}
+
+// unproven judges a zone without a resolver that gives signatures: one that shows
+// no key and has no DS record is unsigned, as far as can be told.
+func (c *Checker) unproven(ctx context.Context, zone string, why error) ([]plan.Finding, error) {
+	servers, err := c.dns.Servers(ctx, zone)
+	if err != nil {
+		return nil, err
+	}
+	ds, err := c.dns.Recurse(ctx, zone, "DS")
+	if err != nil || !ds.Set.Absent() {
+		return nil, errors.Join(why, err)
+	}
+	for _, s := range servers {
+		if a, err := c.dns.Authoritative(ctx, s, zone, "DNSKEY"); err != nil || !a.Set.Absent() {
+			return nil, errors.Join(why, err)
+		}
+	}
+	return []plan.Finding{warn(rrset.Bare(zone), "it shows no key and no DS record, so it seems to be unsigned; not proven: %v", why)}, nil
 }
 
 // validated holds each server's answer to the chain.

@@ -100,6 +100,13 @@ func matrixServers() []row {
 		{check: "dnssec.valid", breaks: "another anchor", when: verify.Before, good: in(nil), says: "none of the keys of .", broken: in(func(t *testing.T, b *bench, s *verify.Settings, _ *plan.Cutover) {
 			s.Anchors = rootAnchors(t)
 		})},
+		{check: "dnssec.valid", breaks: "a resolver without DNSSEC", when: verify.Before, good: in(nil), want: plan.Warn, says: "seems to be unsigned", broken: in(func(t *testing.T, b *bench, s *verify.Settings, _ *plan.Cutover) {
+			unaware(t, b, s)
+		})},
+		{check: "dnssec.valid", breaks: "a resolver without DNSSEC, at a signed zone", when: verify.Before, good: signed(lab.Sound), want: plan.Unknown, says: "do not know DNSSEC", broken: in(func(t *testing.T, b *bench, s *verify.Settings, c *plan.Cutover) {
+			unaware(t, b, s)
+			*c = cut(t, "signed.test.", old, gws)
+		})},
 		{check: "dnssec.valid", breaks: "no resolver", when: verify.Before, good: in(nil), broken: deaf, want: plan.Unknown},
 	}
 }

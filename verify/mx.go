@@ -16,7 +16,7 @@ import (
 // answers are what every authoritative server serves as the domain's MX; none is
 // an error.
 func (c *Checker) answers(ctx context.Context, cut plan.Cutover) (map[string]rrset.Set, error) {
-	served, found := c.Served(ctx, cut.Zone, cut.Domain, "MX")
+	served, found := c.servedOnce(ctx, cut)
 	if len(served) > 0 {
 		return served, nil
 	}
@@ -24,6 +24,32 @@ func (c *Checker) answers(ctx context.Context, cut plan.Cutover) (map[string]rrs
 		return nil, fmt.Errorf("no authoritative server answered: %s: %s", f.Target, f.Detail)
 	}
 	return nil, errors.New("no authoritative server answered")
+}
+
+// A look is what one run of the checks has seen the servers serve: several checks
+// judge it, and the servers are asked once.
+type look struct {
+	served map[string]rrset.Set
+	found  []plan.Finding
+}
+
+type lookKey struct{}
+
+// remembering is a context for one run at one domain.
+func remembering(ctx context.Context) context.Context {
+	return context.WithValue(ctx, lookKey{}, &look{})
+}
+
+// servedOnce is Served for the domain's MX, once in a run.
+func (c *Checker) servedOnce(ctx context.Context, cut plan.Cutover) (map[string]rrset.Set, []plan.Finding) {
+	l, _ := ctx.Value(lookKey{}).(*look)
+	if l == nil {
+		return c.Served(ctx, cut.Zone, cut.Domain, "MX")
+	}
+	if l.served == nil {
+		l.served, l.found = c.Served(ctx, cut.Zone, cut.Domain, "MX")
+	}
+	return l.served, clone(l.found)
 }
 
 // mxTarget asks in each view: mail from inside must not end at the old server

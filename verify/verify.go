@@ -182,6 +182,7 @@ func (c *Checker) Close() {
 // Run runs all checks of a time at one domain.
 func (c *Checker) Run(ctx context.Context, when When, cut plan.Cutover) []plan.Finding {
 	var out []plan.Finding
+	ctx = remembering(ctx)
 	for _, check := range Checks() {
 		if slices.Contains(check.When, when) && check.asks(c) {
 			out = append(out, c.one(ctx, check, when, cut)...)

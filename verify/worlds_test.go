@@ -91,3 +91,21 @@ func resolver(t *testing.T, answer func(*dns.Msg) *dns.Msg) netip.AddrPort {
 	t.Cleanup(func() { _ = s.Shutdown() })
 	return netip.MustParseAddrPort(s.PacketConn.LocalAddr().String())
 }
+
+// unaware puts a forwarder before the lab's resolver that knows no EDNS, and so no
+// DNSSEC.
+func unaware(t *testing.T, b *bench, s *verify.Settings) {
+	t.Helper()
+	at := resolver(t, func(q *dns.Msg) *dns.Msg {
+		plain := new(dns.Msg)
+		plain.SetQuestion(q.Question[0].Name, q.Question[0].Qtype)
+		m, _, err := (&dns.Client{}).Exchange(plain, netip.AddrPortFrom(b.facts.Resolver, b.facts.DNSPort).String())
+		if err != nil {
+			m = new(dns.Msg)
+			m.SetRcode(q, dns.RcodeServerFailure)
+		}
+		m.Id = q.Id
+		return m
+	})
+	s.Resolvers = []verify.Resolver{{View: "public", Addr: at}}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -14,12 +15,22 @@ import (
 // that do so too answer SERVFAIL.
 var ErrBogus = errors.New("does not validate")
 
+// ErrUnaware means that no resolver gives signatures, so that nothing is proven.
+var ErrUnaware = errors.New("the resolvers give no signatures: they do not know DNSSEC")
+
 // A Chain of trust leads from an anchor to a zone.
 type Chain struct {
 	Zone     string
 	Insecure string    // why it ends before the zone: "no DS at example."; "" = the zone is signed
 	ds       []*dns.DS // of the zone
 	budget   *budget
+	keys     *serverKeys
+}
+
+// serverKeys are the keys of a chain's zone that each server was found to have.
+type serverKeys struct {
+	mu sync.Mutex
+	of map[netip.AddrPort][]*dns.DNSKEY
 }
 
 // Chain follows DS and DNSKEY records from the closest anchor down to a zone, as
@@ -30,7 +41,7 @@ func (c *Client) Chain(ctx context.Context, anchors Anchors, zone string, now ti
 	if len(ds) == 0 {
 		return Chain{}, fmt.Errorf("no trust anchor is above %s", zone)
 	}
-	out := Chain{Zone: zone, budget: &budget{left: maxVerified}}
+	out := Chain{Zone: zone, budget: &budget{left: maxVerified}, keys: &serverKeys{of: map[netip.AddrPort][]*dns.DNSKEY{}}}
 	for first := true; at != zone; first = false {
 		if ds = usable(ds); len(ds) == 0 {
 			out.Insecure = "the algorithms of " + at + " are not known"
@@ -234,7 +245,7 @@ func (c *Client) unjudged(ctx context.Context, name string, qtype uint16, good f
 			if good == nil || good(m) {
 				return m, nil
 			}
-			err = fmt.Errorf("%w: resolver %s gives no signatures for %s; it does not know DNSSEC", ErrNoAnswer, r, name)
+			err = fmt.Errorf("%w: %w (%s of %s)", ErrNoAnswer, ErrUnaware, dns.TypeToString[qtype], name)
 		}
 	}
 	return nil, err

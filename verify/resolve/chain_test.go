@@ -124,3 +124,27 @@ func TestWrongDenialsAndTimes(t *testing.T) {
 		t.Errorf("nobody to ask: %v", err)
 	}
 }
+
+// Keys that were asked for before are no reason to call new ones wrong, nor to
+// believe in old ones.
+func TestKeysThatChange(t *testing.T) {
+	t.Parallel()
+	w, c, anchors := signedWorld(t)
+	ch, err := c.Chain(t.Context(), anchors, "signed.test.", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	servers, err := c.Servers(t.Context(), "signed.test.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []lab.Fault{lab.Sound, lab.Rekeyed, lab.Sound, lab.Expired, lab.Sound, lab.Stripped} {
+		if err := w.Break("signed.test", f); err != nil {
+			t.Fatal(err)
+		}
+		v, err := c.Validate(t.Context(), ch, servers[0].Addr, "signed.test.", "MX", time.Now())
+		if errors.Is(err, resolve.ErrBogus) != (f != lab.Sound) {
+			t.Errorf("%q: %+v, %v", f, v, err)
+		}
+	}
+}

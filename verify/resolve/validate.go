@@ -17,27 +17,48 @@ type Verdict struct {
 	Until    time.Time // when its signature ends; zero if Absent
 }
 
-// Validate asks an authoritative server for a zone's keys and for one RRset, and
-// holds both to the chain. [ErrBogus]: they do not validate.
+// Validate asks an authoritative server for one RRset, and for the zone's keys
+// unless they are known, and holds both to the chain. [ErrBogus]: they do not validate.
 func (c *Client) Validate(ctx context.Context, ch Chain, server netip.AddrPort, name, typ string, now time.Time) (Verdict, error) {
 	if ch.Insecure != "" {
 		return Verdict{Insecure: ch.Insecure}, nil
 	}
-	m, err := c.message(ctx, server, ch.Zone, dns.TypeDNSKEY, flags{signed: true})
+	qtype := dns.StringToType[typ]
+	m, err := c.message(ctx, server, name, qtype, flags{signed: true})
+	if err != nil {
+		return Verdict{}, err
+	}
+	// A zone may get new keys at any time: only what is good is believed of keys that
+	// were asked for before.
+	if keys := ch.keys.get(server); keys != nil {
+		if v, err := judge(m, ch.Zone, name, qtype, keys, &budget{left: maxVerified}, now); err == nil {
+			return v, nil
+		}
+	}
+	k, err := c.message(ctx, server, ch.Zone, dns.TypeDNSKEY, flags{signed: true})
 	if err != nil {
 		return Verdict{}, err
 	}
 	b := &budget{left: maxVerified}
-	keys, err := trusted(m, ch.Zone, ch.ds, b, now)
+	keys, err := trusted(k, ch.Zone, ch.ds, b, now)
 	if err != nil {
 		return Verdict{}, asBogus(err)
 	}
-	qtype := dns.StringToType[typ]
-	if m, err = c.message(ctx, server, name, qtype, flags{signed: true}); err != nil {
-		return Verdict{}, err
-	}
+	ch.keys.put(server, keys)
 	v, err := judge(m, ch.Zone, name, qtype, keys, b, now)
 	return v, asBogus(err)
+}
+
+func (k *serverKeys) get(server netip.AddrPort) []*dns.DNSKEY {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.of[server]
+}
+
+func (k *serverKeys) put(server netip.AddrPort, keys []*dns.DNSKEY) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.of[server] = keys
 }
 
 // judge holds an answer with authority to a zone's keys.
