@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/miekg/dns"
-
 	"mxcutover/plan"
 	"mxcutover/rrset"
 	"mxcutover/verify/resolve"
@@ -280,30 +278,19 @@ func (c *Checker) daneCompanions(ctx context.Context, cut plan.Cutover) (out []p
 	return out, found, nil
 }
 
-// unmatched are the records that a host with TLSA records lacks.
+// unmatched are the records that a host with TLSA records lacks, and what no
+// record mends.
 func (c *Checker) unmatched(ctx context.Context, host string) (missing []string, found []plan.Finding, err error) {
-	set, err := c.tlsa(ctx, host)
-	if err != nil || set.Absent() {
-		return nil, nil, err
-	}
-	records, _ := usable(set)
-	addrs, err := c.Addresses(ctx, host)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, a := range addrs {
-		e := endpoint{host, a}
-		chain, err := c.Certificate(ctx, e.host, e.addr)
-		if errors.Is(err, errNoTLS) {
-			found = append(found, fail(e.String(), "%v, and it has TLSA records: no change of DNS mends that", err))
-			continue
-		} else if err != nil {
-			return nil, found, err
-		}
-		ok := slices.ContainsFunc(records, func(r *dns.TLSA) bool { return matches(r, chain, rrset.Bare(host), c.Now()) == nil })
-		if d := tlsaOf(chain[0]); !ok && len(records) > 0 && !slices.Contains(missing, d) {
-			missing = append(missing, d)
+	all, err := c.daneHost(ctx, host)
+	for _, f := range all {
+		switch {
+		case strings.HasPrefix(f.Evidence, advised):
+			if !slices.Contains(missing, f.Evidence) {
+				missing = append(missing, f.Evidence)
+			}
+		case f.Severity == plan.Fail:
+			found = append(found, f)
 		}
 	}
-	return missing, found, nil
+	return missing, found, err
 }

@@ -83,22 +83,30 @@ func daneFuture(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pl
 		if m.Null() {
 			continue
 		}
-		set, err := c.tlsa(ctx, m.Host)
+		old, err := c.daneOld(ctx, m.Host)
 		if err != nil {
 			return found, err
 		}
-		if set.Absent() {
-			continue
-		}
-		secure, err := c.secure(ctx, c.tlsaName(m.Host), "TLSA")
-		if err != nil {
-			return found, err
-		}
-		if secure {
-			return append(found, warn(rrset.Bare(m.Host), "the old MX host has TLSA records in a signed zone, and no new one has: DANE's protection ends with the move")), nil
+		if old[0].Severity != plan.Pass {
+			return append(found, old...), nil
 		}
 	}
 	return found, nil
+}
+
+// daneOld tells, once for all domains, whether senders follow DANE at an old host.
+func (c *Checker) daneOld(ctx context.Context, host string) ([]plan.Finding, error) {
+	return c.shared(ctx, "dane old "+host, func(ctx context.Context) ([]plan.Finding, error) {
+		set, err := c.tlsa(ctx, host)
+		if err != nil || set.Absent() {
+			return []plan.Finding{pass(rrset.Bare(host), "it has no TLSA records")}, err
+		}
+		secure, err := c.secure(ctx, c.tlsaName(host), "TLSA")
+		if err != nil || !secure {
+			return []plan.Finding{pass(rrset.Bare(host), "its TLSA records are not signed")}, err
+		}
+		return []plan.Finding{warn(rrset.Bare(host), "the old MX host has TLSA records in a signed zone, and no new one has: DANE's protection ends with the move")}, nil
+	})
 }
 
 func (c *Checker) tlsa(ctx context.Context, host string) (rrset.Set, error) {
@@ -107,7 +115,8 @@ func (c *Checker) tlsa(ctx context.Context, host string) (rrset.Set, error) {
 }
 
 // daneHost asks once for all domains with this host. The evidence of the first
-// finding is the TLSA RRset, if there is one.
+// finding is the TLSA RRset, if there is one; that of an address without a match
+// is the record that it lacks.
 func (c *Checker) daneHost(ctx context.Context, host string) ([]plan.Finding, error) {
 	return c.shared(ctx, "dane "+host, func(ctx context.Context) ([]plan.Finding, error) {
 		set, err := c.tlsa(ctx, host)
@@ -124,11 +133,10 @@ func (c *Checker) daneHost(ctx context.Context, host string) ([]plan.Finding, er
 		case err != nil:
 			return nil, err
 		}
+		has := pass(rrset.Bare(host), "it has TLSA records: %s", strings.Join(set.Data, ", "))
+		has.Evidence = set.String()
 		found, err := c.daneMatches(ctx, host, set, secure)
-		if len(found) > 0 {
-			found[0].Evidence = set.String()
-		}
-		return found, err
+		return append([]plan.Finding{has}, found...), err
 	})
 }
 
@@ -162,11 +170,11 @@ func (c *Checker) daneMatches(ctx context.Context, host string, set rrset.Set, s
 	}
 	for _, a := range addrs {
 		e := endpoint{host, a}
-		chain, err := c.Certificate(ctx, e.host, e.addr)
+		chain, err := c.Certificate(ctx, host, a)
 		var f plan.Finding
 		switch {
 		case errors.Is(err, errNoTLS):
-			f = unmatched(secure)(e.String(), "%v, and it has TLSA records: senders that follow them want TLS", err)
+			f = unmet(secure)(e.String(), "%v, and it has TLSA records: senders that follow them want TLS", err)
 		case err != nil:
 			return found, err
 		case len(records) == 0: // TLS is wanted, and no certificate is (RFC 7672 section 2.2)
@@ -183,9 +191,9 @@ func (c *Checker) daneMatches(ctx context.Context, host string, set rrset.Set, s
 	return found, nil
 }
 
-// unmatched is how bad it is that nothing matches. Where the records do not
+// unmet is how bad it is that nothing matches. Where the records do not
 // validate, a sender that trusts another anchor may follow them: that is no pass.
-func unmatched(secure bool) func(string, string, ...any) plan.Finding {
+func unmet(secure bool) func(string, string, ...any) plan.Finding {
 	if secure {
 		return fail
 	}
@@ -204,7 +212,9 @@ func (c *Checker) daneEndpoint(e endpoint, records []*dns.TLSA, chain []*x509.Ce
 		}
 	}
 	if n == 0 {
-		return unmatched(secure)(e.String(), "its certificate matches none of its %d TLSA records (%v): senders that follow them do not deliver; add \"%s\", wait two TTLs, then let the MX move", len(records), why, tlsaOf(chain[0]))
+		f := unmet(secure)(e.String(), "its certificate matches none of its %d TLSA records (%v): senders that follow them do not deliver; add \"%s\", wait two TTLs, then let the MX move", len(records), why, tlsaOf(chain[0]))
+		f.Evidence = tlsaOf(chain[0])
+		return f
 	}
 	words := "its certificate matches its TLSA record"
 	if len(records) > 1 {
@@ -248,9 +258,9 @@ var errNoMatch = errors.New("another key or certificate")
 // show too (section 3.1.2).
 func matches(r *dns.TLSA, chain []*x509.Certificate, host string, now time.Time) error {
 	if r.Usage == 3 {
-		return digested(r, chain[0])
+		return carries(r, chain[0])
 	}
-	at := slices.IndexFunc(chain, func(x *x509.Certificate) bool { return digested(r, x) == nil })
+	at := slices.IndexFunc(chain, func(x *x509.Certificate) bool { return carries(r, x) == nil })
 	if at < 0 {
 		return errNoMatch
 	}
@@ -263,12 +273,16 @@ func matches(r *dns.TLSA, chain []*x509.Certificate, host string, now time.Time)
 	return err
 }
 
-func digested(r *dns.TLSA, x *x509.Certificate) error {
+// carries tells whether a record stands for a certificate.
+func carries(r *dns.TLSA, x *x509.Certificate) error {
 	if digest, err := dns.CertificateToDANE(r.Selector, r.MatchingType, x); err != nil || !strings.EqualFold(digest, r.Certificate) {
 		return errNoMatch
 	}
 	return nil
 }
+
+// advised begins the records of [tlsaOf].
+const advised = "3 1 1 "
 
 // tlsaOf is the record that RFC 7672 section 3.1 advises: DANE-EE(3) SPKI(1) SHA2-256(1).
 func tlsaOf(x *x509.Certificate) string {
@@ -276,5 +290,5 @@ func tlsaOf(x *x509.Certificate) string {
 	if err != nil {
 		return "" // the digest is a known one
 	}
-	return "3 1 1 " + digest
+	return advised + digest
 }

@@ -89,7 +89,7 @@ func policy(mode string, hosts ...string) string {
 func sts(h http.HandlerFunc, change func(*testing.T, *bench)) world {
 	return furnished(func(t *testing.T, b *bench) plan.Cutover {
 		ca := newAuthority(t)
-		b.set.HTTPSCA = ca.path
+		b.set.HTTPSCA, b.set.Roots = ca.path, ca.pool()
 		mail := ca.issue(t, "tls.choir.test")
 		b.mailHost(t, "tls.choir.test", &mail)
 		b.policyHost(t, ca.issue(t, "mta-sts.choir.test"), h)
@@ -128,7 +128,15 @@ func rowsSTS() []row {
 		})),
 		a("an authority that nobody knows", plan.Unknown, "certificate", sts(serves(listed), func(t *testing.T, b *bench) { b.set.HTTPSCA = newAuthority(t).path })),
 		a("nobody listens", plan.Unknown, "could not check", sts(serves(listed), func(_ *testing.T, b *bench) { b.set.HTTPSPort = 9 })),
-		a("the new host has no STARTTLS", plan.Fail, "STARTTLS", func(t *testing.T) (*verify.Checker, plan.Cutover) {
+		a("the new host has no STARTTLS", plan.Fail, "STARTTLS", furnished(func(t *testing.T, b *bench) plan.Cutover {
+			ca := newAuthority(t)
+			b.set.HTTPSCA, b.set.Roots = ca.path, ca.pool()
+			b.mailHost(t, "tls.choir.test", nil)
+			b.policyHost(t, ca.issue(t, "mta-sts.choir.test"), serves(listed))
+			b.put(t, "_mta-sts.choir.test", "TXT", `"v=STSv1; id=1;"`)
+			return cut(t, "choir.test.", old, tlsHost)
+		})),
+		a("nobody knows the authority of the new hosts' certificates", plan.Fail, "unknown authority", func(t *testing.T) (*verify.Checker, plan.Cutover) {
 			c, _ := sts(serves(policy("enforce", "gw1.gw.test", "gw2.gw.test")), nil)(t)
 			return c, cut(t, "choir.test.", old, gws)
 		}),

@@ -177,15 +177,11 @@ func (c *Checker) webPKI(ctx context.Context, e endpoint) ([]plan.Finding, error
 		case err != nil:
 			return nil, err
 		}
-		roots, err := c.roots()
-		if err != nil {
-			return nil, err
-		}
 		rest := x509.NewCertPool()
 		for _, x := range chain[1:] {
 			rest.AddCert(x)
 		}
-		_, err = chain[0].Verify(x509.VerifyOptions{DNSName: rrset.Bare(e.host), Roots: roots, Intermediates: rest, CurrentTime: c.Now()})
+		_, err = chain[0].Verify(x509.VerifyOptions{DNSName: rrset.Bare(e.host), Roots: c.Roots, Intermediates: rest, CurrentTime: c.Now()})
 		if err != nil {
 			return []plan.Finding{fail(e.String(), "senders that follow the MTA-STS policy do not take its certificate: %v", err)}, nil
 		}

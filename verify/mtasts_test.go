@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,7 +19,7 @@ func TestPolicyHostIsAskedOnce(t *testing.T) {
 	var asked *atomic.Int32
 	c, x := furnished(func(t *testing.T, b *bench) plan.Cutover {
 		ca := newAuthority(t)
-		b.set.HTTPSCA = ca.path
+		b.set.HTTPSCA, b.set.Roots = ca.path, ca.pool()
 		mail := ca.issue(t, "tls.choir.test")
 		b.mailHost(t, "tls.choir.test", &mail)
 		b.put(t, "_mta-sts.choir.test", "TXT", `"v=STSv1; id=1;"`)
@@ -93,5 +94,26 @@ func TestNotConfiguredIsNotAsked(t *testing.T) {
 			t.Errorf("%s lacks %q, want %q", id, got, key)
 		}
 		judge(t, id+", asked all the same", c.Only(t.Context(), x, id), plan.Unknown, "nothing was found")
+	}
+}
+
+// TestHostsAreAskedOnce has many domains with the same new MX host.
+func TestHostsAreAskedOnce(t *testing.T) {
+	t.Parallel()
+	var connections *atomic.Int32
+	c, _ := furnished(func(t *testing.T, b *bench) plan.Cutover {
+		mail := newAuthority(t).issue(t, "tls.signed.test")
+		connections = b.mailHost(t, "tls.signed.test", &mail)
+		b.put(t, b.tlsa("tls.signed.test"), "TLSA", "3 1 1 "+strings.Repeat("ab", 32))
+		return plan.Cutover{}
+	})(t)
+	for _, name := range []string{"choir.test.", "grey.test.", "other.test.", "*.wild.test."} {
+		x := cut(t, name, old, []string{"10 tls.signed.test."})
+		judge(t, name, c.Only(t.Context(), x, "dane.future"), plan.Fail, "matches none")
+		_, found := c.Companions(t.Context(), x)
+		judge(t, name, found, plan.Fail, "none of ours")
+	}
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections", n)
 	}
 }

@@ -92,6 +92,12 @@ func (a *authority) issue(t *testing.T, name string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{cert.Raw, a.cert.Raw}, PrivateKey: key, Leaf: cert}
 }
 
+func (a *authority) pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(a.cert)
+	return p
+}
+
 // put changes an RRset in the zone of a name's last two labels; no data deletes it.
 func (b *bench) put(t *testing.T, name, typ string, data ...string) {
 	t.Helper()
@@ -128,15 +134,31 @@ func (b *bench) listen(t *testing.T, octet byte, port uint16) net.Listener {
 	return l
 }
 
-// mailHost starts an MX host with STARTTLS; without a certificate it has none.
-func (b *bench) mailHost(t *testing.T, name string, cert *tls.Certificate) {
+// counting is a listener that counts connections.
+type counting struct {
+	net.Listener
+	n atomic.Int32
+}
+
+// Accept counts one more.
+func (l *counting) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.n.Add(1)
+	}
+	return c, err
+}
+
+// mailHost starts an MX host with STARTTLS, and counts its connections; without a
+// certificate it has none.
+func (b *bench) mailHost(t *testing.T, name string, cert *tls.Certificate) *atomic.Int32 {
 	t.Helper()
 	s := smtp.NewServer(sink{})
 	s.Domain, s.ErrorLog = name, log.New(io.Discard, "", 0)
 	if cert != nil {
 		s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12}
 	}
-	l, ended := b.listen(t, octetHost, b.facts.SMTPPort), make(chan struct{})
+	l, ended := &counting{Listener: b.listen(t, octetHost, b.facts.SMTPPort)}, make(chan struct{})
 	go func() {
 		defer close(ended)
 		_ = s.Serve(l) // ends with Close
@@ -146,6 +168,7 @@ func (b *bench) mailHost(t *testing.T, name string, cert *tls.Certificate) {
 		<-ended
 	})
 	b.put(t, name, "A", host(b.facts, octetHost))
+	return &l.n
 }
 
 var tlsHost = []string{"10 tls.choir.test."}

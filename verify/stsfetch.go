@@ -140,7 +140,8 @@ func (c *Checker) dialWeb(ctx context.Context, _, address string) (net.Conn, err
 	return nil, err
 }
 
-// roots are the authorities that are trusted: the system's, and the configured one.
+// roots are the authorities that policy hosts are trusted by: the system's, and the
+// configured one.
 func (c *Checker) roots() (*x509.CertPool, error) {
 	if c.HTTPSCA == "" {
 		return nil, nil // the system's

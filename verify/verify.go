@@ -80,7 +80,7 @@ type Settings struct {
 	DNSPort       uint16       // default 53
 	SMTPPort      uint16       // default 25
 	HTTPSPort     uint16       // of MTA-STS policies; default 443
-	HTTPSCA       string       // PEM file of an authority to trust besides the system's; "" = none
+	HTTPSCA       string       // PEM file of an authority to trust besides the system's for those; "" = none
 	Resolvers     []Resolver
 	Vantages      []Vantage // none = here
 	Hello         string    // the EHLO name
