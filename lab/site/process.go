@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -21,6 +22,7 @@ type process struct {
 	install string   // the package that has the program
 	logs    []string // files in the folder that tell what it said; the first has its output
 	dir     string
+	group   bool // its children are a process group with it, and end with it
 
 	cmd     *exec.Cmd
 	exited  chan struct{}
@@ -34,11 +36,23 @@ func (p *process) folder(given string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		p.cleanup = append(p.cleanup, func() error { return os.RemoveAll(made) })
+		p.cleanup = append(p.cleanup, func() error { return removeAll(made) })
 		given = made
 	}
 	p.dir = given
 	return given, nil
+}
+
+// removeAll removes a folder in which a child that was just killed may have been
+// writing.
+func removeAll(dir string) (err error) {
+	for range 20 {
+		if err = os.RemoveAll(dir); err == nil {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 // write makes files in the folder, which nobody else may read.
@@ -70,6 +84,7 @@ func (p *process) launch(program string, args ...string) error {
 	defer words.Close()
 	cmd := exec.Command(find(program), args...) //nolint:noctx // ended by Stop
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, words, words
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: p.group}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("%w; install %s", err, p.install)
 	}
@@ -84,7 +99,10 @@ func (p *process) launch(program string, args ...string) error {
 
 // find finds a program that an unprivileged user's PATH may lack.
 func find(name string) string {
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", eximCache} {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return path
 		}
@@ -152,6 +170,7 @@ func (p *process) address(ctx context.Context, addr netip.Addr) error {
 func (p *process) Kill() error {
 	err := p.cmd.Process.Kill()
 	<-p.exited
+	p.killGroup()
 	if errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("%s had ended by itself%s", p.name, p.log())
 	}
@@ -168,6 +187,7 @@ func (p *process) Stop() error {
 			_ = p.cmd.Process.Kill() // gone already is as well
 			<-p.exited
 		}
+		p.killGroup()
 	}
 	var err error
 	for _, undo := range slices.Backward(p.cleanup) {
@@ -175,6 +195,28 @@ func (p *process) Stop() error {
 	}
 	p.cleanup = nil
 	return err
+}
+
+// killGroup ends the children that outlive their server: its group, and on Linux
+// those that left it, which are known by the folder in their arguments.
+func (p *process) killGroup() {
+	if !p.group {
+		return
+	}
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // none left is as well
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return
+	}
+	for _, file := range all {
+		args, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(args, []byte(p.dir+"/")) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil && pid != os.Getpid() {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // gone already is as well
+		}
+	}
 }
 
 // log is the tail of what the program said.
