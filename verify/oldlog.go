@@ -13,10 +13,10 @@ import (
 
 // Bounds of following a log.
 const (
-	maxLogLine   = 16 << 10  // bytes; what is longer is skipped
-	maxRead   = 64 << 20  // bytes in one look
-	maxQueued = 1 << 16   // messages remembered whose name has not come yet
-	chunk     = 256 << 10 // bytes read at once
+	maxLogLine = 16 << 10  // bytes; what is longer is skipped
+	maxRead    = 64 << 20  // bytes in one look
+	maxQueued  = 1 << 16   // messages remembered whose name has not come yet
+	chunk      = 256 << 10 // bytes read at once
 )
 
 // errSilent means that a log did not grow: nothing in it is no answer then.

@@ -16,6 +16,8 @@ import (
 func arrivalChecks() []Check {
 	return []Check{
 		{ID: "probe.arrival", Title: "a message arrives through the gateway at the old server", RFC: "RFC 5321 section 4.4", When: always, Run: probeArrival},
+		{ID: "gw.spam", Title: "the gateway marks or refuses spam, and nothing else", RFC: "RFC 5321 section 7.9", When: []When{Before, After}, Lacks: lacksHeaders, Run: gwSpam},
+		{ID: "old.trusts_gateway", Title: "the old server takes from the gateway what it would take from no stranger", RFC: "RFC 7208 section 9.2", When: []When{Before}, Lacks: lacksStrict, Run: oldTrustsGateway},
 	}
 }
 

@@ -92,9 +92,8 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 		}
 		v.Recipients.File = file
 	}
-	if i := cfg.Probe.Arrival.IMAP; i != nil {
-		v.IMAP = verify.IMAP{Address: i.Address, User: i.User, Password: i.Password.Read, TLS: i.TLS, CAFile: i.CA}
-	}
+	v.IMAP, v.Maildir, v.OldLog = imap(cfg.Probe.Arrival.IMAP), cfg.Probe.Arrival.Maildir, cfg.Probe.Arrival.Log
+	v.Bounces, v.SpamMarks, v.StrictSender = imap(cfg.Probe.Bounces.IMAP), cfg.Probe.SpamMarks, cfg.Probe.StrictSender
 	return verify.New(v)
 }
 
@@ -116,6 +115,14 @@ func anchors(d config.DNS) (resolve.Anchors, error) {
 		return nil, usagef("%s: %w", key, err)
 	}
 	return a, nil
+}
+
+// imap is a mailbox as package verify has it.
+func imap(i *config.IMAP) verify.IMAP {
+	if i == nil {
+		return verify.IMAP{}
+	}
+	return verify.IMAP{Address: i.Address, User: i.User, Password: i.Password.Read, TLS: i.TLS, CAFile: i.CA}
 }
 
 // maxRecipients bounds the file of probe recipients, in lines.
