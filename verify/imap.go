@@ -144,47 +144,36 @@ func (m *mailbox) search(c *imapclient.Client, a *arrivals) error {
 		}, nil))
 	}
 	var err error
-	hits := make([][]imap.UID, len(tokens))
-	for i, cmd := range asked { // every answer is waited for, whatever one of them says
+	var hits []imap.UID
+	for _, cmd := range asked { // every answer is waited for, whatever one of them says
 		found, e := cmd.Wait()
 		if e != nil {
 			err = fmt.Errorf("search: %w", e)
 			continue
 		}
-		hits[i] = found.AllUIDs()
+		uids := found.AllUIDs()
+		hits = append(hits, uids[:min(len(uids), maxCopies)]...)
 	}
+	if err != nil || len(hits) == 0 {
+		return err
+	}
+	return m.take(c, a, hits)
+}
+
+// take hands on the headers of probes, and deletes those that somebody waits for.
+// The server's word that they are some is not enough for that. They are deleted all
+// at once: a server may take long over each time.
+func (m *mailbox) take(c *imapclient.Client, a *arrivals, uids []imap.UID) error {
+	headers, err := peek(c, uids, imap.PartSpecifierHeader, maxHeader)
 	if err != nil {
 		return err
 	}
-	for i, uids := range hits {
-		if len(uids) > 0 {
-			if err := m.take(c, a, tokens[i], uids); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// take hands on the header of a probe, and deletes it. The server's word that it
-// is one is not enough for that.
-func (m *mailbox) take(c *imapclient.Client, a *arrivals, token string, uids []imap.UID) error {
-	slices.Sort(uids)
 	var ours []imap.UID
-	for _, uid := range uids[:min(len(uids), maxCopies)] {
-		header, err := peek(c, uid, imap.PartSpecifierHeader, maxHeader)
-		if err != nil {
-			return err
-		}
-		if field(header, tokenHeader) == token {
-			if len(ours) == 0 {
-				a.tell(token, outcome{where: "IMAP", header: header, hops: parseReceived(header)})
-			}
+	for uid, header := range headers {
+		token := field(header, tokenHeader)
+		if isToken(token) && a.tell(token, outcome{where: "IMAP", header: header, hops: parseReceived(header)}) {
 			ours = append(ours, uid)
 		}
-	}
-	if len(ours) == 0 {
-		return nil
 	}
 	return remove(c, ours)
 }
@@ -209,20 +198,18 @@ func (m *mailbox) readBounces(c *imapclient.Client, a *arrivals) error {
 	}
 	uids := slices.DeleteFunc(found.AllUIDs(), func(u imap.UID) bool { return m.read[u] })
 	slices.Sort(uids)
+	uids = uids[max(0, len(uids)-maxBounces):]
+	texts, err := peek(c, uids, imap.PartSpecifierNone, maxBounce)
+	if err != nil {
+		return err
+	}
 	var ours []imap.UID
-	for _, uid := range uids[max(0, len(uids)-maxBounces):] {
-		text, err := peek(c, uid, imap.PartSpecifierNone, maxBounce)
-		if err != nil {
-			return err
-		}
-		if a.bounced(text) {
+	for _, uid := range uids {
+		if a.bounced(texts[uid]) {
 			ours = append(ours, uid)
 		} else {
 			m.read[uid] = true
 		}
-	}
-	if len(ours) == 0 {
-		return nil
 	}
 	return remove(c, ours)
 }
@@ -237,21 +224,16 @@ func (m *mailbox) sweep(c *imapclient.Client, from string, before time.Time) err
 	if err != nil {
 		return fmt.Errorf("search for leftovers: %w", err)
 	}
+	uids := found.AllUIDs()
+	headers, err := peek(c, uids[:min(len(uids), maxSwept)], imap.PartSpecifierHeader, maxHeader)
+	if err != nil {
+		return err
+	}
 	var ours []imap.UID
-	for _, uid := range found.AllUIDs() {
-		if len(ours) == maxSwept {
-			break
-		}
-		header, err := peek(c, uid, imap.PartSpecifierHeader, maxHeader)
-		if err != nil {
-			return err
-		}
+	for uid, header := range headers {
 		if isOurs(header, from) {
 			ours = append(ours, uid)
 		}
-	}
-	if len(ours) == 0 {
-		return nil
 	}
 	return remove(c, ours)
 }
@@ -261,24 +243,33 @@ func isOurs(header, from string) bool {
 	return isToken(field(header, tokenHeader)) && strings.EqualFold(field(header, "From"), "<"+from+">")
 }
 
-// peek reads the beginning of a message, or of its header, and leaves it unseen.
-func peek(c *imapclient.Client, uid imap.UID, part imap.PartSpecifier, most int64) (string, error) {
-	section := &imap.FetchItemBodySection{Specifier: part, Peek: true, Partial: &imap.SectionPartial{Size: most}}
-	msgs, err := c.Fetch(imap.UIDSetNum(uid), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}}).Collect()
-	if err != nil {
-		return "", fmt.Errorf("fetch: %w", err)
-	}
-	for _, msg := range msgs {
-		for _, s := range msg.BodySection {
-			return string(s.Bytes[:min(int64(len(s.Bytes)), most)]), nil
+// peek reads the beginnings of messages, or of their headers, and leaves them
+// unseen. Those that somebody deleted meanwhile are missing.
+func peek(c *imapclient.Client, uids []imap.UID, part imap.PartSpecifier, most int64) (map[imap.UID]string, error) {
+	out := map[imap.UID]string{}
+	for some := range slices.Chunk(uids, 10) { // bounded together
+		section := &imap.FetchItemBodySection{Specifier: part, Peek: true, Partial: &imap.SectionPartial{Size: most}}
+		msgs, err := c.Fetch(imap.UIDSetNum(some...), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}}).Collect()
+		if err != nil {
+			return nil, fmt.Errorf("fetch: %w", err)
+		}
+		for _, msg := range msgs {
+			for _, s := range msg.BodySection {
+				if slices.Contains(some, msg.UID) {
+					out[msg.UID] = string(s.Bytes[:min(int64(len(s.Bytes)), most)])
+				}
+			}
 		}
 	}
-	return "", nil // somebody deleted it meanwhile
+	return out, nil
 }
 
 // remove deletes messages. Others that are marked as deleted stay, where the server
 // can tell them apart (UIDPLUS, RFC 4315).
 func remove(c *imapclient.Client, uids []imap.UID) error {
+	if len(uids) == 0 {
+		return nil
+	}
 	set := imap.UIDSetNum(uids...)
 	store := &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagDeleted}, Silent: true}
 	if err := c.Store(set, store, nil).Close(); err != nil {
