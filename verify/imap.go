@@ -22,6 +22,7 @@ const (
 	idleTime   = 5 * time.Second  // of one IDLE: a server that forgets to tell is asked all the same
 	maxBounces = 100              // read in one look
 	maxSwept   = 1000             // leftovers deleted at once
+	maxIMAP    = 512 << 20        // bytes that a server may say in one connection; then there is a new one
 )
 
 // A mailbox shows arrivals, bounces, or both, over IMAP. Nothing of it is
@@ -305,6 +306,7 @@ func (m *mailbox) connect(ctx context.Context) error {
 	defer stop()
 	late := time.AfterFunc(imapTime, func() { conn.Close() })
 	defer late.Stop()
+	bounded := &boundedConn{Conn: conn, left: maxIMAP}
 	m.news = make(chan struct{}, 1)
 	news := m.news
 	o := &imapclient.Options{TLSConfig: conf, UnilateralDataHandler: &imapclient.UnilateralDataHandler{
@@ -321,11 +323,11 @@ func (m *mailbox) connect(ctx context.Context) error {
 	switch s.TLS {
 	case "", "implicit":
 		conf.NextProtos = []string{"imap"}
-		c = imapclient.New(tls.Client(conn, conf), o)
+		c = imapclient.New(tls.Client(bounded, conf), o)
 	case "none":
-		c = imapclient.New(conn, o)
+		c = imapclient.New(bounded, o)
 	case "starttls":
-		if c, err = imapclient.NewStartTLS(conn, o); err != nil {
+		if c, err = imapclient.NewStartTLS(bounded, o); err != nil {
 			conn.Close()
 			return err
 		}

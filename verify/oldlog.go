@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -17,6 +18,7 @@ const (
 	maxRead    = 64 << 20  // bytes in one look
 	maxQueued  = 1 << 16   // messages remembered whose name has not come yet
 	chunk      = 256 << 10 // bytes read at once
+	maxLast    = 256       // bytes by which a file is known again
 )
 
 // errSilent means that a log did not grow: nothing in it is no answer then.
@@ -29,6 +31,7 @@ type oldLog struct {
 	path string
 	file *os.File
 	at   int64  // what was read of the file
+	last []byte // the end of what was read: other bytes there are another file's
 	part []byte // the beginning of a line whose end is not written yet
 	skip bool   // the rest of a line that is too long
 	grew bool   // it was written to since mark
@@ -56,6 +59,18 @@ func (l *oldLog) mark() {
 		return
 	}
 	l.at = end
+	l.last = make([]byte, min(end, maxLast))
+	if _, err := l.file.ReadAt(l.last, end-int64(len(l.last))); err != nil {
+		l.last = nil // it is being cut off
+	}
+}
+
+// cut tells whether the file does not hold any more what was read of it, though it
+// may have grown beyond that again.
+func (l *oldLog) cut() bool {
+	now := make([]byte, len(l.last))
+	n, _ := l.file.ReadAt(now, l.at-int64(len(now))) // what cannot be read is missing
+	return !bytes.Equal(now[:n], l.last)
 }
 
 func (l *oldLog) open() error {
@@ -64,7 +79,7 @@ func (l *oldLog) open() error {
 	if err != nil {
 		return err
 	}
-	l.file, l.at, l.part, l.skip = f, 0, nil, false
+	l.file, l.at, l.last, l.part, l.skip = f, 0, nil, nil, false
 	return nil
 }
 
@@ -88,8 +103,8 @@ func (l *oldLog) look(ctx context.Context, a *arrivals) error {
 	if err != nil {
 		return err
 	}
-	if info.Size() < l.at { // cut off
-		l.at, l.part, l.skip = 0, nil, false
+	if l.cut() {
+		l.at, l.last, l.part, l.skip = 0, nil, nil, false
 	}
 	if err := l.read(ctx, a); err != nil {
 		return err
@@ -119,6 +134,10 @@ func (l *oldLog) read(ctx context.Context, a *arrivals) error {
 		l.at += int64(n)
 		total += n
 		l.grew = l.grew || n > 0
+		if n > 0 {
+			l.last = append(l.last, buf[max(0, n-maxLast):n]...)
+			l.last = slices.Clone(l.last[max(0, len(l.last)-maxLast):])
+		}
 		l.lines(buf[:n], a)
 		if errors.Is(err, io.EOF) {
 			return nil
