@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,13 +24,12 @@ const (
 
 // An outcome is what became of a probe.
 type outcome struct {
-	where  string     // "IMAP", "Maildir", "log"
-	header string     // of the message that arrived; "" if only the old server's log told
-	hops   []hop      // its way
-	failed string     // it was accepted, and refused for good later: what was said
-	waits  string     // it was put off: what was said; not final
-	at     time.Time  // when it was seen, by our clock
-	peer   netip.Addr // by the log: who handed it to the old server
+	where  string    // "IMAP", "Maildir", "log"
+	header string    // of the message that arrived; "" if only the old server's log told
+	hops   []hop     // its way
+	failed string    // it was accepted, and refused for good later: what was said
+	waits  string    // it was put off: what was said; not final
+	at     time.Time // when it was seen, by our clock
 }
 
 // A place is where arrivals are seen. Each is used by one goroutine.
@@ -63,8 +63,9 @@ type arrivals struct {
 	now    func() time.Time
 
 	mu      sync.Mutex
-	waiting map[string]*wait // by token
-	watch   *watch           // nil = nobody waits
+	waiting map[string]*wait     // by token
+	left    map[string]time.Time // tokens that nobody waits for any more, since when: copies may be there still, or come
+	watch   *watch               // nil = nobody waits
 	swept   map[string]time.Time
 }
 
@@ -88,6 +89,7 @@ type wait struct {
 	all   *arrivals
 	got   chan outcome // one
 	put   outcome      // what is known while nothing is final
+	gone  bool         // it was deleted
 }
 
 // expect begins to wait for a probe that is sent next. Leave must follow.
@@ -146,6 +148,9 @@ func (w *wait) leave() {
 	a := w.all
 	a.mu.Lock()
 	delete(a.waiting, w.probe.token)
+	if !w.gone {
+		a.remember(w.probe.token)
+	}
 	over := a.watch
 	if len(a.waiting) > 0 {
 		over = nil
@@ -194,25 +199,55 @@ func (w *wait) result(ctx context.Context, patience time.Duration) (outcome, err
 	return w.put, errNotArrived
 }
 
-// tokens are those that are waited for.
+// maxLeft bounds the tokens that are looked for only to delete their probes.
+const maxLeft = 50
+
+// remember looks for a token for an hour more, to delete what comes late.
+func (a *arrivals) remember(token string) {
+	now := a.now()
+	oldest := token
+	a.left[token] = now
+	for t, since := range a.left {
+		if now.Sub(since) > time.Hour {
+			delete(a.left, t)
+		} else if since.Before(a.left[oldest]) {
+			oldest = t
+		}
+	}
+	if len(a.left) > maxLeft {
+		delete(a.left, oldest)
+	}
+}
+
+// deleted forgets tokens whose probes were deleted.
+func (a *arrivals) deleted(tokens ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range tokens {
+		delete(a.left, t)
+		if w := a.waiting[t]; w != nil {
+			w.gone = true
+		}
+	}
+}
+
+// tokens are those that are looked for.
 func (a *arrivals) tokens() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	out := make([]string, 0, len(a.waiting))
-	for t := range a.waiting {
-		out = append(out, t)
-	}
-	return out
+	out := slices.Collect(maps.Keys(a.waiting))
+	return slices.AppendSeq(out, maps.Keys(a.left))
 }
 
-// tell tells whoever waits for a token what became of its probe; false if nobody
-// does. The first word that is final counts.
+// tell tells whoever waits for a token what became of its probe; false if it is
+// none of ours. The first word that is final counts.
 func (a *arrivals) tell(token string, o outcome) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	w := a.waiting[token]
 	if w == nil {
-		return false
+		_, ours := a.left[token]
+		return ours
 	}
 	o.at = time.Now()
 	if o.waits != "" {
@@ -253,7 +288,7 @@ func (a *arrivals) sweeps(name string) (before time.Time, yes bool) {
 
 // newArrivals are the places that the settings name.
 func newArrivals(s Settings) *arrivals {
-	a := &arrivals{from: s.From, now: s.Now, waiting: map[string]*wait{}, swept: map[string]time.Time{}}
+	a := &arrivals{from: s.From, now: s.Now, waiting: map[string]*wait{}, left: map[string]time.Time{}, swept: map[string]time.Time{}}
 	shared := s.Bounces.Address != "" && s.Bounces.Address == s.IMAP.Address && s.Bounces.User == s.IMAP.User
 	if s.IMAP.Address != "" {
 		a.places = append(a.places, opener{open: func() place { return newMailbox(s.IMAP, true, shared) }})

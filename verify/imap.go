@@ -161,7 +161,7 @@ func (m *mailbox) search(c *imapclient.Client, a *arrivals) error {
 	return m.take(c, a, hits)
 }
 
-// take hands on the headers of probes, and deletes those that somebody waits for.
+// take hands on the headers of probes, and deletes those that are ours.
 // The server's word that they are some is not enough for that. They are deleted all
 // at once: a server may take long over each time.
 func (m *mailbox) take(c *imapclient.Client, a *arrivals, uids []imap.UID) error {
@@ -170,13 +170,18 @@ func (m *mailbox) take(c *imapclient.Client, a *arrivals, uids []imap.UID) error
 		return err
 	}
 	var ours []imap.UID
+	var tokens []string
 	for uid, header := range headers {
 		token := field(header, tokenHeader)
 		if isToken(token) && a.tell(token, outcome{where: "IMAP", header: header, hops: parseReceived(header)}) {
-			ours = append(ours, uid)
+			ours, tokens = append(ours, uid), append(tokens, token)
 		}
 	}
-	return remove(c, ours)
+	if err := remove(c, ours); err != nil {
+		return err
+	}
+	a.deleted(tokens...)
+	return nil
 }
 
 // maxCopies bounds how many copies of one probe are looked at.
@@ -265,8 +270,9 @@ func peek(c *imapclient.Client, uids []imap.UID, part imap.PartSpecifier, most i
 	return out, nil
 }
 
-// remove deletes messages. Others that are marked as deleted stay, where the server
-// can tell them apart (UIDPLUS, RFC 4315).
+// remove deletes messages. Others that are marked as deleted stay: where the server
+// cannot tell them apart (UIDPLUS, RFC 4315), ours are only marked while there are
+// others.
 func remove(c *imapclient.Client, uids []imap.UID) error {
 	if len(uids) == 0 {
 		return nil
@@ -280,6 +286,17 @@ func remove(c *imapclient.Client, uids []imap.UID) error {
 		if err := c.UIDExpunge(set).Close(); err != nil {
 			return fmt.Errorf("expunge: %w", err)
 		}
+		return nil
+	}
+	marked, err := c.UIDSearch(&imap.SearchCriteria{Flag: []imap.Flag{imap.FlagDeleted}}, nil).Wait()
+	if err != nil {
+		return fmt.Errorf("search for what is deleted: %w", err)
+	}
+	if slices.ContainsFunc(marked.AllUIDs(), func(u imap.UID) bool { return !slices.Contains(uids, u) }) {
+		return nil
+	}
+	if err := c.Expunge().Close(); err != nil {
+		return fmt.Errorf("expunge: %w", err)
 	}
 	return nil
 }

@@ -89,8 +89,7 @@ func (d *mailFolder) look(dir string, since time.Time, a *arrivals) error {
 	return nil
 }
 
-// read looks into one file, and deletes it if it is a probe that somebody waits
-// for.
+// read looks into one file, and deletes it if it is a probe of ours.
 func (d *mailFolder) read(path string, since time.Time, a *arrivals) error {
 	header, err := mailHeader(path, func(i fs.FileInfo) bool { return i.ModTime().After(since) })
 	if errors.Is(err, fs.ErrNotExist) { // moved meanwhile
@@ -103,7 +102,11 @@ func (d *mailFolder) read(path string, since time.Time, a *arrivals) error {
 	if !isToken(token) || !a.tell(token, outcome{where: "Maildir", header: header, hops: parseReceived(header)}) {
 		return nil
 	}
-	return gone(os.Remove(path))
+	if err := gone(os.Remove(path)); err != nil {
+		return err
+	}
+	a.deleted(token)
+	return nil
 }
 
 // sweep deletes what crashed runs left behind; see [mailbox.sweep].
