@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -19,12 +20,27 @@ func (k *checker) probe() {
 	k.positive("probe.interval", p.Interval)
 	k.positive("probe.timeout", p.Timeout)
 	k.positive("probe.greylist_retry", p.GreylistRetry)
-	if !k.good("probe.from") {
+	k.stays("probe.from", p.From)
+	k.stays("probe.strict_sender", p.StrictSender)
+	for n, mark := range p.SpamMarks {
+		key := item("probe.spam_marks", n)
+		if name, value, ok := strings.Cut(mark, ":"); k.good(key) && (!ok || !headerName.MatchString(name) || strings.TrimSpace(value) == "") {
+			k.fault(key, fmt.Sprintf("%.80q is no header field with a value", mark), "write one as it stands in a message, \"X-Spam-Flag: YES\"")
+		}
+	}
+}
+
+// headerName is that of a header field (RFC 5322 section 3.6.8).
+var headerName = regexp.MustCompile(`^[!-9;-~]{1,77}$`)
+
+// stays wants a sender's domain not to move.
+func (k *checker) stays(key, sender string) {
+	if !k.good(key) {
 		return
 	}
-	_, domain, _ := strings.Cut(p.From, "@")
+	_, domain, _ := strings.Cut(sender, "@")
 	if where := k.moves(domain + "."); where != "" {
-		k.fault("probe.from", fmt.Sprintf("its domain %.80q is named in %s, and the prober's own domain never moves", domain, where), "send from a domain with an MX of its own")
+		k.fault(key, fmt.Sprintf("its domain %.80q is named in %s, and the prober's own domain never moves", domain, where), "send from a domain with an MX of its own")
 	}
 }
 
@@ -66,8 +82,11 @@ func (k *checker) recipients() {
 }
 
 func (k *checker) imap() {
-	const key = "probe.arrival.imap"
-	m := k.c.Probe.Arrival.IMAP
+	k.mailbox("probe.arrival.imap", k.c.Probe.Arrival.IMAP)
+	k.mailbox("probe.bounces.imap", k.c.Probe.Bounces.IMAP)
+}
+
+func (k *checker) mailbox(key string, m *IMAP) {
 	if m == nil {
 		return
 	}

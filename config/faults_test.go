@@ -52,6 +52,8 @@ var broken = []struct {
 	{"probe", []string{"from: probe@sender.example.com", "from: §probe.example.com", "{postmaster: true}", "§{postmaster: true, rewrite: x}\n  failures: §0\n  on_failure: §holt\n  expect: §all\n  arrival: {imap: {address: §mail.example.org, user: u, password: {file: /x}, tls: §ssl}}"}},
 	{"probe-sender-moves", []string{"probe@sender.example.com", "§probe@a.example.org", "", "waves: {pin: {pilot: [a.example.org]}}\n"}},
 	{"clear-text-imap", []string{"{postmaster: true}", "{postmaster: true}\n  arrival: {imap: {address: \"mail.example.org:143\", user: u, password: {env: X}, tls: §none}}"}},
+	{"arrival", []string{"{postmaster: true}", "{postmaster: true}\n  arrival: {log: §[a], maildir: §\"\"}\n  bounces: {imap: {address: \"mail.example.org:143\", user: u, password: {env: X}, tls: §none}}\n  spam_marks: [§yes, §\"X Spam: yes\", §\"X-Spam:\", \"X-Spam: a\"]\n  strict_sender: §strict.example"}},
+	{"strict-sender-moves", []string{"{postmaster: true}", "{postmaster: true}\n  strict_sender: §probe@a.example.org", "", "waves: {pin: {pilot: [a.example.org]}}\n"}},
 	{"pins", []string{"", "domains: {exclude: [b.example.org]}\nwaves:\n  pin:\n    pilot: [§a.example.org, §b.example.org, §c.elsewhere.example]\n    last: [a.example.org]\n    §wave-1: [d.example.org]\n    wave-2: §[]\n"}},
 	{"templates-twice", []string{"providers:", "  templates:\n    a.example.org: [{preference: 1, host: x.example}]\n    §A.example.org: [{preference: 1, host: x.example}]\nproviders:"}},
 	{"secret-as-text", []string{"{postmaster: true}", "{postmaster: true}\n  arrival: {imap: {address: \"127.0.0.1:993\", usr: u, password: §hunter2hunter2}}", "{imap: {", "{§imap: {", "usr: u", "§usr: hunter2hunter2"}},

@@ -50,6 +50,9 @@ type Probe struct {
 	Largest       int64         `yaml:"largest"`              // bytes of the largest message that must pass; 0 = what the old server takes
 	CA            string        `yaml:"ca" is:"path"`         // PEM file of authorities of the gateway's certificates, besides the system's
 	Arrival       Arrival       `yaml:"arrival"`
+	Bounces       Bounces       `yaml:"bounces"`
+	SpamMarks     []string      `yaml:"spam_marks,nonempty"`        // header fields by which the gateway marks spam; default X-Spam-Flag: YES and X-Spam-Status: Yes
+	StrictSender  string        `yaml:"strict_sender" is:"address"` // its SPF lets the vantage send, and nobody else; "" = the old server's trust in the gateway is not tried
 }
 
 // Recipients says to which address of a domain a probe goes: exactly one of
@@ -60,9 +63,17 @@ type Recipients struct {
 	Rewrite    string `yaml:"rewrite" is:"mailbox"` // this local part at every domain, one mailbox behind a rule
 }
 
-// Arrival says where arriving probes are seen; without it arrival is unknown.
+// Arrival says where arriving probes are seen, at the first of several; without it
+// arrival is unknown.
 type Arrival struct {
-	IMAP *IMAP `yaml:"imap"`
+	IMAP    *IMAP  `yaml:"imap"`
+	Maildir string `yaml:"maildir" is:"path"` // the mailbox as a local folder
+	Log     string `yaml:"log" is:"path"`     // the old server's: Exim's main log or Postfix's
+}
+
+// Bounces says where bounces of probes are seen: in the mailbox of their sender.
+type Bounces struct {
+	IMAP *IMAP `yaml:"imap"` // nil = they are not watched for
 }
 
 // IMAP is the mailbox of the probes.

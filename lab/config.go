@@ -43,6 +43,8 @@ probe:
   timeout: 10s
   greylist_retry: 1s
   arrival: {imap: {address: "{{.IMAP}}", user: {{.User}}, password: {file: {{quote .PasswordFile}}}, tls: none}}
+  bounces: {imap: {address: "{{.IMAP}}", user: {{.User}}, password: {file: {{quote .PasswordFile}}}, tls: none}}
+  strict_sender: {{.ProbeFrom}}
 isolate:
   driver: lab
   socket: {{quote .Firewall}}

@@ -72,11 +72,14 @@ func (d *directory) check(to string) (Domain, error) {
 }
 
 // probed tells whether the rewrite rule holds for a recipient: mxprobe at a
-// domain of the site, or at any name below one.
+// domain of the site, or at any name below one, or the mailbox itself.
 func (d *directory) probed(to string) bool {
 	local, name := split(to)
 	if local != probeLocal || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
 		return false
+	}
+	if name == probeZone {
+		return true
 	}
 	for up := name; up != ""; _, up, _ = strings.Cut(up, ".") {
 		if _, ok := d.find(up); ok {

@@ -25,8 +25,11 @@ type OldServer struct {
 	port     uint16
 	now      func() time.Time
 	busy     atomic.Bool
+	doubts   atomic.Bool
+	limit    atomic.Int64 // messages from one address; 0 = any number
 
 	mu     sync.Mutex
+	taken  map[netip.Addr]int64 // while there is a limit
 	last   uint64
 	stats  OldStats
 	recent []Message
@@ -66,6 +69,31 @@ const (
 
 // SetBusy makes the old server defer every message (451), as an overloaded one does.
 func (s *OldServer) SetBusy(busy bool) { s.busy.Store(busy) }
+
+// SetDoubts makes the old server refuse mail of senders in probe.test, whose SPF
+// lets only the vantage send, from everybody else, the gateway too.
+func (s *OldServer) SetDoubts(doubts bool) { s.doubts.Store(doubts) }
+
+// SetLimit makes the old server defer (451) what is more than n messages from one
+// address, as one may that is made for clients, not for a gateway; 0 = no limit.
+func (s *OldServer) SetLimit(n int) {
+	s.limit.Store(int64(n))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = map[netip.Addr]int64{}
+}
+
+// overLimit counts a recipient of an address.
+func (s *OldServer) overLimit(peer netip.Addr) bool {
+	n := s.limit.Load()
+	if n == 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken[peer]++
+	return s.taken[peer] > n
+}
 
 // Stats gives the counters.
 func (s *OldServer) Stats() OldStats {
@@ -113,7 +141,7 @@ func (s *OldServer) refuse(c net.Conn) bool {
 }
 
 func (s *OldServer) recipient(in *inbound, to string) error {
-	if s.busy.Load() {
+	if s.busy.Load() || s.overLimit(in.peer) {
 		return errBusy
 	}
 	if s.forgot(to) {
@@ -121,6 +149,9 @@ func (s *OldServer) recipient(in *inbound, to string) error {
 	}
 	if takes, err := s.habits.takes(s.site, in.from, to); takes || err != nil {
 		return err
+	}
+	if _, from := split(in.from); s.doubts.Load() && from == probeZone && slices.Contains(s.gateways, in.peer) {
+		return no(550, smtp.EnhancedCode{5, 7, 23}, "SPF validation failed")
 	}
 	if s.site.probed(to) {
 		return nil

@@ -79,6 +79,15 @@ func (h *host) due() *outgoing {
 // forward tries once, from the host's own address.
 func (h *host) forward(ctx context.Context, m *outgoing) {
 	refused, err := transmit(ctx, route{h.addr, h.name, h.old}, m.from, m.to, m.data)
+	for to, reply := range h.settle(m, refused, err) {
+		h.report(ctx, m, to, reply)
+	}
+}
+
+// settle notes what a try came to, and gives the recipients that were refused for
+// good.
+func (h *host) settle(m *outgoing, refused map[string]error, err error) (bounced map[string]error) {
+	bounced = map[string]error{}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	left := m.to[:0:0]
@@ -94,6 +103,7 @@ func (h *host) forward(ctx context.Context, m *outgoing) {
 			left = append(left, to)
 		case bad:
 			h.count(dom.Name, func(c *GatewayCount) { c.Bounced++ })
+			bounced[to] = reply
 		default:
 			h.count(dom.Name, func(c *GatewayCount) { c.Forwarded++ })
 		}
@@ -101,11 +111,12 @@ func (h *host) forward(ctx context.Context, m *outgoing) {
 	if m.to = left; len(left) == 0 {
 		delete(h.queued, m.id)
 		h.log.line(h.now(), "%s Completed", logID(m.id))
-		return
+		return bounced
 	}
 	m.busy = false
 	m.wait = min(max(firstWait, 2*m.wait), longestWait)
 	m.next = time.Now().Add(m.wait)
+	return bounced
 }
 
 // waiting are the numbers of the honest sender's messages in the queue.

@@ -2,238 +2,305 @@ package verify
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"os"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapclient"
 )
 
-// errNotArrived means that the mailbox was asked, and the probe was not there.
+// errNotArrived means that every place was asked, and the probe was at none.
 var errNotArrived = errors.New("it did not arrive")
 
+// Bounds of looking for probes.
 const (
-	mailboxPoll = 300 * time.Millisecond
-	imapTime    = 30 * time.Second // for one round of questions
-	maxHeader   = 256 << 10        // bytes of one message's header
+	lookAgain = 200 * time.Millisecond // between two looks at one place
+	leftover  = 24 * time.Hour         // so old, a probe of ours is one that a crashed run left behind
+	lookBack  = 48 * time.Hour         // a probe arrived no earlier, by any clock that is not hopeless
+	maxHeader = 256 << 10              // bytes of one message's header
 )
 
-// mailbox finds probes by their tokens. All that wait share one connection and
-// one poller, which ends when nobody waits.
-type mailbox struct {
-	settings IMAP
-	mu       sync.Mutex
-	waiting  map[string]chan string // token -> header, once
-	failed   error                  // of the last round
-	rounds   int                    // that succeeded
-	polling  bool
+// An outcome is what became of a probe.
+type outcome struct {
+	where  string    // "IMAP", "Maildir", "log"
+	header string    // of the message that arrived; "" if only the old server's log told
+	hops   []hop     // its way
+	failed string    // it was accepted, and refused for good later: what was said
+	waits  string    // it was put off: what was said; not final
+	at     time.Time // when it was seen, by our clock
 }
 
-func newMailbox(s IMAP) *mailbox {
-	return &mailbox{settings: s, waiting: map[string]chan string{}}
+// A place is where arrivals are seen. Each is used by one goroutine.
+type place interface {
+	fmt.Stringer
+
+	// look asks once, and tells arrivals what it saw.
+	look(ctx context.Context, a *arrivals) error
+
+	// rest may wait until there is something new, or ctx ends, after a look that
+	// went well.
+	rest(ctx context.Context)
+
+	// mark remembers how things are before a probe is sent.
+	mark()
+
+	close()
 }
 
-// find waits until the message with a token is there, gives its header, and
-// deletes it. Its time-out is [errNotArrived] only if the mailbox was asked
-// with success in the end.
-func (m *mailbox) find(ctx context.Context, token string, patience time.Duration) (string, error) {
-	if m.settings.Address == "" {
-		return "", errors.New("probe.arrival is not configured")
-	}
-	got := make(chan string, 1)
-	m.mu.Lock()
-	m.waiting[token] = got
-	if !m.polling {
-		m.polling, m.rounds = true, 0
-		go m.poll() // ends when nobody waits
-	}
-	m.mu.Unlock()
-	t := time.NewTimer(patience)
-	defer t.Stop()
-	defer m.leave(token)
-	select {
-	case header := <-got:
-		return header, nil
-	case <-ctx.Done():
-		return "", ctx.Err()
-	case <-t.C:
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.failed != nil || m.rounds == 0 {
-		return "", errors.Join(errors.New("IMAP"), m.failed)
-	}
-	return "", errNotArrived
+// An opener makes a place for one watch.
+type opener struct {
+	open    func() place
+	bounces bool // only bounces are seen there: it may fail
 }
 
-func (m *mailbox) leave(token string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.waiting, token)
+// arrivals watch all places for all probes that are under way. Each place has one
+// connection and one goroutine for all of them, while anybody waits.
+type arrivals struct {
+	places []opener
+	from   string // the sender of the probes, whose leftovers are ours
+	now    func() time.Time
+
+	mu      sync.Mutex
+	waiting map[string]*wait     // by token
+	left    map[string]time.Time // tokens that nobody waits for any more, since when: copies may be there still, or come
+	watch   *watch               // nil = nobody waits
+	swept   map[string]time.Time
 }
 
-// poll asks for all tokens in turn until nobody waits.
-func (m *mailbox) poll() {
-	var c *imapclient.Client
-	defer func() {
-		if c != nil {
-			_ = c.Close() // nothing is under way
-		}
-	}()
-	for {
-		m.mu.Lock()
-		if len(m.waiting) == 0 {
-			m.polling = false
-			m.mu.Unlock()
+// A watch lasts while anybody waits.
+type watch struct {
+	cancel context.CancelFunc
+	all    sync.WaitGroup
+	state  []placeState
+}
+
+// A placeState is how the last look went.
+type placeState struct {
+	name string
+	err  error
+	good int // looks that succeeded
+}
+
+// A wait is one probe's.
+type wait struct {
+	probe probe
+	all   *arrivals
+	got   chan outcome // one
+	put   outcome      // what is known while nothing is final
+	gone  bool         // it was deleted
+}
+
+// expect begins to wait for a probe that is sent next. Leave must follow.
+func (a *arrivals) expect(p probe) *wait {
+	w := &wait{probe: p, all: a, got: make(chan outcome, 1)}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.watch == nil && len(a.places) > 0 {
+		a.begin()
+	}
+	a.waiting[p.token] = w
+	return w
+}
+
+// begin starts one goroutine for each place; leave waits for them.
+func (a *arrivals) begin() {
+	ctx, cancel := context.WithCancel(context.Background())
+	a.watch = &watch{cancel: cancel, state: make([]placeState, len(a.places))}
+	for i, p := range a.places {
+		at, state := p.open(), &a.watch.state[i]
+		state.name = at.String()
+		at.mark()
+		a.watch.all.Go(func() {
+			defer at.close()
+			a.follow(ctx, at, state)
+		})
+	}
+}
+
+// follow looks at one place again and again until ctx ends.
+func (a *arrivals) follow(ctx context.Context, at place, state *placeState) {
+	for again := time.NewTimer(0); ; again.Reset(lookAgain) {
+		select {
+		case <-ctx.Done():
+			again.Stop()
 			return
+		case <-again.C:
 		}
-		var tokens []string
-		for t := range m.waiting {
-			tokens = append(tokens, t)
-		}
-		m.mu.Unlock()
-		err := m.round(&c, tokens)
-		m.mu.Lock()
-		if m.failed = err; err == nil {
-			m.rounds++
-		}
-		m.mu.Unlock()
-		time.Sleep(mailboxPoll)
-	}
-}
-
-// round asks once for each token. The connection is kept while it works.
-func (m *mailbox) round(c **imapclient.Client, tokens []string) (err error) {
-	if *c == nil {
-		if *c, err = m.connect(); err != nil {
-			return err
-		}
-	}
-	client := *c
-	stop := time.AfterFunc(imapTime, func() { _ = client.Close() })
-	defer stop.Stop()
-	if err = m.search(client, tokens); err != nil {
-		_ = client.Close() // a new one is made for the next round
-		*c = nil
-	}
-	return err
-}
-
-func (m *mailbox) search(c *imapclient.Client, tokens []string) error {
-	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
-		return fmt.Errorf("select: %w", err)
-	}
-	for _, token := range tokens {
-		found, err := c.UIDSearch(&imap.SearchCriteria{
-			Header: []imap.SearchCriteriaHeaderField{{Key: tokenHeader, Value: token}},
-		}, nil).Wait()
-		if err != nil {
-			return fmt.Errorf("search: %w", err)
-		}
-		uids := found.AllUIDs()
-		if len(uids) == 0 {
+		err := at.look(ctx, a)
+		if ctx.Err() != nil {
 			continue
 		}
-		header, err := m.fetch(c, uids[0])
-		if err != nil {
-			return err
+		a.mu.Lock()
+		if state.err = err; err == nil {
+			state.good++
 		}
-		m.hand(token, header)
-		if err := remove(c, uids); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *mailbox) hand(token, header string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if got, ok := m.waiting[token]; ok {
-		select {
-		case got <- header:
-		default: // it has one already
+		a.mu.Unlock()
+		if err == nil {
+			at.rest(ctx)
 		}
 	}
 }
 
-func (m *mailbox) fetch(c *imapclient.Client, uid imap.UID) (string, error) {
-	section := &imap.FetchItemBodySection{
-		Specifier: imap.PartSpecifierHeader, Peek: true, Partial: &imap.SectionPartial{Size: maxHeader},
+// leave ends a wait. The last who leaves ends the watch.
+func (w *wait) leave() {
+	a := w.all
+	a.mu.Lock()
+	delete(a.waiting, w.probe.token)
+	if !w.gone {
+		a.remember(w.probe.token)
 	}
-	msgs, err := c.Fetch(imap.UIDSetNum(uid), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}}).Collect()
-	if err != nil {
-		return "", fmt.Errorf("fetch: %w", err)
+	over := a.watch
+	if len(a.waiting) > 0 {
+		over = nil
+	} else {
+		a.watch = nil
 	}
-	for _, msg := range msgs {
-		for _, s := range msg.BodySection {
-			return string(s.Bytes), nil
-		}
+	a.mu.Unlock()
+	if over != nil {
+		over.cancel()
+		over.all.Wait()
 	}
-	return "", errors.New("fetch: the message has no header")
 }
 
-// remove deletes probes. Other messages marked as deleted stay, where the server
-// can tell them apart (UIDPLUS, RFC 4315).
-func remove(c *imapclient.Client, uids []imap.UID) error {
-	set := imap.UIDSetNum(uids...)
-	store := &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagDeleted}, Silent: true}
-	if err := c.Store(set, store, nil).Close(); err != nil {
-		return fmt.Errorf("delete: %w", err)
+// result waits until the probe arrived, failed, or patience is at its end: then
+// it is [errNotArrived] only if every place was asked with success in the end.
+// An outcome that waits may come with that error.
+func (w *wait) result(ctx context.Context, patience time.Duration) (outcome, error) {
+	a := w.all
+	if len(a.places) == 0 {
+		return outcome{}, errors.New("probe.arrival is not configured")
 	}
-	if c.Caps().Has(imap.CapUIDPlus) || c.Caps().Has(imap.CapIMAP4rev2) {
-		if err := c.UIDExpunge(set).Close(); err != nil {
-			return fmt.Errorf("expunge: %w", err)
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case o := <-w.got:
+		return o, nil
+	case <-ctx.Done():
+		return outcome{}, ctx.Err()
+	case <-t.C:
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var errs []error
+	for i, s := range a.watch.state {
+		switch {
+		case a.places[i].bounces:
+		case s.err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", s.name, s.err))
+		case s.good == 0:
+			errs = append(errs, fmt.Errorf("%s: it did not answer in time", s.name))
 		}
 	}
-	return nil
+	if len(errs) > 0 {
+		return w.put, errors.Join(errs...)
+	}
+	return w.put, errNotArrived
 }
 
-func (m *mailbox) connect() (*imapclient.Client, error) {
-	s := m.settings
-	password := ""
-	if s.Password != nil {
-		var err error
-		if password, err = s.Password(); err != nil {
-			return nil, err
+// maxLeft bounds the tokens that are looked for only to delete their probes.
+const maxLeft = 50
+
+// remember looks for a token for an hour more, to delete what comes late.
+func (a *arrivals) remember(token string) {
+	now := a.now()
+	oldest := token
+	a.left[token] = now
+	for t, since := range a.left {
+		if now.Sub(since) > time.Hour {
+			delete(a.left, t)
+		} else if since.Before(a.left[oldest]) {
+			oldest = t
 		}
 	}
-	host, _, err := net.SplitHostPort(s.Address)
-	if err != nil {
-		return nil, fmt.Errorf("address %q: %w", s.Address, err)
+	if len(a.left) > maxLeft {
+		delete(a.left, oldest)
 	}
-	conf := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if s.CAFile != "" {
-		pem, err := os.ReadFile(s.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("certificate authority: %w", err)
+}
+
+// deleted forgets tokens whose probes were deleted.
+func (a *arrivals) deleted(tokens ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range tokens {
+		delete(a.left, t)
+		if w := a.waiting[t]; w != nil {
+			w.gone = true
 		}
-		if conf.RootCAs = x509.NewCertPool(); !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate", s.CAFile)
+	}
+}
+
+// tokens are those that are looked for.
+func (a *arrivals) tokens() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := slices.Collect(maps.Keys(a.waiting))
+	return slices.AppendSeq(out, maps.Keys(a.left))
+}
+
+// tell tells whoever waits for a token what became of its probe; false if it is
+// none of ours. The first word that is final counts.
+func (a *arrivals) tell(token string, o outcome) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	w := a.waiting[token]
+	if w == nil {
+		_, ours := a.left[token]
+		return ours
+	}
+	o.at = time.Now()
+	if o.waits != "" {
+		w.put = o
+		return true
+	}
+	select {
+	case w.got <- o:
+	default: // it has one already
+	}
+	return true
+}
+
+// refusedTo tells everybody who waits for mail from a sender to a recipient that
+// the old server put it off.
+func (a *arrivals) refusedTo(from, to string, o outcome) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, w := range a.waiting {
+		if strings.EqualFold(w.probe.from, from) && strings.EqualFold(w.probe.to, to) {
+			w.put = o
 		}
 	}
-	o := &imapclient.Options{TLSConfig: conf, Dialer: &net.Dialer{Timeout: imapTime}}
-	dial := map[string]func(string, *imapclient.Options) (*imapclient.Client, error){
-		"": imapclient.DialTLS, "implicit": imapclient.DialTLS, "starttls": imapclient.DialStartTLS, "none": imapclient.DialInsecure,
-	}[s.TLS]
-	if dial == nil {
-		return nil, fmt.Errorf("tls %q: implicit, starttls or none was expected", s.TLS)
+}
+
+// sweeps tells, once a day for each place, that leftovers should be looked for,
+// and of what age they are.
+func (a *arrivals) sweeps(name string) (before time.Time, yes bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	if last, ok := a.swept[name]; ok && now.Sub(last) < leftover {
+		return time.Time{}, false
 	}
-	c, err := dial(s.Address, o)
-	if err != nil {
-		return nil, err
+	a.swept[name] = now
+	return now.Add(-leftover), true
+}
+
+// newArrivals are the places that the settings name.
+func newArrivals(s Settings) *arrivals {
+	a := &arrivals{from: s.From, now: s.Now, waiting: map[string]*wait{}, left: map[string]time.Time{}, swept: map[string]time.Time{}}
+	shared := s.Bounces.Address != "" && s.Bounces.Address == s.IMAP.Address && s.Bounces.User == s.IMAP.User
+	if s.IMAP.Address != "" {
+		a.places = append(a.places, opener{open: func() place { return newMailbox(s.IMAP, true, shared) }})
 	}
-	stop := time.AfterFunc(imapTime, func() { _ = c.Close() })
-	defer stop.Stop()
-	if err := c.Login(s.User, password).Wait(); err != nil {
-		_ = c.Close() // the error counts
-		return nil, fmt.Errorf("login of %s: %w", s.User, err)
+	if s.Maildir != "" {
+		a.places = append(a.places, opener{open: func() place { return newMaildir(s.Maildir) }})
 	}
-	return c, nil
+	if s.OldLog != "" {
+		a.places = append(a.places, opener{open: func() place { return newOldLog(s.OldLog) }})
+	}
+	if len(a.places) > 0 && s.Bounces.Address != "" && !shared {
+		a.places = append(a.places, opener{bounces: true, open: func() place { return newMailbox(s.Bounces, false, true) }})
+	}
+	return a
 }

@@ -14,9 +14,9 @@ import (
 	"mxcutover/rrset"
 )
 
-// maxReports bounds the places that a record wants reports sent to, and that we
+// maxReporters bounds the places that a record wants reports sent to, and that we
 // look at.
-const maxReports = 10
+const maxReporters = 10
 
 // dmarcRecord reads the policy that receivers follow for mail from the domain: its
 // own, or that of its organizational domain (RFC 7489 section 6.6.3).
@@ -82,7 +82,7 @@ func organization(name string) string {
 // mail servers send none to those that have not (RFC 7489 section 7.1).
 func (c *Checker) reports(ctx context.Context, domain, at string, uris []string) (found []plan.Finding, err error) {
 	seen := map[string]bool{}
-	for _, s := range uris[:min(len(uris), maxReports)] {
+	for _, s := range uris[:min(len(uris), maxReporters)] {
 		s, _, _ = strings.Cut(s, "!") // the largest size that is wanted
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme != "mailto" || !strings.Contains(u.Opaque, "@") {

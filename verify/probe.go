@@ -16,6 +16,8 @@ import (
 func arrivalChecks() []Check {
 	return []Check{
 		{ID: "probe.arrival", Title: "a message arrives through the gateway at the old server", RFC: "RFC 5321 section 4.4", When: always, Run: probeArrival},
+		{ID: "gw.spam", Title: "the gateway marks or refuses spam, and nothing else", RFC: "RFC 5321 section 7.9", When: []When{Before, After}, Lacks: lacksHeaders, Run: gwSpam},
+		{ID: "old.trusts_gateway", Title: "the old server takes from the gateway what it would take from no stranger", RFC: "RFC 7208 section 9.2", When: []When{Before}, Lacks: lacksStrict, Run: oldTrustsGateway},
 	}
 }
 
@@ -112,53 +114,93 @@ func (c *Checker) public(ctx context.Context, cut plan.Cutover, want rrset.Set, 
 }
 
 // deliver sends one message to the first of the endpoints that takes it, and
-// waits for it in the mailbox.
+// waits until it arrives.
 func (c *Checker) deliver(ctx context.Context, cut plan.Cutover, ends []endpoint, target string, judge func([]hop) string) plan.Finding {
+	f := c.judged(ctx, cut, ends, target, judge)
+	f.Vantage = c.here().Name
+	return f
+}
+
+func (c *Checker) judged(ctx context.Context, cut plan.Cutover, ends []endpoint, target string, judge func([]hop) string) plan.Finding {
 	rcpt, err := c.recipient(cut.Domain)
 	if err != nil {
 		return unknown(target, "%v", err)
 	}
-	p := probe{token: newToken(), from: c.From, to: rcpt, domain: rrset.Bare(cut.Domain), at: c.Now()}
-	begun := time.Now()
-	var via endpoint
+	p := c.newProbe(rcpt, rrset.Bare(cut.Domain))
+	s, via, err := c.dispatch(ctx, p, ends)
+	if err != nil {
+		f := refusal(target, err)
+		f.Detail = fmt.Sprintf("via %s: %s", via, f.Detail)
+		return f
+	}
+	if s.err != nil {
+		return s.missing(target, via, c.Arrival)
+	}
+	if why := judge(s.outcome.hops); why != "" {
+		f := fail(target, "it arrived, but %s", why)
+		f.Evidence = strings.Join(words(s.outcome.hops), " <- ")
+		return f
+	}
+	f := pass(target, "arrived via %s in %s", via, s.arrived.Round(time.Millisecond))
+	f.Evidence = legs(s.outcome.hops, ends, s.begun, s.accepted, s.arrived).String()
+	return f
+}
+
+// A sent probe was accepted; what became of it.
+type sent struct {
+	begun             time.Time
+	accepted, arrived time.Duration // since then
+	outcome           outcome
+	err               error // it did not arrive, or that could not be asked
+}
+
+// dispatch sends a probe to the first of the endpoints that takes it, and waits for
+// what becomes of it. Its own error is that none took it.
+func (c *Checker) dispatch(ctx context.Context, p probe, ends []endpoint) (s sent, via endpoint, err error) {
+	w := c.arrivals.expect(p)
+	defer w.leave()
 	for _, e := range ends {
-		err = c.patiently(ctx, func() error { return c.send(ctx, c.here(), e.addr, rcpt, p.message()) })
+		err = c.patiently(ctx, func() error {
+			s.begun = time.Now() // greylisting is not the way's
+			return c.sendFrom(ctx, c.here(), e.addr, p.from, p.to, p.message())
+		})
 		via = e
 		if code, _ := reply(err); err == nil || code >= 500 {
 			break
 		}
 	}
 	if err != nil {
-		f := refusal(target, err)
-		f.Detail = fmt.Sprintf("via %s: %s", via, f.Detail)
-		f.Vantage = c.here().Name
-		return f
+		return s, via, err
 	}
-	accepted := time.Since(begun)
-	f := c.await(ctx, p, via, target, judge, accepted, begun)
-	f.Vantage = c.here().Name
-	return f
+	s.accepted = time.Since(s.begun)
+	if s.outcome, s.err = w.result(ctx, c.Arrival); s.err == nil {
+		s.arrived = max(s.outcome.at.Sub(s.begun), s.accepted) // it may be there before our 250 is
+		if s.outcome.failed != "" {
+			s.err = errBounced
+		}
+	}
+	return s, via, nil
 }
 
-// await waits for a probe, and judges the way that it took.
-func (c *Checker) await(ctx context.Context, p probe, via endpoint, target string, judge func([]hop) string, accepted time.Duration, begun time.Time) plan.Finding {
-	header, err := c.mailbox.find(ctx, p.token, c.Arrival)
-	switch {
-	case errors.Is(err, errNotArrived):
-		return fail(target, "accepted by %s, and not in the mailbox after %s", via, c.Arrival)
-	case err != nil:
-		return unknown(target, "accepted by %s; the mailbox could not be asked: %v", via, err)
-	}
-	arrived := time.Since(begun)
-	hops := parseReceived(header)
-	if why := judge(hops); why != "" {
-		f := fail(target, "it arrived, but %s", why)
-		f.Evidence = strings.Join(words(hops), " <- ")
+// errBounced means that it was accepted, and refused for good later.
+var errBounced = errors.New("it bounced")
+
+// missing is the finding about a probe that was accepted and did not arrive. While
+// somebody says that it may still be on its way, it is unknown.
+func (s sent) missing(target string, via endpoint, patience time.Duration) plan.Finding {
+	switch o := s.outcome; {
+	case errors.Is(s.err, errBounced):
+		f := fail(target, "accepted by %s, and then it failed for good, says %s: %s", via, o.where, o.failed)
+		f.Evidence = o.failed
 		return f
+	case o.waits != "":
+		f := unknown(target, "accepted by %s, and not there after %s, but it may be on its way still, says %s: %s", via, patience, o.where, o.waits)
+		f.Evidence = o.waits
+		return f
+	case errors.Is(s.err, errNotArrived):
+		return fail(target, "accepted by %s, and not in the mailbox after %s", via, patience)
 	}
-	f := pass(target, "arrived via %s in %s", via, arrived.Round(time.Millisecond))
-	f.Evidence = fmt.Sprintf("accepted %dms, arrived %dms", accepted.Milliseconds(), arrived.Milliseconds())
-	return f
+	return unknown(target, "accepted by %s; the mailbox could not be asked: %v", via, s.err)
 }
 
 // chain says what is wrong with the way of a message: it must have come to the
@@ -167,9 +209,7 @@ func (c *Checker) chain(hops []hop, planned []endpoint) string {
 	isGateway := func(h hop) bool {
 		return slices.ContainsFunc(planned, func(e endpoint) bool { return strings.EqualFold(h.by, rrset.Bare(e.host)) })
 	}
-	fromGateway := func(h hop) bool {
-		return slices.ContainsFunc(planned, func(e endpoint) bool { return h.from == e.addr.Unmap() })
-	}
+	fromGateway := func(h hop) bool { return isFrom(h, planned) }
 	through := slices.IndexFunc(hops, isGateway)
 	if through < 0 {
 		// A gateway may give another name for itself: its address tells, too.
@@ -184,45 +224,18 @@ func (c *Checker) chain(hops []hop, planned []endpoint) string {
 	return ""
 }
 
+// isFrom tells whether a line tells of one of the gateway's addresses as the peer.
+func isFrom(h hop, planned []endpoint) bool {
+	return slices.ContainsFunc(planned, func(e endpoint) bool { return h.from == e.addr.Unmap() })
+}
+
 // past says what is wrong with the way of a message that was to arrive without
 // the gateway.
 func (c *Checker) past(hops []hop, planned []endpoint) string {
 	for _, h := range hops {
-		if slices.ContainsFunc(planned, func(e endpoint) bool { return strings.EqualFold(h.by, rrset.Bare(e.host)) || h.from == e.addr.Unmap() }) {
+		if isFrom(h, planned) || slices.ContainsFunc(planned, func(e endpoint) bool { return strings.EqualFold(h.by, rrset.Bare(e.host)) }) {
 			return "by way of the gateway, to which its MX leads no more"
 		}
 	}
 	return ""
-}
-
-// A probe is one synthetic message.
-type probe struct {
-	token, from, to, domain string
-	at                      time.Time
-}
-
-// tokenHeader carries a probe's token.
-const tokenHeader = "X-Mxcutover-Probe"
-
-// message is the text of a probe. It says what it is, and that no machine should
-// answer (RFC 3834).
-func (p probe) message() string {
-	_, sender, _ := strings.Cut(p.from, "@")
-	return strings.Join([]string{
-		"From: <" + p.from + ">",
-		"To: <" + p.to + ">",
-		"Subject: mxcutover probe " + p.token,
-		"Date: " + p.at.Format(time.RFC1123Z),
-		"Message-ID: <" + p.token + "@" + sender + ">",
-		"Auto-Submitted: auto-generated",
-		"X-Auto-Response-Suppress: All",
-		"Precedence: bulk",
-		tokenHeader + ": " + p.token,
-		"MIME-Version: 1.0",
-		"Content-Type: text/plain; charset=utf-8",
-		"",
-		"This is a synthetic message. mxcutover sent it to see that mail for",
-		p.domain + " passes the new gateway. It is deleted once it is found.",
-		"",
-	}, "\r\n")
 }

@@ -221,14 +221,14 @@ func (c *Checker) patiently(ctx context.Context, f func() error) error {
 	}
 }
 
-// send sends one message to one recipient.
-func (c *Checker) send(ctx context.Context, from Vantage, addr netip.Addr, rcpt, message string) error {
+// sendFrom sends one message from a sender to one recipient.
+func (c *Checker) sendFrom(ctx context.Context, from Vantage, addr netip.Addr, sender, rcpt, message string) error {
 	t, err := c.greet(ctx, from, addr)
 	if err != nil {
 		return err
 	}
 	defer t.Close()
-	if err := t.Mail(c.From, nil); err != nil {
+	if err := t.Mail(sender, nil); err != nil {
 		return fmt.Errorf("MAIL FROM: %w", err)
 	}
 	if err := t.Rcpt(rcpt, nil); err != nil {

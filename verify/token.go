@@ -21,3 +21,9 @@ func randomLabel() string {
 	}
 	return string(b[:])
 }
+
+// isToken tells whether a text is a token.
+func isToken(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == 16 && s == hex.EncodeToString(b)
+}

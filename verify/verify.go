@@ -86,7 +86,12 @@ type Settings struct {
 	Hello         string    // the EHLO name
 	From          string    // the probes' sender
 	Recipients    Recipients
-	IMAP          IMAP
+	IMAP          IMAP                         // where probes arrive, and
+	Maildir       string                       // the same mailbox as a local folder, and
+	OldLog        string                       // Exim's main log or Postfix's, of the old server: the first of the three that shows a probe counts
+	Bounces       IMAP                         // the mailbox of From, where bounces come back
+	SpamMarks     []string                     // header fields of what the gateway takes for spam, "X-Spam-Flag: YES"; default that, and "X-Spam-Status: Yes"
+	StrictSender  string                       // an address whose SPF lets only the vantage send; "" = the old server's trust is not tried
 	Arrival       time.Duration                // how long a probe may take; default 5m
 	Connect       time.Duration                // for a connection; default 30s
 	GreylistRetry time.Duration                // between tries after a 4xx; default 60s
@@ -112,19 +117,19 @@ type Settings struct {
 // A Checker asks. It may be used by many goroutines at once.
 type Checker struct {
 	Settings
-	dns     *resolve.Client // by the resolvers of the public view
-	views   []view
-	caches  caches
-	chains  chains
-	mailbox *mailbox
-	slots   slots
-	memo    memo[[]plan.Finding]
-	looks   memo[*look]
-	relays  relays
-	brakes  brakes
-	random  hourly
-	stsIDs  sightings
-	logs    logs
+	dns      *resolve.Client // by the resolvers of the public view
+	views    []view
+	caches   caches
+	chains   chains
+	arrivals *arrivals
+	slots    slots
+	memo     memo[[]plan.Finding]
+	looks    memo[*look]
+	relays   relays
+	brakes   brakes
+	random   hourly
+	stsIDs   sightings
+	logs     logs
 }
 
 // New makes a Checker. It asks nothing yet.
@@ -165,10 +170,13 @@ func New(s Settings) (*Checker, error) {
 	if s.Now == nil {
 		s.Now = time.Now
 	}
+	if len(s.SpamMarks) == 0 {
+		s.SpamMarks = []string{"X-Spam-Flag: YES", "X-Spam-Status: Yes"}
+	}
 	if len(s.Vantages) == 0 {
 		s.Vantages = []Vantage{{}}
 	}
-	c := &Checker{Settings: s, mailbox: newMailbox(s.IMAP), slots: slots{limit: s.Concurrency}}
+	c := &Checker{Settings: s, arrivals: newArrivals(s), slots: slots{limit: s.Concurrency}}
 	c.see()
 	return c, nil
 }

@@ -94,12 +94,11 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 		}
 		v.Recipients.File = file
 	}
-	if i := cfg.Probe.Arrival.IMAP; i != nil {
-		v.IMAP = verify.IMAP{Address: i.Address, User: i.User, Password: i.Password.Read, TLS: i.TLS, CAFile: i.CA}
-	}
 	if err := readMail(cfg, &v); err != nil {
 		return nil, err
 	}
+	v.IMAP, v.Maildir, v.OldLog = imap(cfg.Probe.Arrival.IMAP), cfg.Probe.Arrival.Maildir, cfg.Probe.Arrival.Log
+	v.Bounces, v.SpamMarks, v.StrictSender = imap(cfg.Probe.Bounces.IMAP), cfg.Probe.SpamMarks, cfg.Probe.StrictSender
 	return verify.New(v)
 }
 
@@ -139,6 +138,14 @@ func holder(cfg *config.Config) func(name string) (zone, provider string, ok boo
 		}
 		return "", "", false
 	}
+}
+
+// imap is a mailbox as package verify has it.
+func imap(i *config.IMAP) verify.IMAP {
+	if i == nil {
+		return verify.IMAP{}
+	}
+	return verify.IMAP{Address: i.Address, User: i.User, Password: i.Password.Read, TLS: i.TLS, CAFile: i.CA}
 }
 
 // maxRecipients bounds the file of probe recipients, in lines.

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"time"
 )
 
@@ -26,7 +27,7 @@ func (c Certificate) Given() bool { return len(c.Chain) > 0 }
 // String leaves out the key.
 func (c Certificate) String() string { return string(c.Chain) }
 
-// NewCertificate makes an authority, and a certificate of it for names, valid
+// NewCertificate makes an authority, and a certificate of it for names or addresses, valid
 // from an hour ago for the given time; a negative one has run out.
 func NewCertificate(valid time.Duration, names ...string) (Certificate, error) {
 	ca, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -47,7 +48,14 @@ func NewCertificate(valid time.Duration, names ...string) (Certificate, error) {
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "lab server"}, NotBefore: begin, NotAfter: time.Now().Add(valid),
-		DNSNames: names, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, n := range names {
+		if ip := net.ParseIP(n); ip != nil {
+			leaf.IPAddresses = append(leaf.IPAddresses, ip)
+		} else {
+			leaf.DNSNames = append(leaf.DNSNames, n)
+		}
 	}
 	rootDER, err := x509.CreateCertificate(rand.Reader, root, root, &ca.PublicKey, ca)
 	if err != nil {

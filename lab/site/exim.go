@@ -26,7 +26,7 @@ type EximOptions struct {
 	Recipients  []string       // the valid addresses; none = it asks the old server, by a callout
 	Certificate Certificate    // for STARTTLS; zero = not offered
 	Size        int64          // the largest message, in octets; 0 = 10 MiB
-	Mail        string         // of an old server: the folder below which DOMAIN/LOCAL is a Maildir
+	Mail        string         // of an old server: the folder below which DOMAIN/LOCAL is a Maildir; "" = mail in its own
 	Routers     string         // more routers, before its own
 	Lists       string         // more lines of the main section, before its own
 
@@ -73,6 +73,7 @@ message_body_visible = 20000
 {{end}}{{if .Frozen}}queue_only = true
 {{end}}{{.Lists}}
 domainlist relayed = lsearch;{{.Dir}}/domains
+domainlist local_domains = {{if not .Old.IsValid}}+relayed{{end}}
 acl_smtp_rcpt = rcpt
 acl_smtp_data = data
 
@@ -80,7 +81,9 @@ begin acl
 rcpt:
 {{if not .OpenRelay}}  deny !domains = +relayed
        message = 550 5.7.1 relaying is not permitted
-{{if not .Unverified}}  deny {{if or .Recipients (not .Old.IsValid)}}condition = ${lookup{$local_part@$domain}lsearch{{"{"}}{{.Dir}}/recipients}{no}{yes}}
+{{if not .Unverified}}  deny {{if not .Old.IsValid}}!verify = recipient
+       message = 550 5.1.1 there is no such address
+{{else if .Recipients}}condition = ${lookup{$local_part@$domain}lsearch{{"{"}}{{.Dir}}/recipients}{no}{yes}}
        message = 550 5.1.1 there is no such address
 {{else}}!verify = recipient/callout=20s,no_cache
        message = 550 5.1.1 $acl_verify_message
@@ -116,6 +119,7 @@ begin routers
 nobody:
   driver = redirect
   domains = +relayed
+  allow_fail
   data = :fail: there is no such address
 {{end}}{{if .Elsewhere.IsValid}}elsewhere:
   driver = manualroute
@@ -138,6 +142,7 @@ to_elsewhere:
   hosts_avoid_tls = *
 maildir:
   driver = appendfile
+  user = Debian-exim
   maildir_format
   directory = {{.Mail}}/$address_data
   create_directory
@@ -172,6 +177,9 @@ func (x *Exim) start(ctx context.Context) error {
 	if x.Dir, err = x.folder(x.Dir); err != nil {
 		return err
 	}
+	if x.Mail == "" {
+		x.Mail = filepath.Join(x.Dir, "mail")
+	}
 	var conf bytes.Buffer
 	if err := template.Must(template.New("").Parse(eximConf)).Execute(&conf, x.EximOptions); err != nil {
 		return err
@@ -182,7 +190,7 @@ func (x *Exim) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	for _, made := range []string{"spool", "log"} {
+	for _, made := range []string{"spool", "log", x.Mail} {
 		if err := x.owned("Debian-exim", made); err != nil {
 			return err
 		}

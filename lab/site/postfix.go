@@ -157,8 +157,11 @@ func (p *Postfix) configure() error {
 		return err
 	}
 	var boxes, aliases, transports, senders strings.Builder
-	transports.WriteString("closed.invalid error:5.2.1 this mailbox is closed\n")
+	transports.WriteString("closed.invalid error:5.2.1 this mailbox is closed\nfull.invalid retry:4.2.2 this mailbox is full\n")
 	for _, a := range p.Recipients {
+		if p.Full {
+			aliases.WriteString(a + " nobody@full.invalid\n")
+		}
 		boxes.WriteString(a + " " + Maildir(a) + "/\n")
 	}
 	for _, a := range p.Bounces {
@@ -167,9 +170,6 @@ func (p *Postfix) configure() error {
 	for _, d := range p.Domains {
 		if p.CatchAll {
 			boxes.WriteString("@" + d + " " + d + "/all/\n")
-		}
-		if p.Full {
-			transports.WriteString(d + " retry:4.2.2 mailbox full\n")
 		}
 	}
 	for _, d := range p.Forged {
