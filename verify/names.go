@@ -53,8 +53,8 @@ func gwHelo(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.F
 		}
 		greets, _, _ := strings.Cut(l.banner, " ")
 		for _, word := range slices.Compact([]string{greets, l.calls()}) {
-			name, err := rrset.CanonicalName(word)
-			if err != nil || !strings.Contains(word, ".") || strings.HasPrefix(word, "[") {
+			name, bad := rrset.CanonicalName(word)
+			if bad != nil || !strings.Contains(word, ".") || strings.HasPrefix(word, "[") {
 				return warn(e.String(), "it calls itself %q, which is no full name", word), nil
 			}
 			addrs, err := c.Addresses(ctx, name)

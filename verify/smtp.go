@@ -111,7 +111,7 @@ func (c *Checker) hello(ctx context.Context, from Vantage, addr netip.Addr, host
 	}
 	if offered, _ := t.Extension("STARTTLS"); err == nil && offered && secure {
 		if t.noTLS = t.startTLS(ctx, c.tlsFor(host)); t.noTLS != nil {
-			return t, nil
+			return t, nil //nolint:nilerr // the conversation says why
 		}
 		err = t.hello(c.Hello)
 	}

@@ -87,7 +87,7 @@ func (t *talk) reply() (string, error) {
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull), n == maxLines:
 			return "", errors.New("its reply has no end")
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return "", io.ErrUnexpectedEOF
 		case err != nil:
 			return "", err
