@@ -79,7 +79,9 @@ func (c *Client) openSocket(server netip.Addr) (*socket, error) {
 		s.many = ipv6.NewPacketConn(conn)
 	}
 	s.tellErrors(server.Is6())
+	s.mu.Lock() // it may go off at once
 	s.timer = time.AfterFunc(look, s.look)
+	s.mu.Unlock()
 	c.running.Go(s.send)
 	c.keep(s, s.receive)
 	return s, nil
