@@ -26,6 +26,7 @@ func worldOf(adjust func(*lab.Options), spoil func(*bench, *verify.Settings)) fu
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(c.Close)
 		return c, cut(t, "choir.test.", old, gws)
 	}
 }

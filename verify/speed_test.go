@@ -43,6 +43,7 @@ func TestSpeedSMTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.Close)
 	fmt.Printf("SMTP: messages of a probe's size to one sink, a connection each, %d at once, medians of %d rounds\n", speedAtOnce, speedRounds)
 	if lacking("smtp-sink") {
 		fmt.Println("  smtp-sink     missing: install postfix; the sink is our own")
@@ -70,7 +71,7 @@ func race(t *testing.T, c *Checker, how string, sink netip.AddrPort, messages in
 		timed("mxcutover", messages, func() { ourRound(t, c, sink.Addr(), messages, secure) })
 		if !secure && !lacking("smtp-source") {
 			timed("smtp-source", messages, func() {
-				run(t, "smtp-source", "-s", fmt.Sprint(speedAtOnce), "-m", fmt.Sprint(messages), "-l", "900", "-f", "probe@probe.test", "-t", "rcpt@choir.test", fmt.Sprintf("inet:%s:%d", sink.Addr(), sink.Port()))
+				launch(t, "smtp-source", "-s", fmt.Sprint(speedAtOnce), "-m", fmt.Sprint(messages), "-l", "900", "-f", "probe@probe.test", "-t", "rcpt@choir.test", fmt.Sprintf("inet:%s:%d", sink.Addr(), sink.Port()))
 			})
 		}
 		if !lacking("swaks") {
@@ -130,7 +131,7 @@ func swaksRound(t *testing.T, sink netip.AddrPort, secure bool) {
 	for range speedAtOnce {
 		group.Go(func() {
 			for range next {
-				run(t, "swaks", args...)
+				launch(t, "swaks", args...)
 			}
 		})
 	}
@@ -141,7 +142,7 @@ func swaksRound(t *testing.T, sink netip.AddrPort, secure bool) {
 	group.Wait()
 }
 
-func run(t *testing.T, program string, args ...string) {
+func launch(t *testing.T, program string, args ...string) {
 	t.Helper()
 	if out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput(); err != nil {
 		t.Errorf("%s: %v\n%s", program, err, out)
