@@ -55,7 +55,7 @@ func gwHelo(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.F
 		for _, word := range slices.Compact([]string{greets, l.calls()}) {
 			name, bad := rrset.CanonicalName(word)
 			if bad != nil || !strings.Contains(word, ".") || strings.HasPrefix(word, "[") {
-				return warn(e.String(), "it calls itself %q, which is no full name", word), nil
+				return warn(e.String(), "it calls itself %q, which is no full name", word), nil //nolint:nilerr // the finding says it
 			}
 			addrs, err := c.Addresses(ctx, name)
 			switch {
