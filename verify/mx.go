@@ -26,23 +26,23 @@ func (c *Checker) answers(ctx context.Context, cut plan.Cutover) (map[string]rrs
 	return nil, errors.New("no authoritative server answered")
 }
 
-// A reading is what one run of the checks has seen the servers serve: several checks
+// A sight is what one run of the checks has seen the servers serve: several checks
 // judge it, and the servers are asked once.
-type reading struct {
+type sight struct {
 	served map[string]rrset.Set
 	found  []plan.Finding
 }
 
-type readingKey struct{}
+type sightKey struct{}
 
 // remembering is a context for one run at one domain.
 func remembering(ctx context.Context) context.Context {
-	return context.WithValue(ctx, readingKey{}, &reading{})
+	return context.WithValue(ctx, sightKey{}, &sight{})
 }
 
 // servedOnce is Served for the domain's MX, once in a run.
 func (c *Checker) servedOnce(ctx context.Context, cut plan.Cutover) (map[string]rrset.Set, []plan.Finding) {
-	l, _ := ctx.Value(readingKey{}).(*reading)
+	l, _ := ctx.Value(sightKey{}).(*sight)
 	if l == nil {
 		return c.Served(ctx, cut.Zone, cut.Domain, "MX")
 	}
