@@ -144,6 +144,9 @@ func (x Companion) odd() string {
 	if err := companionChange(x.Change); err != nil {
 		return "which cannot be: " + err.Error()
 	}
+	if x.Change.Before.Equal(x.Change.After) {
+		return "which stays as it is"
+	}
 	return ""
 }
 
@@ -156,9 +159,6 @@ func companionChange(c rrset.Change) error {
 	switch c.After.Type {
 	case "MX", "NS", "SOA", "CNAME", "DNAME", "DS", "A", "AAAA":
 		return fmt.Errorf("%s %s is no companion of a cutover", c.After.Name, c.After.Type)
-	}
-	if c.Before.Equal(c.After) {
-		return fmt.Errorf("%s %s stays as it is", c.After.Name, c.After.Type)
 	}
 	return nil
 }

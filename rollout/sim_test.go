@@ -130,9 +130,10 @@ func (c simClock) Synced() bool {
 	return !time.Now().Before(c.w.syncAt)
 }
 
-// A record is a domain's MX RRset over time.
+// A record is a domain's MX RRset over time, or a companion of a domain.
 type record struct {
 	domain string
+	of     string    // whose companion it is
 	past   []version // the last one is in force at the primary
 	lag    time.Duration
 }
