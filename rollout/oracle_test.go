@@ -170,7 +170,9 @@ func (o *oracle) companion(w *sim, r *record, c rrset.Change) {
 		}
 		if r.domain == firstOf(r.of) {
 			second := w.records[secondOf(r.of)]
-			if !second.now().set.Equal(second.past[0].set) {
+			if !slices.ContainsFunc(second.past, func(v version) bool { // as it was, or as somebody wrote it and a person kept it
+				return (v.foreign || v.at.Equal(second.past[0].at)) && v.set.Equal(second.now().set)
+			}) {
 				o.blame("companion", "%s goes back before %s", r.domain, second.domain)
 			}
 		}
