@@ -51,8 +51,8 @@ func TestWhatSnapshotsTell(t *testing.T) {
 		"skipped, and then retried":    {[]state.Snapshot{lower, snap(plan.Publish, 2, low, gwLow)}, &gwLow, "lower-ttl 3600 old, publish 60 old"},
 		"a step that died and goes on": {[]state.Snapshot{lower, publish, snap(plan.Publish, 1, gwLow, gwLow)}, &gwLow, "lower-ttl 3600 old, publish 60 old"},
 		"with a companion": {
-			[]state.Snapshot{lower, sts("companion:1", 1, 70), publish, sts("companion:2", 1, 80)}, &gwLow,
-			"lower-ttl 3600 old, companion:1 70 id, publish 60 old, companion:2 80 id",
+			snaps: []state.Snapshot{lower, sts("companion:1", 1, 70), publish, sts("companion:2", 1, 80)}, now: &gwLow,
+			want: "lower-ttl 3600 old, companion:1 70 id, publish 60 old, companion:2 80 id",
 		},
 		"its MX went back, the companion may not have": {[]state.Snapshot{sts("companion:1", 1, 70), lower, publish}, &old, "companion:1 70 id, lower-ttl 3600 old"},
 		"a companion begun again":                      {[]state.Snapshot{sts("companion:1", 1, 70), publish, sts("companion:1", 2, 80)}, &gwLow, "publish 60 old, companion:1 80 id"},
