@@ -1,6 +1,13 @@
 package plan
 
-import "mxcutover/rrset"
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mxcutover/rrset"
+)
 
 // A Companion is a Change of another RRset that a cutover needs, so that nobody
 // refuses mail on its new way: the id of a MTA-STS policy (RFC 8461), an SPF
@@ -12,4 +19,207 @@ type Companion struct {
 	Late     bool         `json:"late,omitempty"` // after the domain has settled; else before its MX is published
 	Wait     Duration     `json:"wait"`           // from the last name server's serving it until the next step may build on it
 	Why      string       `json:"why"`            // for people, with the RFC
+}
+
+// with puts companions' steps around those of a cutover: the early ones, each
+// with its wait, right after the preflight, the late ones last.
+func with(steps []Step, companions []Companion) []Step {
+	var early, late []Step
+	for _, isLate := range []bool{false, true} {
+		for _, x := range companions {
+			if x.Late != isLate {
+				continue
+			}
+			n := ":" + strconv.Itoa((len(early)+len(late))/2+1)
+			pair := []Step{
+				{ID: string(WriteCompanion) + n, Kind: WriteCompanion, Change: &x.Change, Provider: x.Provider, Late: x.Late, Why: x.Why},
+				{ID: string(AwaitCompanion) + n, Kind: AwaitCompanion, Late: x.Late, Wait: x.Wait},
+			}
+			if isLate {
+				late = append(late, pair...)
+			} else {
+				early = append(early, pair...)
+			}
+		}
+	}
+	return slices.Concat(steps[:1], early, steps[1:], late)
+}
+
+// KindOf is the kind of the step with an ID: what stands before its number.
+func KindOf(id string) Kind {
+	kind, _, _ := strings.Cut(id, ":")
+	return Kind(kind)
+}
+
+// Number is a step's own among those of its kind; "" if there is but one.
+func (s Step) Number() string {
+	_, n, _ := strings.Cut(s.ID, ":")
+	return n
+}
+
+// Companions are the steps that write companions, in their order.
+func (c Cutover) Companions() (out []Step) {
+	for _, s := range c.Steps {
+		if s.Kind == WriteCompanion && s.Change != nil {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// companions adds what the settings have for each cutover, or leaves it with a
+// question.
+func (set Settings) companions(all []Cutover) (kept []Cutover, left []Left) {
+	wanted := map[string]string{} // by RRset: the domain that changes it
+	shared := map[string]bool{}
+	for _, c := range all {
+		for _, x := range set.Companions[c.Domain] {
+			k := rrsetKey(x.Change)
+			if d, twice := wanted[k]; twice && d != c.Domain {
+				shared[k] = true
+			}
+			wanted[k] = c.Domain
+		}
+	}
+	g := ground{zones: set.Zones, names: map[string]map[string][]string{}}
+	for _, c := range all {
+		list := set.Companions[c.Domain]
+		if why := g.object(list, shared); why != "" {
+			left = append(left, Left{Domain: c.Domain, Zone: c.Zone, Provider: c.Provider, PointsTo: c.PointsTo, Question: true, Reason: why})
+			continue
+		}
+		if len(list) > 0 {
+			c.Steps = with(c.Steps, list)
+		}
+		kept = append(kept, c)
+	}
+	return kept, left
+}
+
+func rrsetKey(c rrset.Change) string { return c.After.Name + " " + c.After.Type }
+
+// A ground is the zones that companions are written to, as they are now.
+type ground struct {
+	zones []Zone
+	names map[string]map[string][]string // by zone: the types at each name; none at an empty non-terminal
+}
+
+// object tells why a domain's companions cannot be written; "" if they can.
+func (g ground) object(list []Companion, shared map[string]bool) string {
+	last := map[string]rrset.Set{}
+	for _, isLate := range []bool{false, true} {
+		for _, x := range list {
+			if x.Late != isLate {
+				continue
+			}
+			k := rrsetKey(x.Change)
+			what := fmt.Sprintf("it also needs a change of %s %s (%s)", rrset.Bare(x.Change.After.Name), x.Change.After.Type, x.Why)
+			before, again := last[k]
+			switch why := x.odd(); {
+			case why != "":
+				return what + ", " + why
+			case shared[k]:
+				return what + ", and so do other domains: one domain's rollback would take it from them; make that change by hand, then plan again, or give --no-companions"
+			case again && !before.Equal(x.Change.Before):
+				return what + ", and its changes do not follow one from the other"
+			case !again:
+				if why := g.at(x); why != "" {
+					return what + ", " + why
+				}
+			}
+			last[k] = x.Change.After
+		}
+	}
+	return ""
+}
+
+// odd refuses a companion that none can be.
+func (x Companion) odd() string {
+	if x.Provider == "" {
+		return "and the configuration has no provider of zone " + x.Change.Zone
+	}
+	if x.Wait < 0 {
+		return "and its wait is negative"
+	}
+	if err := companionChange(x.Change); err != nil {
+		return "which cannot be: " + err.Error()
+	}
+	if x.Change.Before.Equal(x.Change.After) {
+		return "which stays as it is"
+	}
+	return ""
+}
+
+// companionChange refuses a change that would lead mail or a whole zone
+// elsewhere: no companion may do that.
+func companionChange(c rrset.Change) error {
+	if err := checkChange(c); err != nil {
+		return err
+	}
+	switch c.After.Type {
+	case "MX", "NS", "SOA", "CNAME", "DNAME", "DS", "A", "AAAA":
+		return fmt.Errorf("%s %s is no companion of a cutover", c.After.Name, c.After.Type)
+	}
+	return nil
+}
+
+// at tells what keeps a companion from being written at its name: a zone cut, a
+// CNAME, or a wildcard that the new name would hide (RFC 4592 section 2.2.1).
+func (g ground) at(x Companion) string {
+	name := x.Change.After.Name
+	names, ok := g.of(x.Change.Zone, x.Provider)
+	if !ok {
+		if x.Change.Before.Absent() {
+			return "and zone " + x.Change.Zone + " at " + x.Provider + " was not read: list it, so that it is known whether a wildcard would be hidden"
+		}
+		return ""
+	}
+	for n := name; n != x.Change.Zone && n != "."; n = rrset.Parent(n) {
+		if slices.Contains(names[n], "NS") {
+			return "and " + rrset.Bare(n) + " is delegated to another zone"
+		}
+	}
+	if slices.Contains(names[name], "CNAME") {
+		return "and the name is the owner of a CNAME, which allows nothing beside it (RFC 2181 section 10.1)"
+	}
+	if _, exists := names[name]; exists || !x.Change.Before.Absent() {
+		return ""
+	}
+	if strings.Contains(name, "*.") {
+		return "which would make a wildcard"
+	}
+	encloser := rrset.Parent(name)
+	for ; encloser != x.Change.Zone && encloser != "."; encloser = rrset.Parent(encloser) {
+		if _, exists := names[encloser]; exists {
+			break
+		}
+	}
+	if _, wild := names["*."+strings.TrimPrefix(encloser, ".")]; wild {
+		return "and creating that name would hide *." + rrset.Bare(encloser) + " from it and from all names between (RFC 4592 section 2.2.1); make that name by hand, then plan again"
+	}
+	return ""
+}
+
+// of are the names of a zone with their types, empty non-terminals too.
+func (g ground) of(zone, provider string) (map[string][]string, bool) {
+	key := provider + " " + zone
+	if names, ok := g.names[key]; ok {
+		return names, names != nil
+	}
+	i := slices.IndexFunc(g.zones, func(z Zone) bool { return z.Name == zone && z.Provider == provider })
+	if i < 0 {
+		g.names[key] = nil
+		return nil, false
+	}
+	names := map[string][]string{zone: nil}
+	for _, s := range g.zones[i].Sets {
+		names[s.Name] = append(names[s.Name], s.Type)
+		for n := rrset.Parent(s.Name); rrset.Below(n, zone) && n != zone; n = rrset.Parent(n) {
+			if _, known := names[n]; !known {
+				names[n] = nil
+			}
+		}
+	}
+	g.names[key] = names
+	return names, true
 }

@@ -41,8 +41,13 @@ type leftLine struct {
 	Left *Left `json:"left"`
 }
 
+type findingLine struct {
+	Finding *Finding `json:"finding"`
+}
+
 // Write writes the plan as JSON Lines: a header, then one cutover a line in the
-// order of the waves, then one line for each name that is left.
+// order of the waves, then one line for each name that is left, and for each
+// finding.
 func (p Plan) Write(w io.Writer) error {
 	return p.write(w, p.ID)
 }
@@ -61,6 +66,9 @@ func (p Plan) write(w io.Writer, id string) error {
 	}
 	for i := range p.Left {
 		err = errors.Join(err, e.Encode(leftLine{Left: &p.Left[i]}))
+	}
+	for i := range p.Findings {
+		err = errors.Join(err, e.Encode(findingLine{Finding: &p.Findings[i]}))
 	}
 	return err
 }
@@ -96,7 +104,7 @@ func Read(r io.Reader) (Plan, error) {
 	for i, w := range p.Waves {
 		waves[w.Name] = i
 	}
-	seen := map[string]bool{}
+	seen := map[string]bool{} // domains, and RRsets of companions
 	for n := 2; lines.Scan(); n++ {
 		if err := p.readLine(lines.Bytes(), waves, seen); err != nil {
 			return Plan{}, fmt.Errorf("line %d: %w", n, err)
@@ -141,6 +149,14 @@ func (p *Plan) readLine(line []byte, waves map[string]int, seen map[string]bool)
 		p.Left = append(p.Left, *l.Left)
 		return nil
 	}
+	if bytes.HasPrefix(line, []byte(`{"finding":`)) {
+		var l findingLine
+		if err := strictJSON(line, &l); err != nil || l.Finding == nil {
+			return fmt.Errorf("%w: a finding%s", ErrFormat, because(err))
+		}
+		p.Findings = append(p.Findings, *l.Finding)
+		return nil
+	}
 	var c Cutover
 	if err := strictJSON(line, &c); err != nil {
 		return fmt.Errorf("%w: a cutover: %w", ErrFormat, err)
@@ -156,6 +172,14 @@ func (p *Plan) readLine(line []byte, waves map[string]int, seen map[string]bool)
 	if err := c.check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
+	mine := map[string]bool{}
+	for _, s := range c.Companions() {
+		k := rrsetKey(*s.Change)
+		if seen[k] && !mine[k] {
+			return fmt.Errorf("%w: two domains change %.300q", ErrFormat, k)
+		}
+		seen[k], mine[k] = true, true
+	}
 	p.Waves[i].Cutovers = append(p.Waves[i].Cutovers, c)
 	return nil
 }
@@ -163,21 +187,47 @@ func (p *Plan) readLine(line []byte, waves map[string]int, seen map[string]bool)
 // check refuses what no plan of ours holds, so that a forged file cannot lead
 // a write elsewhere.
 func (c Cutover) check() error {
+	ids := map[string]bool{}
 	for _, s := range c.Steps {
-		if s.Change == nil {
-			continue
+		if ids[s.ID] || KindOf(s.ID) != s.Kind {
+			return fmt.Errorf("%.80q: a step of kind %.40q has the id %.40q, or two have", c.Domain, s.Kind, s.ID)
 		}
-		if err := s.Change.Check(); err != nil {
+		ids[s.ID] = true
+		if err := s.check(c); err != nil {
 			return err
 		}
-		for _, set := range []rrset.Set{s.Change.Before, s.Change.After} {
-			canon, err := rrset.New(set.Name, set.Type, set.TTL, set.Data...)
-			if err != nil {
-				return err
-			}
-			if !canon.Equal(set) {
-				return fmt.Errorf("%s %s is not canonical", set.Name, set.Type)
-			}
+	}
+	return nil
+}
+
+// check refuses a companion that is none, and anything else at another name.
+func (s Step) check(c Cutover) error {
+	switch {
+	case s.Kind == WriteCompanion && (s.Change == nil || s.Provider == ""):
+		return fmt.Errorf("%.80q: step %s has no change, or no provider", c.Domain, s.ID)
+	case s.Kind == WriteCompanion:
+		return companionChange(*s.Change)
+	case s.Provider != "" || s.Wait < 0:
+		return fmt.Errorf("%.80q: step %s has a provider of its own, or a negative wait", c.Domain, s.ID)
+	case s.Change != nil && (s.Change.After.Name != c.Domain || s.Change.After.Type != "MX"):
+		return fmt.Errorf("%.80q: step %s changes something else than its MX", c.Domain, s.ID)
+	case s.Change != nil:
+		return checkChange(*s.Change)
+	}
+	return nil
+}
+
+func checkChange(c rrset.Change) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	for _, set := range []rrset.Set{c.Before, c.After} {
+		canon, err := rrset.New(set.Name, set.Type, set.TTL, set.Data...)
+		if err != nil {
+			return err
+		}
+		if !canon.Equal(set) {
+			return fmt.Errorf("%s %s is not canonical", set.Name, set.Type)
 		}
 	}
 	return nil

@@ -26,6 +26,10 @@ type Settings struct {
 	Gate      Gate
 	LowTTL    uint32   // seconds
 	Ports     []uint16 // to be closed at the old server; none = no isolation
+
+	Companions map[string][]Companion // by domain: what else its cutover needs
+	Zones      []Zone                 // as they are, to tell where a companion can be written
+	Findings   []Finding              // of looking for companions
 }
 
 // The names of waves that pins may use besides "wave-N".
@@ -50,6 +54,12 @@ func Make(inv Inventory, set Settings) (Plan, error) {
 	}
 	moving, again := oneZoneEach(moving)
 	p.Left = append(p.Left, again...)
+	moving, asking := set.companions(moving)
+	p.Left = append(p.Left, asking...)
+	for _, f := range set.Findings {
+		f.At = p.Made // when it was looked at would make another plan of the same
+		p.Findings = append(p.Findings, f)
+	}
 	slices.SortStableFunc(moving, func(a, b Cutover) int {
 		return cmp.Or(cmp.Compare(a.Messages, b.Messages), strings.Compare(a.Domain, b.Domain))
 	})

@@ -22,6 +22,7 @@ type Plan struct {
 	Waves     []Wave
 	Isolate   []Step
 	Left      []Left
+	Findings  []Finding // of looking for companions
 }
 
 // A Wave is a set of domains moved together, and what lets the next one start.
@@ -55,6 +56,12 @@ type Step struct {
 	Kind   Kind          `json:"kind"`
 	Change *rrset.Change `json:"change,omitempty"`
 	Ports  []uint16      `json:"ports,omitempty"`
+
+	// Of companions only.
+	Provider string   `json:"provider,omitempty"` // that has the zone of Change; "" = the cutover's
+	Late     bool     `json:"late,omitempty"`     // when original TTLs come back, and after that
+	Wait     Duration `json:"wait,omitempty"`     // of await-companion: at least
+	Why      string   `json:"why,omitempty"`
 }
 
 // A Kind names what a step does.
@@ -62,14 +69,16 @@ type Kind string
 
 // The steps of a cutover, in their order, then those of isolation.
 const (
-	Preflight Kind = "preflight" // all checks before, and a probe at every planned MX host
-	LowerTTL  Kind = "lower-ttl" // the same members with a low TTL
-	AwaitTTL  Kind = "await-ttl" // until no cache holds the high TTL
-	Publish   Kind = "publish"   // Before becomes After
-	Propagate Kind = "propagate" // every authoritative server, then the resolvers
-	Probe     Kind = "probe"     // a message by the public way, until it arrives
-	Soak      Kind = "soak"      // probes again and again, until the deadline
-	Settle    Kind = "settle"    // the original TTL again, after isolation
+	Preflight      Kind = "preflight"       // all checks before, and a probe at every planned MX host
+	WriteCompanion Kind = "companion"       // another RRset that the cutover needs; before the MX, or late
+	AwaitCompanion Kind = "await-companion" // until no cache holds what it was
+	LowerTTL       Kind = "lower-ttl"       // the same members with a low TTL
+	AwaitTTL       Kind = "await-ttl"       // until no cache holds the high TTL
+	Publish        Kind = "publish"         // Before becomes After
+	Propagate      Kind = "propagate"       // every authoritative server, then the resolvers
+	Probe          Kind = "probe"           // a message by the public way, until it arrives
+	Soak           Kind = "soak"            // probes again and again, until the deadline
+	Settle         Kind = "settle"          // the original TTL again, after isolation
 
 	Observe Kind = "observe" // the evidence that isolation is earned
 	Arm     Kind = "arm"     // refuse new connections, for a time only
@@ -80,7 +89,7 @@ const (
 // Writes tells whether a step of this kind changes DNS or the firewall.
 func (k Kind) Writes() bool {
 	switch k {
-	case LowerTTL, Publish, Settle, Arm, Confirm:
+	case WriteCompanion, LowerTTL, Publish, Settle, Arm, Confirm:
 		return true
 	}
 	return false

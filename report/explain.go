@@ -20,7 +20,7 @@ func (p Printer) Explain(d state.DomainStatus, c plan.Cutover) []string {
 		lines = append(lines, "  why: "+Harmless(d.Reason))
 	}
 	if d.Step != "" {
-		lines = append(lines, "  now: "+or(stepBegun[plan.Kind(d.Step)], d.Step))
+		lines = append(lines, "  now: "+or(stepBegun[plan.KindOf(d.Step)], d.Step))
 	}
 	if !d.Until.IsZero() {
 		lines = append(lines, "  until: "+d.Until.UTC().Format("2006-01-02 15:04:05Z"))

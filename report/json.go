@@ -81,6 +81,14 @@ func PlanJSON(w io.Writer, p plan.Plan) error {
 				"domain": rrset.Bare(c.Domain), "zone": rrset.Bare(c.Zone), "type": after.Type,
 				"before": list(before.Data), "after": list(after.Data), "ttl_before": before.TTL, "ttl_after": after.TTL,
 			})
+			for _, s := range c.Companions() {
+				before, after := s.Change.Before, s.Change.After
+				changes = append(changes, object{
+					"domain": rrset.Bare(c.Domain), "zone": rrset.Bare(s.Change.Zone), "type": after.Type, "name": rrset.Bare(after.Name),
+					"before": list(before.Data), "after": list(after.Data), "ttl_before": before.TTL, "ttl_after": after.TTL,
+					"provider": s.Provider, "late": s.Late, "why": s.Why,
+				})
+			}
 		}
 		waves = append(waves, object{"name": wave.Name, "gate": wave.Gate, "domains": names})
 	}
@@ -91,6 +99,11 @@ func PlanJSON(w io.Writer, p plan.Plan) error {
 		}
 		findings = append(findings, object{
 			"check": check, "target": rrset.Bare(l.Domain), "severity": severity, "detail": l.Reason, "points_to": l.PointsTo,
+		})
+	}
+	for _, f := range p.Findings {
+		findings = append(findings, object{
+			"check": f.Check, "target": rrset.Bare(f.Target), "severity": f.Severity, "detail": f.Detail, "rfc": f.RFC,
 		})
 	}
 	return encode(w, object{"v": version, "id": p.ID, "waves": waves, "changes": changes, "findings": findings})

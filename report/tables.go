@@ -77,13 +77,46 @@ func (p Printer) Plan(w io.Writer, pl plan.Plan) error {
 			for _, l := range p.Diff(c.Before(), c.After(), "    ") {
 				fmt.Fprintln(b, l)
 			}
+			p.companions(b, c)
 		}
 	}
 	p.left(b, pl.Left)
+	p.planFindings(b, pl.Findings)
 	if len(pl.Isolate) > 0 {
 		fmt.Fprintf(b, "\nthen isolate the old server: ports %s closed to all but trusted networks\n", ports(pl.Isolate[0].Ports))
 	}
 	return b.Flush()
+}
+
+// companions writes what else a cutover changes, and why.
+func (p Printer) companions(b io.Writer, c plan.Cutover) {
+	for _, s := range c.Companions() {
+		when, wait := "before its MX", plan.Duration(0)
+		if s.Late {
+			when = "after it has settled"
+		}
+		for _, w := range c.Steps {
+			if w.Kind == plan.AwaitCompanion && w.Number() == s.Number() {
+				wait = w.Wait
+			}
+		}
+		fmt.Fprintf(b, "    and %s, by %s, at least %s are waited: %s\n", when, Harmless(s.Provider), wait, Harmless(s.Why))
+		for _, l := range p.Diff(s.Change.Before, s.Change.After, "      ") {
+			fmt.Fprintln(b, l)
+		}
+	}
+}
+
+// planFindings writes what was found while looking for companions, and is not
+// well.
+func (p Printer) planFindings(b io.Writer, found []plan.Finding) {
+	head := "\nfound while planning:\n"
+	for _, f := range found {
+		if f.Severity != plan.Pass {
+			fmt.Fprintf(b, "%s  %s %s %s: %s\n", head, f.Severity, f.Check, Harmless(rrset.Bare(f.Target)), Harmless(f.Detail))
+			head = ""
+		}
+	}
 }
 
 func (p Printer) left(b io.Writer, left []plan.Left) {

@@ -78,7 +78,8 @@ var stepDone = map[plan.Kind]string{
 	plan.Publish: "new MX written", plan.Propagate: "new MX served everywhere", plan.Probe: "probe arrived through the gateway",
 	plan.Soak: "live", plan.Settle: "original TTL restored", plan.Observe: "nothing leads to the old server any more",
 	plan.Arm: "old server armed: new connections are refused, for now", plan.Prove: "proven: closed outside, open to the gateway",
-	plan.Confirm: "old server isolated for good",
+	plan.Confirm: "old server isolated for good", plan.WriteCompanion: "companion record written, and served everywhere",
+	plan.AwaitCompanion: "no cache has the companion record as it was",
 }
 
 // stepBegun says what a step does.
@@ -87,11 +88,13 @@ var stepBegun = map[plan.Kind]string{
 	plan.Publish: "writing the new MX", plan.Propagate: "waiting for name servers and caches", plan.Probe: "probing by the public way",
 	plan.Soak: "soaking: probes until the deadline", plan.Settle: "restoring the original TTL", plan.Observe: "gathering evidence for isolation",
 	plan.Arm: "arming the firewall", plan.Prove: "proving the armed state", plan.Confirm: "waiting to confirm",
+	plan.WriteCompanion: "writing a companion record", plan.AwaitCompanion: "waiting for caches to forget what the companion record was",
 }
 
 // stepUndone says what an undone step means.
 var stepUndone = map[plan.Kind]string{
 	plan.LowerTTL: "original TTL restored", plan.Publish: "old MX restored, and served everywhere", plan.Settle: "low TTL again",
+	plan.WriteCompanion: "companion record restored, and served everywhere",
 }
 
 // Line is one event in words, with its time.
@@ -114,7 +117,7 @@ func whose(e state.Event) string {
 }
 
 func eventWords(e state.Event) (Tone, string) {
-	k := plan.Kind(e.Step)
+	k := plan.KindOf(e.Step)
 	switch e.Kind {
 	case state.Begun:
 		return Good, fmt.Sprintf("migration begun, plan %.12s", e.Reason)
@@ -164,7 +167,7 @@ func undoWords(e state.Event) (Tone, string) {
 	case state.Undoing:
 		return Wary, "undoing " + e.Step
 	case state.Undone:
-		return Wary, or(stepUndone[plan.Kind(e.Step)], e.Step+" undone") + lastCache(e)
+		return Wary, or(stepUndone[plan.KindOf(e.Step)], e.Step+" undone") + lastCache(e)
 	case state.RolledBack:
 		return Bad, "rolled back: " + or(e.Reason, "as it was")
 	case state.Skipped:
@@ -181,7 +184,11 @@ func lastCache(e state.Event) string {
 	if e.Intent == nil || e.Intent.Until.IsZero() {
 		return ""
 	}
-	return "; the last cache lets the gateway go at " + Clock(e.Intent.Until)
+	what := "the gateway"
+	if plan.KindOf(e.Step) == plan.WriteCompanion {
+		what = "what it was"
+	}
+	return "; the last cache lets " + what + " go at " + Clock(e.Intent.Until)
 }
 
 func decisionWords(d *state.Decision) (Tone, string) {

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"slices"
 
 	"mxcutover/plan"
 )
@@ -12,7 +13,15 @@ func (w World) credentials(ctx context.Context, t Turn) []plan.Finding {
 	if w.Credentials == nil {
 		return nil
 	}
-	return stamp(w.Credentials(ctx, t.Cutover.Provider), t.Now())
+	var found []plan.Finding
+	for _, p := range providersOf(t.Cutover) {
+		for _, f := range w.Credentials(ctx, p) {
+			if !slices.Contains(found, f) {
+				found = append(found, f)
+			}
+		}
+	}
+	return stamp(found, t.Now())
 }
 
 // canGoBack holds a domain whose secrets cannot be read: the engine has them in

@@ -186,6 +186,9 @@ func newSim(t testing.TB, adjust func(*plan.Inventory, *plan.Settings)) *sim {
 		},
 		Ports: []uint16{25},
 	}
+	for _, d := range accompanied {
+		w.accompany(d, &set)
+	}
 	if adjust != nil {
 		adjust(&inv, &set)
 	}

@@ -16,7 +16,7 @@ func (w World) unchanged(ctx context.Context, t Turn) error {
 		return err
 	}
 	expected := t.Cutover.Before()
-	if got := lastGot(t, plan.Publish); got != nil {
+	if got := gotBefore(t, plan.Publish); got != nil {
 		expected = *got
 	}
 	if _, begun := t.Domain.Steps[string(plan.Publish)]; begun || t.Domain.Drift != "" {
@@ -32,12 +32,30 @@ func (w World) unchanged(ctx context.Context, t Turn) error {
 // foreign tells whether a record is nobody's of ours. A provider may answer for a
 // while what it had before, so the TTL alone is no sign.
 func foreign(t Turn, now rrset.Set) bool {
+	if t.beside() {
+		return !now.SameData(t.Step.Change.Before) && !now.SameData(t.Step.Change.After)
+	}
 	return !now.SameData(t.Cutover.Before()) && !now.SameData(t.Cutover.After())
 }
 
 // lastGot is the RRset that the step before wrote, as it was read back: a
 // server may have clamped its TTL.
-func lastGot(t Turn, k plan.Kind) *rrset.Set {
+func lastGot(t Turn) (got *rrset.Set) {
+	if !t.beside() {
+		return gotBefore(t, t.Step.Kind)
+	}
+	for _, s := range t.Cutover.Steps {
+		if s.ID == t.Step.ID {
+			break
+		}
+		if r := t.Domain.Steps[s.ID]; sameSet(s, t.Step) && r.Got != nil {
+			got = r.Got
+		}
+	}
+	return got
+}
+
+func gotBefore(t Turn, k plan.Kind) *rrset.Set {
 	before := map[plan.Kind]plan.Kind{plan.Publish: plan.LowerTTL, plan.Settle: plan.Publish}[k]
 	if s, ok := t.Cutover.Step(before); ok {
 		return t.Domain.Steps[s.ID].Got
@@ -48,11 +66,11 @@ func lastGot(t Turn, k plan.Kind) *rrset.Set {
 // stillThere tells that somebody else changed the record while its name servers
 // are waited for.
 func (w World) stillThere(ctx context.Context, t Turn, want rrset.Set) error {
-	p, err := w.provider(t.Cutover.Provider)
+	p, err := w.provider(t.provider())
 	if err != nil {
 		return err
 	}
-	now, err := providers.Read(ctx, p, t.Cutover.Zone, want.Name, want.Type)
+	now, err := providers.Read(ctx, p, t.zone(), want.Name, want.Type)
 	if err == nil && foreign(t, now) && !now.SameData(want) {
 		return &providers.DriftError{Expected: want, Found: now}
 	}

@@ -67,7 +67,7 @@ func tell(ctx context.Context, t Turn, says string, asked *providers.AskedError)
 }
 
 func hand(t Turn, s plan.Severity, says, letter string) plan.Finding {
-	return plan.Finding{Check: plan.HandCheck, Target: t.Cutover.Domain, Severity: s, At: t.Now(), Detail: says, Evidence: letter}
+	return plan.Finding{Check: plan.HandCheck, Target: t.about(), Severity: s, At: t.Now(), Detail: says, Evidence: letter}
 }
 
 // Hand tells whether a provider's changes are made by a person.

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -34,7 +35,7 @@ type gates struct {
 	open     bool // the old server is not closed
 	room     bool // the journal has room for more than a rollback
 	gate     plan.Gate
-	quiet    time.Duration // how late a write without an answer may come
+	quiet    func(provider string) time.Duration // how late a write without an answer may come
 	settle   time.Time
 	canWatch bool
 	watched  time.Time
@@ -43,7 +44,7 @@ type gates struct {
 // next decides a domain's move. It is a function of the journal and the time.
 func next(c plan.Cutover, d state.DomainStatus, g gates, p Policy, now state.Moment) move {
 	if d.State == state.IsInDoubt {
-		if left := fenced(d.Doubt, g.quiet, now); left > 0 {
+		if left := doubted(c, d, g, now); left > 0 {
 			return move{what: moveLater, at: now.At.Add(left)}
 		}
 	}
@@ -58,6 +59,33 @@ func next(c plan.Cutover, d state.DomainStatus, g gates, p Policy, now state.Mom
 	return nextForward(c, d, g, p, now)
 }
 
+// doubted is for how much longer a domain in doubt is left alone. On the way back
+// only the doubt about what is undone next counts: an MX never waits for a
+// companion.
+func doubted(c plan.Cutover, d state.DomainStatus, g gates, now state.Moment) (left time.Duration) {
+	of := func(s plan.Step) {
+		if w := d.DoubtOf(s); !w.IsZero() {
+			left = max(left, fenced(w, g.late(cmp.Or(s.Provider, c.Provider)), now))
+		}
+	}
+	if d.Back {
+		of(nextBack(c, d, gates{open: true}).step)
+		return left
+	}
+	for _, s := range c.Steps {
+		of(s)
+	}
+	return left
+}
+
+// late is how late a provider's write may come that got no answer.
+func (g gates) late(provider string) time.Duration {
+	if g.quiet == nil {
+		return 0
+	}
+	return g.quiet(provider)
+}
+
 // fenced is for how much longer a write without an answer may come, given how
 // late one may come at its provider.
 func fenced(doubt state.Wait, quiet time.Duration, now state.Moment) time.Duration {
@@ -68,20 +96,30 @@ func fenced(doubt state.Wait, quiet time.Duration, now state.Moment) time.Durati
 	return min(left, doubt.For)
 }
 
-// nextBack undoes the newest step that may have had an effect. No MX goes back
-// to the old server while that may be closed (P8).
+// nextBack undoes the newest step that may have had an effect: those of the MX
+// first, then companions. No MX goes back to the old server while that may be
+// closed (P8).
 func nextBack(c plan.Cutover, d state.DomainStatus, g gates) move {
 	if d.State == state.IsHeld || d.State == state.IsDrifted || d.Paused {
 		return move{}
 	}
-	for _, s := range slices.Backward(c.Steps) {
-		if r, begun := d.Steps[s.ID]; !begun || r.Kept || !s.Kind.Writes() {
-			continue
-		}
-		if s.Kind == plan.Publish && !g.open {
+	var companion *plan.Step
+	for i, s := range slices.Backward(c.Steps) {
+		r, begun := d.Steps[s.ID]
+		switch {
+		case !begun || r.Kept || !s.Kind.Writes():
+		case s.Kind == plan.WriteCompanion:
+			if companion == nil {
+				companion = &c.Steps[i]
+			}
+		case s.Kind == plan.Publish && !g.open:
 			return move{}
+		default:
+			return move{what: moveUndo, step: s}
 		}
-		return move{what: moveUndo, step: s}
+	}
+	if companion != nil {
+		return move{what: moveUndo, step: *companion}
 	}
 	return move{what: moveBack}
 }
@@ -94,12 +132,12 @@ func nextForward(c plan.Cutover, d state.DomainStatus, g gates, p Policy, now st
 		switch {
 		case d.Has(s.ID):
 			continue
-		case s.Kind == plan.Settle:
+		case s.Kind == plan.Settle || s.Late:
 			return nextSettle(s, d, g, p, now.At)
 		case g.wave:
 		case !p.PrepareAll:
 			return move{}
-		case s.Kind == plan.Preflight:
+		case s.Kind == plan.Preflight, s.Kind == plan.WriteCompanion, s.Kind == plan.AwaitCompanion:
 			continue
 		case s.Kind != plan.LowerTTL && s.Kind != plan.AwaitTTL:
 			return move{}

@@ -29,6 +29,10 @@ func domainAt(t *testing.T, upTo plan.Kind, adjust func(*state.DomainStatus)) (p
 	return c, d
 }
 
+func quietFor(d time.Duration) func(string) time.Duration {
+	return func(string) time.Duration { return d }
+}
+
 func TestNext(t *testing.T) {
 	t.Parallel()
 	running := gates{wave: true, open: true, room: true}
@@ -77,8 +81,8 @@ func TestNext(t *testing.T) {
 		"preflight of another boot":           {plan.AwaitTTL, rebooted, running, all, moveDo, plan.Preflight},
 		"preflight from the future":           {plan.AwaitTTL, future, running, all, moveDo, plan.Preflight},
 		"skipped":                             {plan.Publish, in(state.IsSkipped), running, all, moveNone, ""},
-		"in doubt over a restart":             {plan.AwaitTTL, endlessDoubt(time.Minute), gates{wave: true, open: true, room: true, quiet: 2 * time.Minute}, all, moveLater, ""},
-		"in doubt over a restart, and over":   {plan.AwaitTTL, endlessDoubt(time.Minute), gates{wave: true, open: true, room: true, quiet: time.Second}, all, moveDo, plan.Publish},
+		"in doubt over a restart":             {plan.AwaitTTL, endlessDoubt(time.Minute), gates{wave: true, open: true, room: true, quiet: quietFor(2 * time.Minute)}, all, moveLater, ""},
+		"in doubt over a restart, and over":   {plan.AwaitTTL, endlessDoubt(time.Minute), gates{wave: true, open: true, room: true, quiet: quietFor(time.Second)}, all, moveDo, plan.Publish},
 	} {
 		cut, d := domainAt(t, c.upTo, c.adjust)
 		m := next(cut, d, c.gates, c.policy, now)

@@ -3,6 +3,8 @@ package rollout
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -96,7 +98,7 @@ func (o *oracle) event(e looked) {
 				o.blame("P1", "%s: %s is intended though %s disagrees", e.Domain, e.Step, server)
 			}
 		}
-		o.intents[key(e.Domain, *e.Intent.Snapshot, e.Intent.Change.After)]++
+		o.intents[key(e.Intent.Change.After.Name, *e.Intent.Snapshot, e.Intent.Change.After)]++
 	}
 }
 
@@ -116,9 +118,14 @@ func (o *oracle) write(w *sim, c rrset.Change) {
 		o.blame("P1", "%s: %v was written over %v, and no journal knows of it", domain, c.After.Data, now.set.Data)
 	}
 	o.written[key(domain, now.set, c.After)]++
+	if r.of != "" {
+		o.companion(w, r, c)
+		return
+	}
 	switch was, will := leads(now.set), leads(c.After); {
 	case was && !will:
 		o.publish(w, r)
+		o.ready(w, r)
 	case !was && will && w.isClosed():
 		o.blame("P8", "%s: its MX is pointed back to a closed server", domain)
 	}
@@ -150,6 +157,50 @@ func (o *oracle) publish(w *sim, r *record) {
 	}
 }
 
+// companion judges a write of a companion: late ones and undos only after what is
+// built upon them has gone.
+func (o *oracle) companion(w *sim, r *record, c rrset.Change) {
+	mx := w.records[r.of]
+	if c.After.Equal(r.past[0].set) {
+		if !leads(mx.now().set) {
+			o.blame("companion", "%s goes back while the MX of %s leads to the gateway", r.domain, r.of)
+		}
+		if last := o.lastCache(mx); time.Now().Before(last) {
+			o.blame("companion", "%s goes back %v before caches let the gateway's MX go", r.domain, time.Until(last))
+		}
+		if r.domain == firstOf(r.of) {
+			second := w.records[secondOf(r.of)]
+			if !slices.ContainsFunc(second.past, func(v version) bool { // as it was, or as somebody wrote it and a person kept it
+				return (v.foreign || v.at.Equal(second.past[0].at)) && v.set.Equal(second.now().set)
+			}) {
+				o.blame("companion", "%s goes back before %s", r.domain, second.domain)
+			}
+		}
+		return
+	}
+	if r.domain == lateOf(r.of) && mx.now().set.TTL != 3600 {
+		o.blame("companion", "%s is written before %s has settled", r.domain, r.of)
+	}
+}
+
+// ready judges, as a MX moves, its early companions: all servers have them, and
+// caches have let go of what was before.
+func (o *oracle) ready(w *sim, mx *record) {
+	if !slices.Contains(accompanied, mx.domain) {
+		return
+	}
+	for _, name := range []string{firstOf(mx.domain), secondOf(mx.domain)} {
+		r := w.records[name]
+		if len(r.past) < 2 || r.now().set.Equal(r.past[0].set) || !r.seen(r.lag).Equal(r.now().set) {
+			o.blame("companion", "%s is published before %s is served by all", mx.domain, name)
+			continue
+		}
+		if ends := r.now().at.Add(r.lag + max(ttlOf(r.past[0].set), companionWait)); time.Now().Before(ends) {
+			o.blame("companion", "%s is published %v before the wait for %s is over", mx.domain, time.Until(ends), name)
+		}
+	}
+}
+
 // ends is when a version was replaced; now, if it is in force.
 func (o *oracle) ends(r *record, v version) time.Time {
 	for i, x := range r.past[:len(r.past)-1] {
@@ -163,6 +214,9 @@ func (o *oracle) ends(r *record, v version) time.Time {
 // close judges the moment at which the old server closes.
 func (o *oracle) close(w *sim) {
 	for _, r := range w.records {
+		if r.of != "" {
+			continue
+		}
 		for _, v := range r.past {
 			if !leads(v.set) {
 				continue
@@ -206,7 +260,24 @@ func (o *oracle) end(w *sim, attempts map[string]int, told map[string]time.Time)
 				o.blame("P6", "%s: no probe came back by the old path", c.Domain)
 			}
 			o.twice(c, attempts)
+			o.others(w, c, attempts)
 		}
+	}
+}
+
+// others judges a domain's companions at the end.
+func (o *oracle) others(w *sim, c plan.Cutover, attempts map[string]int) {
+	for _, s := range c.Companions() {
+		r, want := w.records[s.Change.After.Name], s.Change.After
+		if c.Wave == undone {
+			want = r.past[0].set
+		}
+		for _, got := range []rrset.Set{r.now().set, r.seen(r.lag)} {
+			if !got.Equal(want) {
+				o.blame("companion", "%s ends as %v TTL %d, want %v TTL %d", r.domain, got.Data, got.TTL, want.Data, want.TTL)
+			}
+		}
+		o.count(r.domain, attempts[c.Domain])
 	}
 }
 
@@ -223,17 +294,21 @@ func (o *oracle) lastCache(r *record) (last time.Time) {
 // twice counts each change of a domain: once for each attempt that a person
 // asked for.
 func (o *oracle) twice(c plan.Cutover, attempts map[string]int) {
+	o.count(c.Domain, attempts[c.Domain])
+}
+
+func (o *oracle) count(name string, attempts int) {
 	total := 0
 	for k, n := range o.written {
-		if len(k) > len(c.Domain) && k[:len(c.Domain)+1] == c.Domain+"|" {
+		if strings.HasPrefix(k, name+"|") {
 			total += n
-			if n > max(attempts[c.Domain], 1) {
-				o.blame("P5", "%s: one change was written %d times in %d attempts", c.Domain, n, attempts[c.Domain])
+			if n > max(attempts, 1) {
+				o.blame("P5", "%s: one change was written %d times in %d attempts", name, n, attempts)
 			}
 		}
 	}
 	if total == 0 {
-		o.blame("P5", "%s was never written", c.Domain)
+		o.blame("P5", "%s was never written", name)
 	}
 }
 

@@ -42,10 +42,10 @@ const scratchTime = 2 * time.Minute
 // oneOwner looks, once a run, at a zone that was not written to yet. An error
 // holds the domain, or is repeated.
 func (w World) oneOwner(ctx context.Context, t Turn) error {
-	if !w.Owners[t.Cutover.Provider] || w.owners == nil || w.Hand(t.Cutover.Provider) {
+	if !w.Owners[t.provider()] || w.owners == nil || w.Hand(t.provider()) {
 		return nil
 	}
-	zone := t.Cutover.Zone
+	zone := t.zone()
 	for {
 		f, mine := w.owners.of(t, zone)
 		if f == nil {
@@ -96,7 +96,7 @@ func (o *owners) written(p *plan.Plan, s *state.Status) {
 		for _, step := range c.Steps {
 			if d != nil && step.Kind.Writes() {
 				if _, begun := d.Steps[step.ID]; begun {
-					o.begun[c.Zone] = true
+					o.begun[zoneOf(c, step)] = true
 				}
 			}
 		}
@@ -115,11 +115,11 @@ func (o *owners) landed(zone string, f *flight) {
 
 // lookForOwners writes a scratch record, and waits until every server has it.
 func (w World) lookForOwners(ctx context.Context, t Turn) ([]plan.Finding, error) {
-	p, err := w.provider(t.Cutover.Provider)
+	p, err := w.provider(t.provider())
 	if err != nil {
 		return nil, err
 	}
-	zone := rrset.Bare(t.Cutover.Zone)
+	zone := rrset.Bare(t.zone())
 	want, remove, err := w.scratch(ctx, t, p)
 	switch {
 	case errors.Is(err, providers.ErrScratch):
@@ -136,13 +136,13 @@ func (w World) lookForOwners(ctx context.Context, t Turn) ([]plan.Finding, error
 	case err != nil:
 		return nil, err
 	case !ok:
-		return nil, hold(found, "zone %s may have two owners: a scratch record that was written through %s did not come to every name server that the zone is delegated to, and was taken away again: %s; give the zone one owner, or say in the configuration that it has (one_owner: true)", zone, t.Cutover.Provider, worst(found))
+		return nil, hold(found, "zone %s may have two owners: a scratch record that was written through %s did not come to every name server that the zone is delegated to, and was taken away again: %s; give the zone one owner, or say in the configuration that it has (one_owner: true)", zone, t.provider(), worst(found))
 	}
-	return append(told, w.owner(t, plan.Pass, "what is written through %s comes to every name server of %s", t.Cutover.Provider, zone)...), nil
+	return append(told, w.owner(t, plan.Pass, "what is written through %s comes to every name server of %s", t.provider(), zone)...), nil
 }
 
 func (w World) owner(t Turn, s plan.Severity, format string, args ...any) []plan.Finding {
-	return []plan.Finding{{Check: "ns.owner", Target: t.Cutover.Zone, Severity: s, At: t.Now(), Detail: fmt.Sprintf(format, args...)}}
+	return []plan.Finding{{Check: "ns.owner", Target: t.zone(), Severity: s, At: t.Now(), Detail: fmt.Sprintf(format, args...)}}
 }
 
 // scratch writes the record by the one way there is, in the provider's turn.
@@ -150,26 +150,26 @@ func (w World) scratch(ctx context.Context, t Turn, p providers.Provider) (rrset
 	if ctx.Err() != nil {
 		return rrset.Set{}, nil, ctx.Err()
 	}
-	free, err := w.limits.take(ctx, t.Cutover.Provider)
+	free, err := w.limits.take(ctx, t.provider())
 	if err != nil {
 		return rrset.Set{}, nil, err
 	}
 	defer free()
 	ctx, cancel := within(ctx, scratchTime)
 	defer cancel()
-	want, remove, err := providers.WriteScratch(ctx, p, t.Cutover.Zone, t.Plan.Migration, t.Now())
+	want, remove, err := providers.WriteScratch(ctx, p, t.zone(), t.Plan.Migration, t.Now())
 	switch {
 	case err == nil, errors.Is(err, providers.ErrScratch), errors.Is(err, providers.ErrTransient) && !errors.Is(err, providers.ErrInDoubt):
 		return want, remove, err
 	}
 	// It is no record of the domain's: neither drift nor doubt about it is the domain's.
-	return want, remove, hold(nil, "a scratch record could not be written to zone %s through %s: %v", rrset.Bare(t.Cutover.Zone), t.Cutover.Provider, err)
+	return want, remove, hold(nil, "a scratch record could not be written to zone %s through %s: %v", rrset.Bare(t.zone()), t.provider(), err)
 }
 
 // reaches waits until every authoritative server serves the scratch record.
 func (w World) reaches(ctx context.Context, t Turn, want rrset.Set) (found []plan.Finding, ok bool, err error) {
 	ok, err = poll(ctx, t.Clock, w.Policy.SyncWait, w.Policy.PollEvery, func() (bool, error) {
-		served, f := w.Checker.Served(ctx, t.Cutover.Zone, want.Name, want.Type)
+		served, f := w.Checker.Served(ctx, t.zone(), want.Name, want.Type)
 		found = f
 		for _, server := range slices.Sorted(maps.Keys(served)) {
 			if s := served[server]; !s.SameData(want) {

@@ -44,6 +44,7 @@ type sim struct {
 	losing  map[string]bool // their real mail is refused
 	down    bool            // the gateway is: all probes fail
 	mute    string          // one of its name servers never answers
+	refused string          // writes to it are
 	dieLate string          // the engine dies in the next write to it that comes late
 	cramped bool            // its disk has no room for snapshots
 	keyless bool            // its credentials are lost
@@ -130,9 +131,10 @@ func (c simClock) Synced() bool {
 	return !time.Now().Before(c.w.syncAt)
 }
 
-// A record is a domain's MX RRset over time.
+// A record is a domain's MX RRset over time, or a companion of a domain.
 type record struct {
 	domain string
+	of     string    // whose companion it is
 	past   []version // the last one is in force at the primary
 	lag    time.Duration
 }
@@ -254,6 +256,9 @@ func (p simProvider) Swap(ctx context.Context, c rrset.Change) error {
 	defer p.w.mu.Unlock()
 	if err := p.point("before a write to " + c.After.Name); err != nil {
 		return err
+	}
+	if c.After.Name == p.w.refused {
+		return errors.New("the credential has no right to it")
 	}
 	p.w.writes++
 	f := p.w.faults[p.w.writes]

@@ -17,7 +17,7 @@ func (w World) suspect(ctx context.Context, t Turn, provider string, c rrset.Cha
 	if c.Before.Equal(c.After) || w.Hand(provider) {
 		return ""
 	}
-	served, found := w.Checker.Served(ctx, t.Cutover.Zone, c.After.Name, c.After.Type)
+	served, found := w.Checker.Served(ctx, t.zone(), c.After.Name, c.After.Type)
 	if len(served) == 0 || (Outcome{Findings: found}).verdict() != plan.Pass {
 		return ""
 	}

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -138,7 +139,7 @@ func (e *Engine) take(s *state.Status, w *plan.Wave, now state.Moment) (out []st
 			e.agenda.later(name, m.at, m.watch)
 			continue
 		}
-		st := start{domain: s.CopyOf(name), cut: c, move: m, hand: e.Hand != nil && e.Hand(c.Provider)}
+		st := start{domain: s.CopyOf(name), cut: c, move: m, hand: e.Hand != nil && e.Hand(cmp.Or(m.step.Provider, c.Provider))}
 		if !st.idle() {
 			e.agenda.busy[w.Name]++
 		}
@@ -152,7 +153,7 @@ func (e *Engine) next(s *state.Status, d state.DomainStatus, now state.Moment) (
 	c, _ := s.Cutover(d.Domain)
 	gate, wave := e.gate(d.Wave), s.Wave(d.Wave)
 	return c, next(c, d, gates{
-		wave: wave.State != state.WaveWaiting, shut: wave.Shut, quiet: e.Quiet(c.Provider), open: !s.Isolation.Closed, settle: e.settle, gate: gate,
+		wave: wave.State != state.WaveWaiting, shut: wave.Shut, quiet: e.Quiet, open: !s.Isolation.Closed, settle: e.settle, gate: gate,
 		canWatch: e.Watch != nil && !e.Policy.BackOnly, watched: e.lastWatch(d), room: s.DiskLow == "",
 	}, e.Policy, now)
 }
@@ -168,7 +169,13 @@ func (e *Engine) lastWatch(d state.DomainStatus) time.Time {
 // wait for it.
 func (st start) idle() bool {
 	k := st.move.step.Kind
-	return st.move.what == moveDo && (k == plan.AwaitTTL || k == plan.Soak) || st.hand && k.Writes()
+	switch st.move.what {
+	case moveDo:
+		return k == plan.AwaitTTL || k == plan.AwaitCompanion || k == plan.Soak || st.hand && k.Writes()
+	case moveUndo:
+		return k == plan.WriteCompanion || st.hand
+	}
+	return false
 }
 
 // startDomain runs one move of a domain in a goroutine that Run waits for.

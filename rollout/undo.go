@@ -11,12 +11,18 @@ import (
 	"mxcutover/state"
 )
 
-// Undo writes the journaled snapshot back. Publishing is undone only when the
+// Undo writes the journaled snapshot back. A companion is undone when nothing is
+// built upon it any more. Publishing is undone only when the
 // old server is proven open (P8), and proven like a cutover. No undo is final
 // while a write of ours may yet come late.
 func (w write) Undo(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
 	if i.Change == nil || i.Snapshot == nil {
 		return Outcome{}, hold(nil, "the journal has no snapshot for %s", t.Step.ID)
+	}
+	if t.beside() {
+		if err := w.letsGo(ctx, t); err != nil {
+			return Outcome{}, err
+		}
 	}
 	r, err := w.restore(ctx, t, i)
 	found := r.found
@@ -31,6 +37,10 @@ func (w write) Undo(ctx context.Context, t Turn, i state.Intent) (Outcome, error
 	if err != nil || out.verdict() != plan.Pass || t.Step.Kind == plan.LowerTTL {
 		out.Findings = append(found, out.Findings...)
 		return out, err
+	}
+	if t.beside() {
+		out.Caches, out.Findings = w.leaves(ctx, t, r.was), append(found, out.Findings...)
+		return out, nil
 	}
 	gone := lastCache(t, r.was)
 	wait, told := state.Wait{From: moment(t.Clock), For: gone}, t.Now().Add(gone).UTC()
@@ -94,11 +104,11 @@ func (w write) restore(ctx context.Context, t Turn, i state.Intent) (r restored,
 	}
 	r = restored{was: was, now: *i.Snapshot}
 	if !at.Half && !ours(was, i.Change.After, t.Domain.Steps[t.Step.ID].Got) {
-		switch t.Domain.Drift {
-		case state.Force:
-		case state.Adopt:
+		switch d := t.Domain.Drift; {
+		case d == state.Force:
+		case d == state.Adopt, d == state.Skip && t.beside(): // the MX is back, and the domain is not left half-way
 			r.kept, r.found = true, []plan.Finding{{
-				Check: "ns.sync", Target: t.Cutover.Domain, Severity: plan.Warn, At: t.Now(),
+				Check: "ns.sync", Target: t.about(), Severity: plan.Warn, At: t.Now(),
 				Detail: "kept as somebody else wrote it: " + inLine(was), Evidence: was.String(),
 			}}
 			return r, nil
@@ -106,7 +116,7 @@ func (w write) restore(ctx context.Context, t Turn, i state.Intent) (r restored,
 			return r, &providers.DriftError{Expected: i.Change.After, Found: was}
 		}
 	}
-	if !was.SameData(*i.Snapshot) {
+	if !t.beside() && !was.SameData(*i.Snapshot) {
 		if r.found, err = w.mayLeadBack(ctx); err != nil {
 			return r, err
 		}
@@ -124,11 +134,11 @@ func (w World) mayLeadBack(ctx context.Context) ([]plan.Finding, error) {
 	return found, nil
 }
 
-// original is the domain's RRset before its first step that wrote, as far as
-// the journal tells.
+// original is the RRset before its first step that wrote, as far as the journal
+// tells.
 func original(t Turn) *rrset.Set {
 	for _, s := range t.Cutover.Steps {
-		if r, begun := t.Domain.Steps[s.ID]; begun && s.Kind.Writes() {
+		if r, begun := t.Domain.Steps[s.ID]; begun && sameSet(s, t.Step) {
 			if r.Intent.Base || r.Kept {
 				continue // somebody else's record came after
 			}
@@ -145,7 +155,7 @@ func (w write) fence(ctx context.Context, t Turn, i state.Intent, now rrset.Set)
 	if err != nil {
 		return now, err
 	}
-	left := fenced(t.Domain.Doubt, providers.Quiet(p), moment(t.Clock))
+	left := fenced(t.Domain.DoubtOf(t.Step), providers.Quiet(p), moment(t.Clock))
 	if left <= 0 {
 		return now, nil
 	}

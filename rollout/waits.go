@@ -23,12 +23,8 @@ func (a await) Prepare(_ context.Context, t Turn) (state.Intent, error) {
 	if !ok || !done {
 		return state.Intent{}, hold(nil, "the journal does not say when the TTL was lowered")
 	}
-	passed, sure := moment(t.Clock).Since(r.DoneAt)
-	if !sure && r.DoneAt.Boot != "" {
-		passed = 0 // the machine was started again: nobody knows
-	}
 	ttl := max(highestTTL(r.Intent), a.Policy.Assume)
-	return state.Intent{Until: t.Now().Add(max(ttl-max(passed, 0), 0))}, nil
+	return state.Intent{Until: t.Now().Add(rest(t, r.DoneAt, ttl))}, nil
 }
 
 // highestTTL is the highest that was seen in a snapshot and on any server.

@@ -93,7 +93,7 @@ func (e *Engine) intended(ctx context.Context, t *Turn, i *state.Intent) error {
 // the machine did: nobody knows for how long it was off.
 func (e *Engine) begunAnew(t Turn, r state.StepRecord) bool {
 	boot, _ := e.Clock.Boot()
-	return t.Step.Kind == plan.AwaitTTL && r.Begun.Boot != "" && r.Begun.Boot != boot
+	return (t.Step.Kind == plan.AwaitTTL || t.Step.Kind == plan.AwaitCompanion) && r.Begun.Boot != "" && r.Begun.Boot != boot
 }
 
 // insist repeats what could not be carried out, with growing pauses: a few

@@ -110,6 +110,12 @@ const (
 	endHeld          // only a person can go on
 )
 
+// allDone tells whether the cutover's last step is done: settle, a late companion's,
+// or soak where there is nothing to settle.
+func allDone(c plan.Cutover, d state.DomainStatus) bool {
+	return len(c.Steps) == 0 || d.Has(c.Steps[len(c.Steps)-1].ID)
+}
+
 // judgeEnd tells whether a run is over. busy is whether anything is under way or
 // will be at a known time.
 func judgeEnd(p *plan.Plan, s *state.Status, pol Policy, busy bool) ending {
@@ -122,11 +128,10 @@ func judgeEnd(p *plan.Plan, s *state.Status, pol Policy, busy bool) ending {
 	back, done, out := 0, 0, 0
 	for _, d := range s.Domains {
 		c, _ := s.Cutover(d.Domain)
-		_, settles := c.Step(plan.Settle)
 		switch {
 		case d.Back:
 			back++
-		case d.State == state.Settled, d.State == state.Live && !settles:
+		case (d.State == state.Settled || d.State == state.Live) && allDone(c, d):
 			done++
 		case d.State == state.IsRolledBack, d.State == state.IsSkipped:
 			out++

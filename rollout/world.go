@@ -54,6 +54,10 @@ func (w World) Actions() map[plan.Kind]Action {
 	return map[plan.Kind]Action{
 		plan.Preflight: preflight{w},
 		plan.LowerTTL:  write{w},
+
+		plan.WriteCompanion: write{w},
+		plan.AwaitCompanion: awaitCompanion{await{w}},
+
 		plan.AwaitTTL:  await{w},
 		plan.Publish:   write{w},
 		plan.Propagate: propagate{w},

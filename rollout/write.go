@@ -18,13 +18,14 @@ import (
 // engine is being stopped.
 const writeTime = 30 * time.Second
 
-// write is the Action of the steps that change DNS: lower-ttl, publish, settle.
+// write is the Action of the steps that change DNS: companion, lower-ttl, publish,
+// settle.
 type write struct{ World }
 
 // Prepare reads the RRset as the provider has it and as every authoritative
 // server serves it, and refuses a disagreement (P1, P2).
 func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
-	p, err := w.provider(t.Cutover.Provider)
+	p, err := w.provider(t.provider())
 	if err != nil {
 		return state.Intent{}, err
 	}
@@ -33,12 +34,12 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	}
 	c := *t.Step.Change
 	expected := c.Before
-	if got := lastGot(t, t.Step.Kind); got != nil {
+	if got := lastGot(t); got != nil {
 		expected = *got
 	}
 	now, err := providers.Read(ctx, p, c.Zone, c.Before.Name, c.Before.Type)
 	if err != nil {
-		return state.Intent{}, fmt.Errorf("read %s at %s: %w", c.Before.Name, t.Cutover.Provider, err)
+		return state.Intent{}, fmt.Errorf("read %s at %s: %w", c.Before.Name, t.provider(), err)
 	}
 	base := !now.Equal(expected)
 	switch {
@@ -61,7 +62,7 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 		return state.Intent{}, err
 	}
 	c.Before = now
-	return state.Intent{Snapshot: &now, Served: served, Change: &c, Base: base, Provider: t.Cutover.Provider}, nil
+	return state.Intent{Snapshot: &now, Served: served, Change: &c, Base: base, Provider: t.provider()}, nil
 }
 
 // Do writes, once. Steps that change a TTL are done when every authoritative
@@ -153,7 +154,7 @@ func (w World) agree(ctx context.Context, t Turn, want rrset.Set) (map[string]rr
 	var served map[string]rrset.Set
 	var found []plan.Finding
 	ok, err := poll(ctx, t.Clock, w.Policy.SyncWait, w.Policy.PollEvery, func() (bool, error) {
-		served, found = w.Checker.Served(ctx, t.Cutover.Zone, want.Name, want.Type)
+		served, found = w.Checker.Served(ctx, t.zone(), want.Name, want.Type)
 		for _, server := range slices.Sorted(maps.Keys(served)) {
 			if s := served[server]; !s.Equal(want) {
 				found = append(found, plan.Finding{
@@ -175,7 +176,7 @@ func (w World) agree(ctx context.Context, t Turn, want rrset.Set) (map[string]rr
 
 func allServe(t Turn, served map[string]rrset.Set, want rrset.Set) plan.Finding {
 	return plan.Finding{
-		Check: "ns.sync", Target: t.Cutover.Domain, Severity: plan.Pass, At: t.Now(), RFC: "RFC 1034 section 4.3.5",
+		Check: "ns.sync", Target: t.about(), Severity: plan.Pass, At: t.Now(), RFC: "RFC 1034 section 4.3.5",
 		Detail: fmt.Sprintf("all %d authoritative servers serve %s", len(served), inLine(want)),
 	}
 }

@@ -274,7 +274,7 @@ func (d *DomainStatus) askedBack(e Event) {
 		d.takeOut()
 	}
 	switch {
-	case d.Drift == Skip && d.State == IsDrifted:
+	case d.Drift == Skip && d.State == IsDrifted && !d.Beside:
 		d.skip(e)
 		return
 	case d.State == Planned && len(d.Steps) == 0:
@@ -285,7 +285,10 @@ func (d *DomainStatus) askedBack(e Event) {
 		d.Back = true
 		return
 	}
-	d.Back, d.Gone, d.Caches = true, time.Time{}, Wait{}
+	if !d.Back { // else what was told of an MX that went back already still holds
+		d.Gone, d.Caches, d.Others = time.Time{}, Wait{}, Wait{}
+	}
+	d.Back = true
 	if d.State != IsRollingBack {
 		d.endStep()
 	}
@@ -327,7 +330,7 @@ func (s *Status) retry(e Event, domains []*DomainStatus) {
 // goOn takes a domain back to where its steps have brought it.
 func (d *DomainStatus) goOn(e Event, c *plan.Cutover) {
 	d.Paused, d.Failed = false, false
-	if e.Decision.Drift == Skip && d.State == IsDrifted {
+	if e.Decision.Drift == Skip && d.State == IsDrifted && (!d.Back || !d.Beside) {
 		d.skip(e)
 		return
 	}
@@ -335,7 +338,9 @@ func (d *DomainStatus) goOn(e Event, c *plan.Cutover) {
 		d.set(IsRolledBack, e)
 		return
 	}
-	d.Drift, d.Gone, d.Caches = e.Decision.Drift, time.Time{}, Wait{}
+	if d.Drift = e.Decision.Drift; !d.Back {
+		d.Gone, d.Caches, d.Others = time.Time{}, Wait{}, Wait{}
+	}
 	for id, r := range d.Steps {
 		if !r.Done && !stepKind(c, id).Writes() {
 			delete(d.Steps, id) // what was waited for, and was not believed, is waited for anew

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mxcutover/plan"
+	"mxcutover/rrset"
 )
 
 // Apply folds one event into the Status. Kinds and names it does not know are
@@ -68,8 +69,9 @@ func (s *Status) started(e Event) {
 	s.Control, s.Since = "", time.Time{}
 	s.Begun = s.moment(e)
 	for i := range s.Domains {
-		if d := &s.Domains[i]; d.writing(s.plan[d.Domain]) {
-			d.Doubt = Wait{From: s.Begun, For: Unfenced}
+		d := &s.Domains[i]
+		for _, id := range d.writing(s.plan[d.Domain]) {
+			d.doubt(id, stepKind(s.plan[d.Domain], id), Wait{From: s.Begun, For: Unfenced})
 		}
 	}
 }
@@ -101,18 +103,39 @@ func (s *Status) wavesGoOn() {
 	}
 }
 
-// writing tells whether a write was begun, forward or back, that no event tells
-// the outcome of. A decision since then may have ended the step.
-func (d *DomainStatus) writing(c *plan.Cutover) bool {
+// writing are the writes that were begun, forward or back, and that no event
+// tells the outcome of. A decision since then may have ended the step.
+func (d *DomainStatus) writing(c *plan.Cutover) (ids []string) {
 	if d.Step != "" && stepKind(c, d.Step).Writes() {
-		return true
+		ids = append(ids, d.Step)
 	}
 	for id, r := range d.Steps {
-		if !r.Done && stepKind(c, id).Writes() {
-			return true
+		if !r.Done && id != d.Step && stepKind(c, id).Writes() {
+			ids = append(ids, id)
 		}
 	}
-	return false
+	return ids
+}
+
+// doubt notes that a write may yet come late. That of a companion is its own: the
+// MX goes back without waiting for it.
+func (d *DomainStatus) doubt(id string, k plan.Kind, w Wait) {
+	if k != plan.WriteCompanion {
+		d.Doubt = w
+		return
+	}
+	if r, begun := d.Steps[id]; begun {
+		r.Doubt = w
+		d.Steps[id] = r
+	}
+}
+
+// DoubtOf is for how long a write of a step may yet come late.
+func (d *DomainStatus) DoubtOf(s plan.Step) Wait {
+	if s.Kind == plan.WriteCompanion {
+		return d.Steps[s.ID].Doubt
+	}
+	return d.Doubt
 }
 
 // Unfenced is a wait without an end yet: whoever knows the provider knows for
@@ -187,8 +210,8 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 	switch e.Kind {
 	case Intended:
 		d.begin(e)
-		if intentOf(e).Base {
-			d.keep()
+		if i := intentOf(e); i.Base {
+			d.keep(i)
 		}
 		d.Steps[e.Step] = StepRecord{Intent: intentOf(e), Begun: at}
 		if stepKind(c, e.Step) == plan.Soak {
@@ -216,10 +239,11 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 	case Drifted:
 		d.endStep()
 		d.set(IsDrifted, e)
+		d.Beside = stepKind(c, e.Step) == plan.WriteCompanion
 	case InDoubt:
 		d.set(IsInDoubt, e)
 		d.Until = untilOf(e)
-		d.Doubt = Wait{From: at, For: intentOf(e).Wait}
+		d.doubt(e.Step, stepKind(c, e.Step), Wait{From: at, For: intentOf(e).Wait})
 		d.Doubts++
 	case RollingBack:
 		d.Back = true
@@ -233,10 +257,13 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 		d.set(IsRollingBack, e)
 		d.Reason = reason
 	case Undone:
-		d.putAway(e.Step, stepKind(c, e.Step))
-		d.letGo(e, at)
+		k := stepKind(c, e.Step)
+		d.putAway(e.Step, k)
+		d.letGo(e, at, k)
 		d.endStep()
-		d.Doubt = Wait{}
+		if k != plan.WriteCompanion {
+			d.Doubt = Wait{}
+		}
 		d.set(IsRollingBack, Event{At: e.At, Reason: d.Reason})
 	case RolledBack:
 		for id := range d.Steps {
@@ -286,26 +313,38 @@ func (d *DomainStatus) noteTTL() {
 	}
 }
 
-// keep takes what was written so far as somebody else's: a rollback ends with
-// the record that they wrote since.
-func (d *DomainStatus) keep() {
+// keep takes what was written so far of a RRset as somebody else's: a rollback
+// ends with the record that they wrote since.
+func (d *DomainStatus) keep(i Intent) {
 	for id, r := range d.Steps {
-		r.Kept = true
-		d.Steps[id] = r
+		if r.Intent.Change == nil || i.Change == nil || sameSet(*r.Intent.Change, *i.Change) {
+			r.Kept = true
+			d.Steps[id] = r
+		}
 	}
 }
 
-// letGo notes until when a cache may have the gateway's MX: until the later of
-// what was known and what is told now.
-func (d *DomainStatus) letGo(e Event, at Moment) {
-	u := untilOf(e)
+func sameSet(a, b rrset.Change) bool {
+	return a.After.Name == b.After.Name && a.After.Type == b.After.Type
+}
+
+// letGo notes until when a cache may have the gateway's MX, or a companion that
+// was undone: until the later of what was known and what is told now.
+func (d *DomainStatus) letGo(e Event, at Moment, k plan.Kind) {
+	u, known := untilOf(e), &d.Caches
+	if k == plan.WriteCompanion {
+		known = &d.Others
+	}
 	if u.IsZero() {
 		return
 	}
-	if left, _ := d.Caches.Left(at); !d.Caches.IsZero() && left > intentOf(e).Wait {
+	if left, _ := known.Left(at); !known.IsZero() && left > intentOf(e).Wait {
 		return
 	}
-	d.Gone, d.Caches = u, Wait{From: at, For: intentOf(e).Wait}
+	*known = Wait{From: at, For: intentOf(e).Wait}
+	if k != plan.WriteCompanion {
+		d.Gone = u
+	}
 }
 
 // begin begins a step, forward or back. A doubt about the same one goes on.
@@ -415,7 +454,7 @@ func stepKind(c *plan.Cutover, id string) plan.Kind {
 			}
 		}
 	}
-	return plan.Kind(id)
+	return plan.KindOf(id)
 }
 
 // stepVerb is the kind of an isolation step; its ID is "arm" or, of a later

@@ -109,6 +109,8 @@ type DomainStatus struct {
 	TTL      uint32                `json:"ttl,omitempty"`    // of the new MX RRset, in seconds, once it is published
 	Gone     time.Time             `json:"gone,omitzero"`    // rolled back: when the last cache lets the gateway go
 	Caches   Wait                  `json:"-"`                // the same, by the machine's own clock
+	Others   Wait                  `json:"-"`                // until when a cache may have a companion that was undone
+	Beside   bool                  `json:"-"`                // drifted: it is a companion that was changed, and not the MX
 	Doubt    Wait                  `json:"-"`                // a write without an answer may yet be applied for so long
 	Doubts   int                   `json:"-"`                // how often the step under way came to be in doubt
 	Steps    map[string]StepRecord `json:"-"`                // intended or done, and not undone
@@ -124,6 +126,7 @@ type StepRecord struct {
 	DoneAt Moment
 	Got    *rrset.Set // what the provider read back after the effect
 	Kept   bool       // somebody else's record came after it, and was taken over: there is nothing to undo
+	Doubt  Wait       `json:",omitzero"` // of a companion: its write got no answer, and may yet come for so long
 }
 
 // Wait is the deadline that the step's Intent carries.

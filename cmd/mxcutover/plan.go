@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"mxcutover/config"
 	"mxcutover/plan"
@@ -23,22 +24,24 @@ const defaultPlan = "plan.jsonl"
 
 func newPlan(s *streams) *cobra.Command {
 	var out string
-	var detailed bool
+	var detailed, alone bool
 	c := &cobra.Command{
 		Use: "plan", Short: "make the plan: who moves, in which waves, by which changes",
 		Long: `plan surveys the zones and writes the plan of the migration as JSON Lines: a
 header, then one domain a line. It changes nothing else. What may not be changed
-safely is left out of the waves and listed with the reason; "plan show" shows all.`,
+safely is left out of the waves and listed with the reason; "plan show" shows all.
+What a cutover needs besides its MX (MTA-STS, SPF, TLSA records) is planned with it.`,
 		Example: "  mxcutover plan\n  mxcutover plan --out /var/lib/mxcutover/plan.jsonl\n  mxcutover plan show",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runPlan(cmd.Context(), s, out, detailed) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runPlan(cmd.Context(), s, out, detailed, alone) },
 	}
 	c.Flags().StringVar(&out, "out", defaultPlan, "where the plan is written")
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there is something to change")
+	c.Flags().BoolVar(&alone, "no-companions", false, "plan no other records than MX, whatever a cutover needs besides")
 	c.AddCommand(newPlanShow(s))
 	return c
 }
 
-func runPlan(ctx context.Context, s *streams, out string, detailed bool) error {
+func runPlan(ctx context.Context, s *streams, out string, detailed, alone bool) error {
 	cfg, err := s.load()
 	if err != nil {
 		return err
@@ -48,6 +51,9 @@ func runPlan(ctx context.Context, s *streams, out string, detailed bool) error {
 		return err
 	}
 	defer site.checker.Close()
+	if alone {
+		site.companions = nil
+	}
 	p, err := site.makePlan(ctx, time.Now())
 	if err != nil {
 		return err
@@ -62,6 +68,14 @@ func runPlan(ctx context.Context, s *streams, out string, detailed bool) error {
 		}
 	}
 	s.say("plan %.12s: %d domains in %d waves, %d left, %d of them questions for you", p.ID, len(p.Cutovers()), len(p.Waves), len(p.Left), questions)
+	if n := len(companionSteps(p)); n > 0 {
+		s.say("%d other records are changed with them", n)
+	}
+	for _, f := range p.Findings {
+		if f.Severity != plan.Pass {
+			s.say("%s: %s: %s: %s", f.Severity, f.Check, report.Harmless(rrset.Bare(f.Target)), report.Harmless(f.Detail))
+		}
+	}
 	s.say("look at it with: mxcutover plan show %s", report.Quote(out))
 	if detailed && len(p.Cutovers()) > 0 {
 		return exitCode(codeChanges)
@@ -71,7 +85,7 @@ func runPlan(ctx context.Context, s *streams, out string, detailed bool) error {
 
 // makePlan surveys and plans.
 func (s *site) makePlan(ctx context.Context, now time.Time) (plan.Plan, error) {
-	inv, err := s.inventory(ctx)
+	zones, inv, err := s.survey(ctx)
 	if err != nil {
 		return plan.Plan{}, err
 	}
@@ -85,7 +99,71 @@ func (s *site) makePlan(ctx context.Context, now time.Time) (plan.Plan, error) {
 	if cfg.Isolate != nil {
 		set.Ports = cfg.Isolate.Ports
 	}
+	p, err := plan.Make(inv, set)
+	if err != nil || s.companions == nil {
+		return p, err
+	}
+	set.Zones = zones
+	if err := s.findCompanions(ctx, p, &set); err != nil {
+		return plan.Plan{}, err
+	}
 	return plan.Make(inv, set)
+}
+
+// findCompanions asks what each cutover of a plan needs besides its MX.
+func (s *site) findCompanions(ctx context.Context, p plan.Plan, set *plan.Settings) error {
+	cuts := p.Cutovers()
+	lists, found := make([][]plan.Companion, len(cuts)), make([][]plan.Finding, len(cuts))
+	where := s.zoneOf()
+	var g errgroup.Group
+	g.SetLimit(16)
+	for i, c := range cuts {
+		g.Go(func() error {
+			lists[i], found[i] = s.companions(ctx, c, where)
+			return ctx.Err()
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	set.Companions = map[string][]plan.Companion{}
+	for i, c := range cuts {
+		if len(lists[i]) > 0 {
+			set.Companions[c.Domain] = lists[i]
+		}
+		set.Findings = append(set.Findings, found[i]...)
+	}
+	return nil
+}
+
+// zoneOf gives, for a name, the closest zone of the configuration. One that
+// stands at two providers is nobody's.
+func (s *site) zoneOf() func(name string) (provider, zone string, ok bool) {
+	at := map[string]string{}
+	for provider, p := range s.cfg.Providers {
+		for _, z := range p.Zones {
+			if _, twice := at[z]; twice {
+				provider = ""
+			}
+			at[z] = provider
+		}
+	}
+	return func(name string) (provider, zone string, ok bool) {
+		for zone = name; zone != "."; zone = rrset.Parent(zone) {
+			if provider, ok := at[zone]; ok {
+				return provider, zone, provider != ""
+			}
+		}
+		return "", "", false
+	}
+}
+
+// companionSteps are all of a plan that write companions.
+func companionSteps(p plan.Plan) (out []plan.Step) {
+	for _, c := range p.Cutovers() {
+		out = append(out, c.Companions()...)
+	}
+	return out
 }
 
 // selected tells whether the configuration wants a domain moved.

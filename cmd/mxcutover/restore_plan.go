@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,7 +32,7 @@ func fromSnapshots(cfg *config.Config, snaps []state.Snapshot) (*restoring, erro
 		switch {
 		case x.Migration != cfg.Migration:
 			others = x.Migration
-		case x.After != nil && slices.Contains(writing(), plan.Kind(x.Step)):
+		case x.After != nil && slices.Contains(writing(), plan.KindOf(x.Step)):
 			r.chains[x.Domain] = chain(r.chains[x.Domain], x)
 		}
 	}
@@ -56,7 +57,25 @@ func fromSnapshots(cfg *config.Config, snaps []state.Snapshot) (*restoring, erro
 }
 
 // writing are the kinds of steps that change DNS, in the order of a cutover.
-func writing() []plan.Kind { return []plan.Kind{plan.LowerTTL, plan.Publish, plan.Settle} }
+func writing() []plan.Kind {
+	return []plan.Kind{plan.WriteCompanion, plan.LowerTTL, plan.Publish, plan.Settle}
+}
+
+// place is a step's among those that write one RRset.
+func place(step string) (int, int) {
+	n, _ := strconv.Atoi(plan.Step{ID: step}.Number()) // those of the MX have none
+	return slices.Index(writing(), plan.KindOf(step)), n
+}
+
+// before tells whether a snapshot is of an earlier step, or of another RRset.
+func before(h, x state.Snapshot) bool {
+	if h.Name != x.Name || h.Type != x.Type {
+		return true
+	}
+	kind, n := place(h.Step)
+	kindX, nX := place(x.Step)
+	return kind < kindX || kind == kindX && n < nX
+}
 
 // chain adds a snapshot to those of a domain's steps that were written and, as
 // far as the file tells, not undone: one a step. A step that is begun again was
@@ -65,26 +84,34 @@ func writing() []plan.Kind { return []plan.Kind{plan.LowerTTL, plan.Publish, pla
 // took over since. A later attempt that begins with a later step goes on from
 // the steps before: such is one after a skip.
 func chain(have []state.Snapshot, x state.Snapshot) []state.Snapshot {
-	place := slices.Index(writing(), plan.Kind(x.Step))
-	for i, h := range have {
-		if slices.Index(writing(), plan.Kind(h.Step)) < place {
-			continue
-		}
-		if h.Step == x.Step && h.Attempt == x.Attempt && !x.Base {
+	var kept []state.Snapshot
+	for _, h := range have {
+		switch {
+		case before(h, x):
+			kept = append(kept, h)
+		case h.Step == x.Step && h.Attempt == x.Attempt && !x.Base:
 			return have
 		}
-		return append(have[:i], x)
 	}
-	return append(have, x)
+	return append(kept, x)
 }
 
 // cutover is one domain's, as far as its snapshots tell.
 func cutover(chain []state.Snapshot) plan.Cutover {
 	first := chain[0]
+	for _, x := range slices.Backward(chain) {
+		if plan.KindOf(x.Step) != plan.WriteCompanion {
+			first = x // whose zone is the domain's
+		}
+	}
 	c := plan.Cutover{Domain: first.Domain, Wave: restoreWave, Zone: first.Zone, Provider: first.Provider, PointsTo: plan.ToOld}
 	for _, x := range chain {
 		change := rrset.Change{Zone: x.Zone, Before: x.Set, After: *x.After}
-		c.Steps = append(c.Steps, plan.Step{ID: x.Step, Kind: plan.Kind(x.Step), Change: &change})
+		s := plan.Step{ID: x.Step, Kind: plan.KindOf(x.Step), Change: &change}
+		if s.Kind == plan.WriteCompanion {
+			s.Provider = x.Provider
+		}
+		c.Steps = append(c.Steps, s)
 	}
 	return c
 }
@@ -92,11 +119,11 @@ func cutover(chain []state.Snapshot) plan.Cutover {
 // retold are the events that tell that a domain's steps were done. Where the record
 // stands as it was before one of them, that step and those before it are told
 // only: the others were undone, and what stands is nobody else's change. now is
-// the record; nil = it could not be read.
+// the MX; nil = it could not be read. Companions are looked at as they are undone.
 func retold(chain []state.Snapshot, now *rrset.Set) (events []state.Event) {
 	if now != nil {
 		if i := slices.IndexFunc(chain, func(x state.Snapshot) bool { return now.Equal(x.Set) }); i >= 0 {
-			chain = chain[:i+1]
+			chain = slices.DeleteFunc(slices.Clone(chain), func(x state.Snapshot) bool { return !before(x, chain[i]) && x.Step != chain[i].Step })
 		}
 	}
 	for _, x := range chain {

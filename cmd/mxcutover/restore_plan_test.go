@@ -31,6 +31,12 @@ func TestWhatSnapshotsTell(t *testing.T) {
 	lower, publish, settle := snap(plan.LowerTTL, 1, old, low), snap(plan.Publish, 1, low, gwLow), snap(plan.Settle, 1, gwLow, gw)
 	adopted := snap(plan.Publish, 1, theirs, gwLow)
 	adopted.Base = true
+	sts := func(step string, attempt int, ttl uint32) state.Snapshot {
+		set := rrset.Set{Name: "_mta-sts.a.test.", Type: "TXT", TTL: ttl, Data: []string{"10 id.test."}}
+		return state.Snapshot{
+			Migration: "m", Domain: "a.test.", Zone: "a.test.", Provider: "p", Step: step, Attempt: attempt, Name: set.Name, Type: set.Type, Set: set, After: &set,
+		}
+	}
 	for name, c := range map[string]struct {
 		snaps []state.Snapshot
 		now   *rrset.Set
@@ -44,8 +50,14 @@ func TestWhatSnapshotsTell(t *testing.T) {
 		"rolled back and begun again":  {[]state.Snapshot{lower, publish, snap(plan.LowerTTL, 2, theirs, low)}, &low, "lower-ttl 900 theirs"},
 		"skipped, and then retried":    {[]state.Snapshot{lower, snap(plan.Publish, 2, low, gwLow)}, &gwLow, "lower-ttl 3600 old, publish 60 old"},
 		"a step that died and goes on": {[]state.Snapshot{lower, publish, snap(plan.Publish, 1, gwLow, gwLow)}, &gwLow, "lower-ttl 3600 old, publish 60 old"},
-		"adopted":                      {[]state.Snapshot{lower, adopted}, &gwLow, "lower-ttl 3600 old, publish 900 theirs base"},
-		"begun, and then adopted":      {[]state.Snapshot{lower, publish, adopted}, &gwLow, "lower-ttl 3600 old, publish 900 theirs base"},
+		"with a companion": {
+			snaps: []state.Snapshot{lower, sts("companion:1", 1, 70), publish, sts("companion:2", 1, 80)}, now: &gwLow,
+			want: "lower-ttl 3600 old, companion:1 70 id, publish 60 old, companion:2 80 id",
+		},
+		"its MX went back, the companion may not have": {[]state.Snapshot{sts("companion:1", 1, 70), lower, publish}, &old, "companion:1 70 id, lower-ttl 3600 old"},
+		"a companion begun again":                      {[]state.Snapshot{sts("companion:1", 1, 70), publish, sts("companion:1", 2, 80)}, &gwLow, "publish 60 old, companion:1 80 id"},
+		"adopted":                                      {[]state.Snapshot{lower, adopted}, &gwLow, "lower-ttl 3600 old, publish 900 theirs base"},
+		"begun, and then adopted":                      {[]state.Snapshot{lower, publish, adopted}, &gwLow, "lower-ttl 3600 old, publish 900 theirs base"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -30,7 +30,13 @@ type site struct {
 	checker   *verify.Checker
 	firewall  firewall.Driver
 	secrets   map[string][]secret.Ref // by provider; "" = what all domains need
+
+	companions companionsOf // what else a cutover needs; nil = nothing
 }
+
+// companionsOf finds what a cutover needs besides its MX. providerOf tells which
+// zone of ours, at which provider, a name is in.
+type companionsOf func(ctx context.Context, cut plan.Cutover, providerOf func(name string) (provider, zone string, ok bool)) ([]plan.Companion, []plan.Finding)
 
 // openSite opens everything that the configuration names. It changes nothing.
 func openSite(cfg *config.Config) (*site, error) {
@@ -212,14 +218,20 @@ func (s *site) planned() []rrset.MX {
 
 // inventory surveys all zones.
 func (s *site) inventory(ctx context.Context) (plan.Inventory, error) {
+	_, inv, err := s.survey(ctx)
+	return inv, err
+}
+
+// survey gives the zones, too.
+func (s *site) survey(ctx context.Context) ([]plan.Zone, plan.Inventory, error) {
 	zones, err := s.zones(ctx)
 	if err != nil {
-		return plan.Inventory{}, err
+		return nil, plan.Inventory{}, err
 	}
 	traffic := map[string]plan.Traffic{}
 	if s.cfg.Traffic.Table != "" {
 		if traffic, err = config.ReadTraffic(s.cfg.Traffic.Table); err != nil {
-			return plan.Inventory{}, err
+			return nil, plan.Inventory{}, err
 		}
 	}
 	about := plan.Site{
@@ -228,9 +240,9 @@ func (s *site) inventory(ctx context.Context) (plan.Inventory, error) {
 	}
 	addrs, err := s.addresses(ctx, plan.Hosts(zones, about))
 	if err != nil {
-		return plan.Inventory{}, err
+		return nil, plan.Inventory{}, err
 	}
-	return plan.Survey(zones, addrs, about), nil
+	return zones, plan.Survey(zones, addrs, about), nil
 }
 
 // addresses resolves hosts. A host that has no address is left out; a resolver

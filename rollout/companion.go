@@ -1,0 +1,155 @@
+package rollout
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+	"mxcutover/state"
+)
+
+// A companion is written, proven and restored by the Action that writes the MX.
+// What differs is here: whose zone it is in, for how long caches hold it, and
+// that its undo waits for theirs, and never the MX's for it.
+
+// zone holds the RRset that the turn is about.
+func (t Turn) zone() string { return zoneOf(t.Cutover, t.Step) }
+
+func zoneOf(c plan.Cutover, s plan.Step) string {
+	if s.Change != nil {
+		return s.Change.Zone
+	}
+	return c.Zone
+}
+
+// provider has that zone.
+func (t Turn) provider() string { return cmp.Or(t.Step.Provider, t.Cutover.Provider) }
+
+// beside tells whether the turn is a companion's.
+func (t Turn) beside() bool { return t.Step.Kind == plan.WriteCompanion }
+
+// about is the RRset that the turn writes, for people.
+func (t Turn) about() string {
+	if t.beside() && t.Step.Change != nil {
+		return t.Step.Change.After.Name
+	}
+	return t.Cutover.Domain
+}
+
+// providersOf are all through which a domain is written, its own first.
+func providersOf(c plan.Cutover) []string {
+	out := []string{c.Provider}
+	for _, s := range c.Companions() {
+		if !slices.Contains(out, s.Provider) {
+			out = append(out, s.Provider)
+		}
+	}
+	return out
+}
+
+// sameSet tells whether a step of the plan writes the RRset of another.
+func sameSet(a, b plan.Step) bool {
+	return a.Change != nil && b.Change != nil && a.Change.After.Name == b.Change.After.Name && a.Change.After.Type == b.Change.After.Type
+}
+
+// ttl is how long a cache may hold what a RRset was. That it was not there is held
+// for the zone's negative TTL (RFC 2308 section 5).
+func (w World) ttl(ctx context.Context, zone string, was ...rrset.Set) (time.Duration, error) {
+	var out time.Duration
+	for _, s := range was {
+		out = max(out, time.Duration(s.TTL)*time.Second)
+		if !s.Absent() {
+			continue
+		}
+		negative, err := w.Checker.NegativeTTL(ctx, zone)
+		if err != nil {
+			return 0, fmt.Errorf("negative TTL of %s: %w", zone, err)
+		}
+		out = max(out, time.Duration(negative)*time.Second)
+	}
+	return out, nil
+}
+
+// awaited is the step whose wait this one is.
+func awaited(t Turn) (s plan.Step, r state.StepRecord, ok bool) {
+	for _, s := range t.Cutover.Steps {
+		if s.Kind == plan.WriteCompanion && s.Number() == t.Step.Number() {
+			r, ok = t.Domain.Steps[s.ID]
+			return s, r, ok && r.Done
+		}
+	}
+	return s, r, false
+}
+
+// awaitCompanion is the Action of await-companion: no cache holds what a
+// companion was before when it is done, and whoever builds on it has had time.
+type awaitCompanion struct{ await }
+
+// Prepare sets the deadline, counted from when the last authoritative server was
+// seen with it: the highest TTL that was seen before, or the plan's wait.
+func (a awaitCompanion) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
+	s, r, ok := awaited(t)
+	if !ok || s.Change == nil {
+		return state.Intent{}, hold(nil, "the journal does not say when that was written which %s waits for", t.Step.ID)
+	}
+	was := []rrset.Set{s.Change.Before}
+	if r.Intent.Snapshot != nil {
+		was[0] = *r.Intent.Snapshot
+	}
+	for _, seen := range r.Intent.Served {
+		was = append(was, seen)
+	}
+	ttl, err := a.ttl(ctx, s.Change.Zone, was...)
+	if err != nil {
+		return state.Intent{}, err
+	}
+	return state.Intent{Until: t.Now().Add(rest(t, r.DoneAt, max(ttl, time.Duration(t.Step.Wait))))}, nil
+}
+
+// rest is what is left of a wait that began at a moment. If the machine was
+// started again since, nobody knows, and all of it is.
+func rest(t Turn, since state.Moment, wait time.Duration) time.Duration {
+	passed, sure := moment(t.Clock).Since(since)
+	if !sure && since.Boot != "" {
+		passed = 0 // the machine was started again: nobody knows
+	}
+	return max(wait-max(passed, 0), 0)
+}
+
+// letsGo waits, before a companion goes back, until no cache has what was built
+// upon it: the new MX, and the companions that were undone before it. The MX
+// itself is undone first, and waits for none of this.
+func (w World) letsGo(ctx context.Context, t Turn) error {
+	var left time.Duration
+	for _, x := range []state.Wait{t.Domain.Caches, t.Domain.Others} {
+		if !x.IsZero() {
+			left = max(left, rest(t, x.From, x.For))
+		}
+	}
+	if left <= 0 {
+		return nil
+	}
+	if err := t.Observe(ctx, t.Now().Add(left)); err != nil {
+		return err
+	}
+	t.Wait = state.Wait{From: moment(t.Clock), For: left}
+	return t.wait(ctx)
+}
+
+// leaves is how long a cache may go on with a companion that was just undone.
+func (w World) leaves(ctx context.Context, t Turn, was rrset.Set) time.Duration {
+	ttl, err := w.ttl(ctx, t.zone(), was)
+	if err != nil {
+		ttl = w.Policy.Assume // it is undone all the same
+	}
+	for _, s := range t.Cutover.Steps {
+		if s.Kind == plan.AwaitCompanion && s.Number() == t.Step.Number() {
+			ttl = max(ttl, time.Duration(s.Wait))
+		}
+	}
+	return max(ttl, 1)
+}
