@@ -102,7 +102,7 @@ func ourRound(t *testing.T, c *Checker, addr netip.Addr, messages int, secure bo
 		group.Go(func() {
 			for range next {
 				p := probe{token: newToken(), from: c.From, to: "rcpt@choir.test", domain: "choir.test", at: time.Now()}
-				if err := c.send(t.Context(), Vantage{}, addr, p.to, p.message()); err != nil {
+				if err := c.sendFrom(t.Context(), Vantage{}, addr, p.from, p.to, p.message()); err != nil {
 					t.Error(err)
 				}
 			}

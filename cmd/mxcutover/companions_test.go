@@ -25,14 +25,15 @@ func TestCompanionInALab(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.site.companions = func(_ context.Context, cut plan.Cutover, where func(string) (string, string, bool)) ([]plan.Companion, []plan.Finding) {
+	where := holder(o.site.cfg)
+	o.site.companions = func(_ context.Context, cut plan.Cutover) ([]plan.Companion, []plan.Finding) {
 		if cut.Domain != c.Domain {
 			return nil, nil
 		}
 		if _, _, ok := where("www.example.net."); ok {
 			t.Error("example.net is no zone of ours")
 		}
-		provider, zone, ok := where(after.Name)
+		zone, provider, ok := where(after.Name)
 		if !ok || zone != c.Zone || provider != c.Provider {
 			t.Errorf("%s is in %q at %q", after.Name, zone, provider)
 		}

@@ -114,12 +114,11 @@ func (s *site) makePlan(ctx context.Context, now time.Time) (plan.Plan, error) {
 func (s *site) findCompanions(ctx context.Context, p plan.Plan, set *plan.Settings) error {
 	cuts := p.Cutovers()
 	lists, found := make([][]plan.Companion, len(cuts)), make([][]plan.Finding, len(cuts))
-	where := s.zoneOf()
 	var g errgroup.Group
 	g.SetLimit(16)
 	for i, c := range cuts {
 		g.Go(func() error {
-			lists[i], found[i] = s.companions(ctx, c, where)
+			lists[i], found[i] = s.companions(ctx, c)
 			return ctx.Err()
 		})
 	}
@@ -134,28 +133,6 @@ func (s *site) findCompanions(ctx context.Context, p plan.Plan, set *plan.Settin
 		set.Findings = append(set.Findings, found[i]...)
 	}
 	return nil
-}
-
-// zoneOf gives, for a name, the closest zone of the configuration. One that
-// stands at two providers is nobody's.
-func (s *site) zoneOf() func(name string) (provider, zone string, ok bool) {
-	at := map[string]string{}
-	for provider, p := range s.cfg.Providers {
-		for _, z := range p.Zones {
-			if _, twice := at[z]; twice {
-				provider = ""
-			}
-			at[z] = provider
-		}
-	}
-	return func(name string) (provider, zone string, ok bool) {
-		for zone = name; zone != "."; zone = rrset.Parent(zone) {
-			if provider, ok := at[zone]; ok {
-				return provider, zone, provider != ""
-			}
-		}
-		return "", "", false
-	}
 }
 
 // companionSteps are all of a plan that write companions.

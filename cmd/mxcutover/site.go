@@ -34,9 +34,8 @@ type site struct {
 	companions companionsOf // what else a cutover needs; nil = nothing
 }
 
-// companionsOf finds what a cutover needs besides its MX. providerOf tells which
-// zone of ours, at which provider, a name is in.
-type companionsOf func(ctx context.Context, cut plan.Cutover, providerOf func(name string) (provider, zone string, ok bool)) ([]plan.Companion, []plan.Finding)
+// companionsOf finds what a cutover needs besides its MX.
+type companionsOf func(ctx context.Context, cut plan.Cutover) ([]plan.Companion, []plan.Finding)
 
 // openSite opens everything that the configuration names. It changes nothing.
 func openSite(cfg *config.Config) (*site, error) {
@@ -59,6 +58,7 @@ func openSite(cfg *config.Config) (*site, error) {
 	if s.checker, err = newChecker(cfg); err != nil {
 		return nil, err
 	}
+	s.companions = s.checker.Companions
 	if cfg.Isolate != nil {
 		s.firewall, err = firewall.Open(cfg.Isolate.Driver, firewall.Settings{Socket: cfg.Isolate.Socket, BootFile: cfg.Isolate.BootFile})
 		if err != nil {
@@ -128,18 +128,22 @@ func anchors(d config.DNS) (resolve.Anchors, error) {
 	return a, nil
 }
 
-// holder tells which provider holds a name: the one with the closest zone.
+// holder tells which provider holds a name: that of the closest zone of the
+// configuration. A zone that stands at two providers is nobody's.
 func holder(cfg *config.Config) func(name string) (zone, provider string, ok bool) {
-	by := map[string]string{}
-	for name, p := range cfg.Providers {
+	at := map[string]string{}
+	for provider, p := range cfg.Providers {
 		for _, z := range p.Zones {
-			by[z] = name
+			if _, twice := at[z]; twice {
+				provider = ""
+			}
+			at[z] = provider
 		}
 	}
-	return func(name string) (string, string, bool) {
-		for up := name; up != "."; up = rrset.Parent(up) {
-			if p, ok := by[up]; ok {
-				return up, p, true
+	return func(name string) (zone, provider string, ok bool) {
+		for zone = name; zone != "."; zone = rrset.Parent(zone) {
+			if provider, ok := at[zone]; ok {
+				return zone, provider, provider != ""
 			}
 		}
 		return "", "", false
