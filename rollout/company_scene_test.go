@@ -19,7 +19,7 @@ func (s *scene) other(name, data string) {
 // made again (P3); the late one comes when the domain has settled.
 func TestCompanionsGoFirst(t *testing.T) {
 	t.Parallel()
-	play(t, setup{}, func(s *scene) {
+	play(t, setup{companions: true}, func(s *scene) {
 		s.reaches(first, state.Live)
 		for _, name := range []string{firstOf(first), secondOf(first)} {
 			if s.set(name).Equal(s.past(name)[0].set) {
@@ -45,7 +45,7 @@ func TestCompanionsGoFirst(t *testing.T) {
 func TestCompanionDrifts(t *testing.T) {
 	t.Parallel()
 	theirs := `"v=spf1 a -all"`
-	play(t, setup{world: func(w *sim) { w.change(secondOf(first), text(secondOf(first), theirs), true) }}, func(s *scene) {
+	play(t, setup{companions: true, world: func(w *sim) { w.change(secondOf(first), text(secondOf(first), theirs), true) }}, func(s *scene) {
 		if d := s.reaches(first, state.IsDrifted); !d.Beside {
 			t.Error("it is not told that a companion has drifted")
 		}
@@ -80,7 +80,7 @@ func TestRollbackIsNotHeldUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			play(t, setup{}, func(s *scene) {
+			play(t, setup{companions: true}, func(s *scene) {
 				s.reaches(first, state.Live)
 				befall(s)
 				begun := time.Now()
@@ -146,7 +146,7 @@ func TestLateCompanionInDoubt(t *testing.T) {
 // anew.
 func TestRestartDuringCompanionWait(t *testing.T) {
 	t.Parallel()
-	play(t, setup{}, func(s *scene) {
+	play(t, setup{companions: true}, func(s *scene) {
 		s.until("it waits", func(st *state.Status) bool { return st.Domain(first).Step == "await-companion:1" })
 		time.Sleep(30 * time.Minute)
 		s.kill("reboot")
@@ -165,7 +165,7 @@ func TestOneStepAfterTheOther(t *testing.T) {
 	t.Parallel()
 	name := firstOf(first)
 	one, two := text(name, `"v=STSv1; id=2"`), text(name, `"v=STSv1; id=3"`)
-	with := setup{plan: func(_ *plan.Inventory, set *plan.Settings) {
+	with := setup{companions: true, plan: func(_ *plan.Inventory, set *plan.Settings) {
 		list := set.Companions[first]
 		list[2].Change = rrset.Change{Zone: first, Before: one, After: two}
 	}}

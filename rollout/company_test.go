@@ -38,6 +38,15 @@ func (w *sim) accompany(domain string, set *plan.Settings) {
 	set.Zones = append(set.Zones, plan.Zone{Name: domain, Provider: "play", Sets: []rrset.Set{text(secondOf(domain), "x")}})
 }
 
+// unaccompanied takes all companions out of the world.
+func (w *sim) unaccompanied() {
+	for _, d := range accompanied {
+		for _, name := range []string{firstOf(d), secondOf(d), lateOf(d)} {
+			delete(w.records, name)
+		}
+	}
+}
+
 func text(name, data string) rrset.Set {
 	s := rrset.Set{Name: name, Type: "TXT"}
 	if data != "" {

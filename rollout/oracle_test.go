@@ -186,7 +186,7 @@ func (o *oracle) companion(w *sim, r *record, c rrset.Change) {
 // ready judges, as a MX moves, its early companions: all servers have them, and
 // caches have let go of what was before.
 func (o *oracle) ready(w *sim, mx *record) {
-	if !slices.Contains(accompanied, mx.domain) {
+	if w.records[firstOf(mx.domain)] == nil {
 		return
 	}
 	for _, name := range []string{firstOf(mx.domain), secondOf(mx.domain)} {

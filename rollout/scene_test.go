@@ -30,6 +30,8 @@ type setup struct {
 	plan   func(*plan.Inventory, *plan.Settings)
 	world  func(*sim)
 	policy func(*Policy)
+
+	companions bool // the play's domains have theirs
 }
 
 // play runs a script in a world that was prepared. Every violation of a promise
@@ -37,7 +39,17 @@ type setup struct {
 func play(t *testing.T, with setup, script func(*scene)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newSim(t, with.plan)
+		w := newSim(t, func(inv *plan.Inventory, set *plan.Settings) {
+			if !with.companions {
+				set.Companions, set.Zones = nil, nil
+			}
+			if with.plan != nil {
+				with.plan(inv, set)
+			}
+		})
+		if !with.companions {
+			w.unaccompanied()
+		}
 		w.failing = map[string]bool{}
 		w.flap = ""
 		w.records[raisedDomain].past = w.records[raisedDomain].past[:1]
