@@ -63,7 +63,7 @@ func (v Verification) JUnit(w io.Writer) error {
 		suite(f.Check).add(junitOf(f))
 	}
 	for _, l := range v.notAsked() {
-		words := "not asked: the configuration lacks " + Harmless(l.Lacks)
+		words := "not asked, for want of " + Harmless(l.Lacks)
 		suite(l.Check).add(junitCase{Class: "mxcutover." + Harmless(l.Check), Name: "not asked", Skipped: &junitWords{Message: words}})
 	}
 	for i := range all.Suites {

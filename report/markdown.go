@@ -50,9 +50,9 @@ func (v Verification) markdown(b io.Writer) {
 	}
 	markdownSheet(b, checkSheet(v))
 	if lacks := v.notAsked(); len(lacks) > 0 {
-		fmt.Fprint(b, "Not asked, since the configuration lacks something:\n\n")
+		fmt.Fprint(b, "Not asked, for want of something:\n\n")
 		for _, l := range lacks {
-			fmt.Fprintf(b, "- %s lacks %s\n", code(l.Check), code(l.Lacks))
+			fmt.Fprintf(b, "- %s, for want of %s\n", code(l.Check), code(l.Lacks))
 		}
 		fmt.Fprintln(b)
 	}

@@ -119,7 +119,7 @@ func (p Printer) verification(w io.Writer, s *Story, all bool) {
 		fmt.Fprintf(w, "  and %d more; see: mxcutover report --all\n", n-manyRows)
 	}
 	for _, l := range v.notAsked() {
-		fmt.Fprintf(w, "  %s %s not asked: the configuration lacks %s\n", p.Symbol(Quiet), Harmless(l.Check), Harmless(l.Lacks))
+		fmt.Fprintf(w, "  %s %s not asked, for want of %s\n", p.Symbol(Quiet), Harmless(l.Check), Harmless(l.Lacks))
 	}
 	fmt.Fprintln(w, "  "+Count(v.Findings).String())
 }

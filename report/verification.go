@@ -23,7 +23,7 @@ type Verification struct {
 	Domains   int                 // that were asked about
 	Left      map[state.Phase]int // not asked about, by their states
 	Findings  []Found             // as Gather leaves them
-	NotAsked  map[string]string   // check -> the setting that it lacks
+	NotAsked  map[string]string   // check -> for want of what: a setting, or something to ask
 	Brief     bool                // on a terminal, what passed is only counted
 }
 
@@ -216,7 +216,8 @@ func (v Verification) notAsked() (out []Lack) {
 	return out
 }
 
-// A Lack is a check that was not asked, and what the configuration lacks for it.
+// A Lack is a check that was not asked, and for want of what: of a setting, or of
+// something to ask.
 type Lack struct {
 	Check string `json:"check"`
 	Lacks string `json:"lacks"`

@@ -44,7 +44,7 @@ func (p Printer) Verification(w io.Writer, v Verification, all bool) error {
 		fmt.Fprintf(b, "%s %s\n", p.Symbol(Quiet), left)
 	}
 	for _, l := range v.notAsked() {
-		fmt.Fprintf(b, "%s %s not asked: the configuration lacks %s\n", p.Symbol(Quiet), Pad(Harmless(l.Check), 15), Harmless(l.Lacks))
+		fmt.Fprintf(b, "%s %s not asked, for want of %s\n", p.Symbol(Quiet), Pad(Harmless(l.Check), 15), Harmless(l.Lacks))
 	}
 	fmt.Fprintln(b, tally)
 	return b.Flush()

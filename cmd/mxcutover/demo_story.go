@@ -188,8 +188,9 @@ func (t *teller) close(ctx context.Context) error {
 	t.tell("Final verification, over every domain (mxcutover verify)")
 	t.site.checker.Mail.Published = published(t.fold)
 	var found []plan.Finding
+	asked, _ := new(checkOptions).asked(verify.After, t.fold)
 	for _, c := range t.plan.Cutovers() {
-		found = append(found, t.site.checker.Run(ctx, verify.After, c)...)
+		found = append(found, t.site.checker.Some(ctx, verify.After, c, asked)...)
 	}
 	for _, port := range t.cfg.Isolate.Ports {
 		found = append(found, t.site.checker.OldClosed(ctx, port)...)

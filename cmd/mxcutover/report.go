@@ -126,12 +126,13 @@ func (s *streams) seen(ctx context.Context, cfg *config.Config, st *state.Status
 	}
 	ctx, cancel := context.WithTimeout(ctx, firewallTime)
 	defer cancel()
-	site, err := openSite(cfg)
-	if err == nil && site.firewall == nil {
-		return report.Seen{}, false
-	}
 	var counts map[netip.AddrPort]uint64
+	site, err := openSite(cfg)
 	if err == nil {
+		defer site.checker.Close()
+		if site.firewall == nil {
+			return report.Seen{}, false
+		}
 		counts, err = site.firewall.Seen(ctx)
 	}
 	if err != nil {
