@@ -51,6 +51,7 @@ func realMail(t *testing.T, o site.MailOptions, adjust func(*site.Mail, *verify.
 
 // byLog lets the old server's log alone tell; byMaildir the folder.
 func byLog(m *site.Mail, s *verify.Settings) { s.IMAP, s.OldLog = verify.IMAP{}, m.Postfix.Log() }
+
 func byMaildir(m *site.Mail, s *verify.Settings) {
 	s.IMAP, s.Bounces, s.Maildir = verify.IMAP{}, verify.IMAP{}, m.Dovecot.Maildir
 }
