@@ -28,7 +28,7 @@ func startDovecot(t *testing.T, o site.DovecotOptions) dovecot {
 		t.Fatal(err)
 	}
 	// nobody reads and writes there, and must pass what leads to it
-	dir, err := os.MkdirTemp("", "mailbox-") //nolint:usetesting // see above
+	dir, err := os.MkdirTemp("", "mailbox-") //nolint:usetesting // nobody may pass t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
