@@ -39,7 +39,7 @@ mutants: ## break a copy of the code on purpose; the tests must notice
 	./scripts/mutants
 
 golden: ## write the golden files anew; look at the diff
-	$(GO) test ./report ./tui ./config ./firewall -update
+	$(GO) test ./report ./tui ./config ./firewall ./docs -update
 	if command -v chromium >/dev/null; then $(GO) test -tags integration ./report -run TestIntegrationPicture -update; fi
 	$(GO) test ./providers -run TestConformance -update
 	$(GO) test ./providers -run TestDocs -update

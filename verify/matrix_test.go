@@ -23,7 +23,7 @@ type row struct {
 
 // matrix are all rows; each file matrix_*_test.go has those of one subject.
 func matrix() []row {
-	return slices.Concat(matrixDNS(), matrixGateway(), matrixArrival(), matrixMail(), matrixParity(), matrixPolicy())
+	return slices.Concat(matrixDNS(), matrixGateway(), matrixArrival(), matrixMail(), matrixParity(), matrixOld(), matrixPolicy())
 }
 
 // elsewhere are the checks whose rows are tests of their own, since they belong

@@ -15,8 +15,18 @@ import (
 // oldChecks ask the old server.
 func oldChecks() []Check {
 	return []Check{
+		{ID: "old.source", Title: "the old server sees true source addresses", RFC: "RFC 5321 section 4.4", When: []When{Before, After}, Run: oldSource, Advice: true, Lacks: lacksSource},
+		{ID: "old.stragglers", Title: "nobody hands mail to the old server directly any more", RFC: "RFC 5321 section 5.1", When: []When{During, After}, Run: oldStragglers, Advice: true, Lacks: lacksOldLog},
 		{ID: "old.closed", Title: "the old server refuses connections from outside"}, // of no domain: see OldClosed
 	}
+}
+
+// lacksOldLog tells what is missing to see who comes the old way.
+func lacksOldLog(c *Checker) string {
+	if len(c.Mail.Old) == 0 {
+		return "traffic.logs"
+	}
+	return ""
 }
 
 func inParallel(n int, f func(i int)) {

@@ -157,12 +157,16 @@ type sent struct {
 // dispatch sends a probe to the first of the endpoints that takes it, and waits for
 // what becomes of it. Its own error is that none took it.
 func (c *Checker) dispatch(ctx context.Context, p probe, ends []endpoint) (s sent, via endpoint, err error) {
+	return c.dispatchFrom(ctx, c.here(), p, ends)
+}
+
+func (c *Checker) dispatchFrom(ctx context.Context, from Vantage, p probe, ends []endpoint) (s sent, via endpoint, err error) {
 	w := c.arrivals.expect(p)
 	defer w.leave()
 	for _, e := range ends {
 		err = c.patiently(ctx, func() error {
 			s.begun = time.Now() // greylisting is not the way's
-			return c.sendFrom(ctx, c.here(), e.addr, p.from, p.to, p.message())
+			return c.sendFrom(ctx, from, e.addr, p.from, p.to, p.message())
 		})
 		via = e
 		if code, _ := reply(err); err == nil || code >= 500 {

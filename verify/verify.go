@@ -130,6 +130,8 @@ type Checker struct {
 	random   hourly
 	stsIDs   sightings
 	logs     logs
+
+	straggling stragglers
 }
 
 // New makes a Checker. It asks nothing yet.
@@ -185,6 +187,7 @@ func New(s Settings) (*Checker, error) {
 func (c *Checker) Close() {
 	c.dns.Close()
 	c.logs.close()
+	c.straggling.close()
 }
 
 // Run runs all checks of a time at one domain.

@@ -121,7 +121,7 @@ func (o *checkOptions) picked(id string) bool {
 // talksToOld are the checks that talk to the old server as anybody may: there is
 // nothing to ask once it is closed for good, and that it is closed has a check of
 // its own.
-var talksToOld = []string{"mx.loop"}
+var talksToOld = []string{"mx.loop", "old.source"}
 
 // asked tells whether a check is asked now; without are those that are not,
 // though they were picked, and for want of what.
