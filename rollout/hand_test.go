@@ -132,6 +132,12 @@ func TestByHandBack(t *testing.T) {
 		if d := s.e.Journal.Status().Domain(first); d.State != state.IsRollingBack {
 			s.Fatalf("with another TTL it is %s: %s", d.State, d.Reason)
 		}
+		s.stop()
+		s.start(nil)
+		time.Sleep(time.Hour)
+		if d := s.e.Journal.Status().Domain(first); d.State != state.IsRollingBack {
+			s.Fatalf("with another TTL, after a restart, it is %s: %s", d.State, d.Reason)
+		}
 		s.does(first, c.Before())
 		s.reaches(first, state.IsRolledBack)
 		s.original(first)

@@ -103,7 +103,10 @@ func (w write) restore(ctx context.Context, t Turn, i state.Intent) (r restored,
 		return r, providers.Published(ctx, p, *i.Change)
 	}
 	r = restored{was: was, now: *i.Snapshot}
-	if !at.Half && !ours(was, i.Change.After, t.Domain.Steps[t.Step.ID].Got) {
+	// Whoever makes our changes by hand may give them a TTL of their own: that is asked
+	// to be put right, whether this undo has just begun or goes on after a restart.
+	byHand := w.Hand(i.Provider) && was.SameData(i.Change.After)
+	if !at.Half && !byHand && !ours(was, i.Change.After, t.Domain.Steps[t.Step.ID].Got) {
 		switch d := t.Domain.Drift; {
 		case d == state.Force:
 		case d == state.Adopt, d == state.Skip && t.beside(): // the MX is back, and the domain is not left half-way
