@@ -16,9 +16,10 @@ import (
 type Companion struct {
 	Change   rrset.Change `json:"change"`
 	Provider string       `json:"provider"`
-	Late     bool         `json:"late,omitempty"` // after the domain has settled; else before its MX is published
-	Wait     Duration     `json:"wait"`           // from the last name server's serving it until the next step may build on it
-	Why      string       `json:"why"`            // for people, with the RFC
+	Late     bool         `json:"late,omitempty"`  // after the domain has settled; else before its MX is published
+	Wait     Duration     `json:"wait"`            // from the last name server's serving it until the next step may build on it
+	Check    string       `json:"check,omitempty"` // that fails until this is done; "" = none
+	Why      string       `json:"why"`             // for people, with the RFC
 }
 
 // with puts companions' steps around those of a cutover: the early ones, each
@@ -32,7 +33,7 @@ func with(steps []Step, companions []Companion) []Step {
 			}
 			n := ":" + strconv.Itoa((len(early)+len(late))/2+1)
 			pair := []Step{
-				{ID: string(WriteCompanion) + n, Kind: WriteCompanion, Change: &x.Change, Provider: x.Provider, Late: x.Late, Why: x.Why},
+				{ID: string(WriteCompanion) + n, Kind: WriteCompanion, Change: &x.Change, Provider: x.Provider, Late: x.Late, Check: x.Check, Why: x.Why},
 				{ID: string(AwaitCompanion) + n, Kind: AwaitCompanion, Late: x.Late, Wait: x.Wait},
 			}
 			if isLate {

@@ -61,6 +61,7 @@ type Step struct {
 	Provider string   `json:"provider,omitempty"` // that has the zone of Change; "" = the cutover's
 	Late     bool     `json:"late,omitempty"`     // when original TTLs come back, and after that
 	Wait     Duration `json:"wait,omitempty"`     // of await-companion: at least
+	Check    string   `json:"check,omitempty"`    // that fails until the companion is served and waited for
 	Why      string   `json:"why,omitempty"`
 }
 

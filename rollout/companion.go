@@ -40,6 +40,37 @@ func (t Turn) about() string {
 	return t.Cutover.Domain
 }
 
+// rebased is what a change makes of an RRset that is no longer as it was planned,
+// where a person adopted that: what others added beside stays, as in a TXT RRset
+// that has more than the SPF record. Where what is to be replaced is gone, it is
+// the plan's.
+func rebased(c rrset.Change, now rrset.Set) rrset.Set {
+	if now.SameData(c.Before) || now.Absent() || c.After.Absent() {
+		return c.After
+	}
+	data := slices.Clone(now.Data)
+	for _, d := range c.Before.Data {
+		if slices.Contains(c.After.Data, d) {
+			continue
+		}
+		i := slices.Index(data, d)
+		if i < 0 {
+			return c.After
+		}
+		data = slices.Delete(data, i, i+1)
+	}
+	for _, d := range c.After.Data {
+		if !slices.Contains(c.Before.Data, d) && !slices.Contains(data, d) {
+			data = append(data, d)
+		}
+	}
+	after, err := rrset.New(c.After.Name, c.After.Type, c.After.TTL, data...)
+	if err != nil {
+		return c.After
+	}
+	return after
+}
+
 // providersOf are all through which a domain is written, its own first.
 func providersOf(c plan.Cutover) []string {
 	out := []string{c.Provider}
@@ -83,6 +114,31 @@ func awaited(t Turn) (s plan.Step, r state.StepRecord, ok bool) {
 		}
 	}
 	return s, r, false
+}
+
+// foreseen takes what companions are to mend out of what a preflight is judged by:
+// until they are served and waited for, their checks cannot pass, and they are not
+// written before a preflight did. It is told all the same, and the preflight that
+// must come after them ([fresh]) is judged by all.
+func foreseen(t Turn, found []plan.Finding) (told, matter []plan.Finding) {
+	coming := map[string]string{}
+	for _, s := range t.Cutover.Companions() {
+		if await := string(plan.AwaitCompanion) + ":" + s.Number(); s.Check != "" && !s.Late && !t.Domain.Has(await) {
+			coming[s.Check] = s.ID
+		}
+	}
+	for _, f := range found {
+		step, ok := coming[f.Check]
+		switch {
+		case ok && f.Severity == plan.Fail:
+			f.Severity, f.Detail = plan.Warn, step+" is to mend this: "+f.Detail
+		case ok && f.Severity == plan.Unknown:
+		default:
+			matter = append(matter, f)
+		}
+		told = append(told, f)
+	}
+	return told, matter
 }
 
 // awaitCompanion is the Action of await-companion: no cache holds what a

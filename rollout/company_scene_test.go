@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -35,6 +36,80 @@ func TestCompanionsGoFirst(t *testing.T) {
 		})
 		if s.set(lateOf(first)).Equal(s.past(lateOf(first))[0].set) {
 			t.Error("the late companion was not written")
+		}
+	})
+}
+
+// TestCompanionMendsItsCheck: what a companion is to mend does not keep the first
+// preflight from it; the one that must come after it is judged by all.
+func TestCompanionMendsItsCheck(t *testing.T) {
+	t.Parallel()
+	for name, forever := range map[string]bool{"it does": false, "it does not": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			with := setup{
+				companions: true,
+				plan:       func(_ *plan.Inventory, set *plan.Settings) { set.Companions[first][1].Check = "spf.future" },
+				world:      func(w *sim) { w.wanting = map[string]bool{first: forever} },
+			}
+			play(t, with, func(s *scene) {
+				if !forever {
+					s.reaches(first, state.Live)
+					return
+				}
+				d := s.reaches(first, state.IsHeld)
+				if !d.Has("await-companion:2") || !leads(s.set(first)) {
+					t.Errorf("%s, %v: %s", d.State, s.set(first).Data, d.Reason)
+				}
+			})
+		})
+	}
+}
+
+// TestPreflightBeforeCompanions: however young, one that was made before a companion
+// was served and waited for is not one to publish on.
+func TestPreflightBeforeCompanions(t *testing.T) {
+	t.Parallel()
+	c := newSim(t, nil).plan.Waves[0].Cutovers[0]
+	later := func(d time.Duration) state.Moment {
+		return state.Moment{At: now.At.Add(d), Boot: now.Boot, Up: now.Up + d}
+	}
+	for after, want := range map[time.Duration]bool{-time.Second: true, time.Second: false} {
+		d := state.DomainStatus{Steps: map[string]state.StepRecord{
+			"preflight": {Done: true, DoneAt: now}, "await-companion:1": {Done: true, DoneAt: later(after)},
+		}}
+		if got := fresh(c, d, Policy{}.withDefaults(), later(time.Minute)); got != want {
+			t.Errorf("a companion %v after: fresh is %v", after, got)
+		}
+	}
+}
+
+// TestAdoptedCompanionKeepsOthers: what somebody added beside the member that is
+// replaced stays, in a later change of the RRset, too.
+func TestAdoptedCompanionKeepsOthers(t *testing.T) {
+	t.Parallel()
+	set := func(data ...string) rrset.Set { return rrset.Set{Name: first, Type: "TXT", TTL: 600, Data: data} }
+	c := rrset.Change{Zone: first, Before: set(`"v=spf1 mx -all"`), After: set(`"v=spf1 ip4:192.0.2.1 -all"`)}
+	for name, x := range map[string]struct{ now, want []string }{
+		"added":     {[]string{`"site=1"`, `"v=spf1 mx -all"`}, []string{`"site=1"`, `"v=spf1 ip4:192.0.2.1 -all"`}},
+		"replaced":  {[]string{`"v=spf1 a -all"`}, c.After.Data},
+		"as it was": {c.Before.Data, c.After.Data},
+	} {
+		if got := rebased(c, set(x.now...)); !slices.Equal(got.Data, x.want) {
+			t.Errorf("%s: %v", name, got.Data)
+		}
+	}
+	play(t, setup{companions: true, world: func(w *sim) {
+		s := text(secondOf(first), `"site=1"`)
+		s.Data = append(s.Data, `"v=spf1 mx -all"`)
+		w.change(secondOf(first), s, true)
+	}}, func(s *scene) {
+		s.reaches(first, state.IsDrifted)
+		s.world(func(w *sim) { w.oracle.forced[secondOf(first)] = true })
+		s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first), Drift: state.Adopt})
+		s.reaches(first, state.Live)
+		if got := s.set(secondOf(first)).Data; !slices.Contains(got, `"site=1"`) || slices.Contains(got, `"v=spf1 mx -all"`) {
+			t.Errorf("it is %v", got)
 		}
 	})
 }

@@ -196,13 +196,20 @@ func nextWatch(d state.DomainStatus, g gates, p Policy, now time.Time) move {
 
 // fresh tells whether the domain's preflight is young enough to publish on
 // (P3), also when a publish was begun and the engine died before its end. After
-// a restart of the machine it is not.
+// a restart of the machine it is not, nor is one from before a companion was there.
 func fresh(c plan.Cutover, d state.DomainStatus, p Policy, now state.Moment) bool {
 	s, ok := c.Step(plan.Preflight)
 	if !ok {
 		return true
 	}
 	done := d.Steps[s.ID].DoneAt
+	for _, x := range c.Steps {
+		if r := d.Steps[x.ID]; x.Kind == plan.AwaitCompanion && !x.Late && r.Done {
+			if since, _ := r.DoneAt.Since(done); since > 0 {
+				return false
+			}
+		}
+	}
 	age, sure := now.Since(done)
 	return age >= 0 && age < p.PreflightLifetime && (sure || done.Boot == now.Boot)
 }

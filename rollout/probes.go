@@ -23,7 +23,8 @@ func (p preflight) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 	if ctx.Err() != nil {
 		return Outcome{}, ctx.Err()
 	}
-	return Outcome{Findings: digest(found, t.Now()), Verdict: weigh(found)}, nil
+	told, matter := foreseen(t, found)
+	return Outcome{Findings: digest(told, t.Now()), Verdict: weigh(matter)}, nil
 }
 
 // weigh judges findings, without those that nobody could make and nothing depends on.

@@ -38,7 +38,12 @@ func (c simChecker) Run(_ context.Context, when verify.When, cut plan.Cutover) [
 		if when == verify.Before {
 			c.w.oracle.preflight[cut.Domain] = time.Now()
 		}
-		return one("probe.arrival", cut.Domain, plan.Pass, "straight")
+		found := one("probe.arrival", cut.Domain, plan.Pass, "straight")
+		if forever, ok := c.w.wanting[cut.Domain]; ok {
+			r := c.w.records[secondOf(cut.Domain)]
+			found = append(found, one("spf.future", cut.Domain, severity(!forever && !r.now().set.Equal(r.past[0].set)), "by the MX")...)
+		}
+		return found
 	})
 }
 

@@ -36,6 +36,9 @@ func (c *Checker) Companions(ctx context.Context, cut plan.Cutover) ([]plan.Comp
 		if err != nil {
 			f = append(f, unknown("", "could not find what must change first: %v", err))
 		}
+		for i := range more {
+			more[i].Check = k.id
+		}
 		out = append(out, more...)
 		found = append(found, c.stamp(f, k.id, k.rfc, cut.Domain)...)
 	}

@@ -61,8 +61,8 @@ func TestCompanionPinsSPF(t *testing.T) {
 			x.Provider = "lab"
 			all, found := b.checker(t, nil).Companions(t.Context(), x)
 			c := one(t, all, found)
-			if c.Wait != plan.Duration(5*time.Second) || c.Provider != "lab" {
-				t.Errorf("wait %s, provider %s", c.Wait, c.Provider)
+			if c.Check != "spf.future" || c.Wait != plan.Duration(5*time.Second) || c.Provider != "lab" {
+				t.Errorf("check %q, wait %s, provider %s", c.Check, c.Wait, c.Provider)
 			}
 			pinned := fmt.Sprintf(`"v=spf1 ip4:%s %s"`, b.facts.Old.Addr, strings.TrimPrefix(k.record, "v=spf1 "))
 			if len(c.Change.After.Data) != len(data) || !slices.Contains(c.Change.After.Data, pinned) {
