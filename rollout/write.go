@@ -51,6 +51,9 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	default:
 		return state.Intent{}, &providers.DriftError{Expected: expected, Found: now}
 	}
+	if t.beside() && t.Domain.Drift != state.Force {
+		c.After = rebased(c, now)
+	}
 	served, found, err := w.agree(ctx, t, now)
 	if err != nil {
 		return state.Intent{}, err
