@@ -482,15 +482,16 @@ func untilOf(e Event) (t time.Time) {
 	return t
 }
 
-// mergeFindings keeps the last finding of each check, target and vantage, and
-// not more than a screenful and a half.
+// mergeFindings keeps the last findings of each check, target and vantage, and
+// not more than a screenful and a half. One event may have several of these, and
+// the worst is not hidden by another.
 func mergeFindings(have, more []plan.Finding) []plan.Finding {
-	for _, f := range more {
-		have = slices.DeleteFunc(have, func(o plan.Finding) bool {
+	have = slices.DeleteFunc(have, func(o plan.Finding) bool {
+		return slices.ContainsFunc(more, func(f plan.Finding) bool {
 			return o.Check == f.Check && o.Target == f.Target && o.Vantage == f.Vantage
 		})
-		have = append(have, f)
-	}
+	})
+	have = append(have, more...)
 	if n := len(have) - maxFindings; n > 0 {
 		have = slices.Delete(have, 0, n)
 	}

@@ -260,3 +260,22 @@ func TestFindingsKeepTheLastOfEach(t *testing.T) {
 		t.Errorf("%d findings are kept", n)
 	}
 }
+
+// TestWorstFindingStays: of several answers of one check about one target in one
+// event, none hides another; the next event's replace them all.
+func TestWorstFindingStays(t *testing.T) {
+	t.Parallel()
+	said := func(all ...plan.Severity) state.Event {
+		e := state.Event{Kind: state.Observed, Domain: dom}
+		for _, s := range all {
+			e.Findings = append(e.Findings, plan.Finding{Check: "spf.future", Target: dom, Severity: s})
+		}
+		return e
+	}
+	if d := fold(t, said(plan.Fail, plan.Warn)).Domain(dom); plan.Judge(d.Findings) != plan.Fail {
+		t.Errorf("hidden: %+v", d.Findings)
+	}
+	if d := fold(t, said(plan.Fail, plan.Warn), said(plan.Pass)).Domain(dom); len(d.Findings) != 1 || plan.Judge(d.Findings) != plan.Pass {
+		t.Errorf("left: %+v", d.Findings)
+	}
+}
