@@ -46,6 +46,7 @@ func fromSnapshots(cfg *config.Config, snaps []state.Snapshot) (*restoring, erro
 	r.plan = plan.Plan{Migration: cfg.Migration, Config: cfg.Hash(), Made: time.Now().UTC().Truncate(time.Second)}
 	wave := plan.Wave{Name: restoreWave, Gate: plan.Gate{Approve: plan.Manual, Failures: 1}}
 	for _, domain := range r.domains {
+		r.chains[domain] = numbered(r.chains[domain])
 		wave.Cutovers = append(wave.Cutovers, cutover(r.chains[domain]))
 	}
 	r.plan.Waves = []plan.Wave{wave}
@@ -94,6 +95,26 @@ func chain(have []state.Snapshot, x state.Snapshot) []state.Snapshot {
 		}
 	}
 	return append(kept, x)
+}
+
+// numbered gives companions of different RRsets different steps: a domain that was
+// planned anew may have had another one by the same number.
+func numbered(chain []state.Snapshot) []state.Snapshot {
+	taken := map[string]bool{}
+	for _, x := range chain {
+		taken[x.Step] = true
+	}
+	seen := map[string]bool{}
+	for i := range chain {
+		x := &chain[i]
+		for n := 1; seen[x.Step]; n++ {
+			if id := string(plan.WriteCompanion) + ":" + strconv.Itoa(n); !taken[id] {
+				x.Step, taken[id] = id, true
+			}
+		}
+		seen[x.Step] = true
+	}
+	return chain
 }
 
 // cutover is one domain's, as far as its snapshots tell.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -17,6 +18,39 @@ func mxSet(t *testing.T, ttl uint32, host string) rrset.Set {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// TestCompanionsByOneNumber: a domain that was planned anew had another companion by
+// the same number. Both are undone, and the plan can be read.
+func TestCompanionsByOneNumber(t *testing.T) {
+	t.Parallel()
+	old, low := mxSet(t, 3600, "old.test."), mxSet(t, 60, "old.test.")
+	snaps := []state.Snapshot{{Migration: "m", Domain: "a.test.", Zone: "a.test.", Provider: "p", Step: "lower-ttl", Name: old.Name, Type: "MX", Set: old, After: &low}}
+	for i, step := range []string{"companion:1", "companion:2", "companion:1"} {
+		name := []string{"_mta-sts.a.test.", "a.test.", "_spf.a.test."}[i]
+		set, after := rrset.Set{Name: name, Type: "TXT", TTL: 60, Data: []string{`"1"`}}, rrset.Set{Name: name, Type: "TXT", TTL: 60, Data: []string{`"2"`}}
+		snaps = append(snaps, state.Snapshot{Migration: "m", Domain: "a.test.", Zone: "a.test.", Provider: "p", Step: step, Name: name, Type: "TXT", Set: set, After: &after})
+	}
+	r, err := fromSnapshots(&config.Config{Migration: "m"}, snaps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := r.plan.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plan.Read(&text); err != nil {
+		t.Error(err)
+	}
+	var told []string
+	for _, ev := range retold(r.chains["a.test."], nil) {
+		if ev.Kind == state.Intended {
+			told = append(told, ev.Step+" "+ev.Intent.Change.After.Name)
+		}
+	}
+	if got, want := strings.Join(told, ", "), "lower-ttl a.test., companion:1 _mta-sts.a.test., companion:2 a.test., companion:3 _spf.a.test."; got != want {
+		t.Errorf("told: %s\nwant: %s", got, want)
+	}
 }
 
 // TestWhatSnapshotsTell gives what was written in several attempts, and how the
