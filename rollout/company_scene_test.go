@@ -195,6 +195,24 @@ func TestRollbackIsNotHeldUp(t *testing.T) {
 	}
 }
 
+// TestAdoptedMXAndCaches: going back, a person keeps the MX that somebody else wrote
+// over ours. Caches have ours for a while, and companions wait for them.
+func TestAdoptedMXAndCaches(t *testing.T) {
+	t.Parallel()
+	play(t, setup{companions: true}, func(s *scene) {
+		s.reaches(first, state.Live)
+		s.world(func(w *sim) {
+			theirs := w.records[first].past[0].set
+			theirs.TTL = 900
+			w.change(first, theirs, true)
+		})
+		s.do(state.Decision{Verb: state.Rollback, Target: state.DomainTarget(first), Confirm: "d00.example", Drift: state.Adopt})
+		s.reaches(first, state.IsRolledBack)
+		s.original(firstOf(first))
+		s.original(secondOf(first))
+	})
+}
+
 // TestLateCompanionInDoubt: a late companion's write got no answer, and may come
 // for a while. The MX does not wait for that, and the companion's undo does.
 func TestLateCompanionInDoubt(t *testing.T) {

@@ -27,7 +27,11 @@ func (w write) Undo(ctx context.Context, t Turn, i state.Intent) (Outcome, error
 	r, err := w.restore(ctx, t, i)
 	found := r.found
 	if err != nil || r.kept {
-		return Outcome{Findings: found, Verdict: plan.Pass}, err
+		out := Outcome{Findings: found, Verdict: plan.Pass}
+		if moved := t.Step.Kind == plan.Publish || t.Step.Kind == plan.Settle; r.kept && moved && !r.was.SameData(i.Change.After) {
+			out.Caches = max(lastCache(t, i.Change.After), 1) // what was there before theirs
+		}
+		return out, err
 	}
 	if r.now, err = w.fence(ctx, t, i, r.now); err != nil {
 		return Outcome{Findings: found}, err
