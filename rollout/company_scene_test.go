@@ -82,6 +82,13 @@ func TestPreflightBeforeCompanions(t *testing.T) {
 			t.Errorf("a companion %v after: fresh is %v", after, got)
 		}
 	}
+	ahead := state.Moment{At: now.At.AddDate(0, 0, 3), Boot: "before", Up: time.Hour} // the wall's clock was wrong then
+	d := state.DomainStatus{Steps: map[string]state.StepRecord{
+		"preflight": {Done: true, DoneAt: now}, "await-companion:1": {Done: true, DoneAt: ahead},
+	}}
+	if !fresh(c, d, Policy{}.withDefaults(), later(time.Minute)) {
+		t.Error("the preflight would be made again and again")
+	}
 }
 
 // TestAdoptedCompanionKeepsOthers: what somebody added beside the member that is

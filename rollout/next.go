@@ -204,10 +204,12 @@ func fresh(c plan.Cutover, d state.DomainStatus, p Policy, now state.Moment) boo
 	}
 	done := d.Steps[s.ID].DoneAt
 	for _, x := range c.Steps {
-		if r := d.Steps[x.ID]; x.Kind == plan.AwaitCompanion && !x.Late && r.Done {
-			if since, _ := r.DoneAt.Since(done); since > 0 {
-				return false
-			}
+		r := d.Steps[x.ID]
+		if x.Kind != plan.AwaitCompanion || x.Late || !r.Done || r.DoneAt.Boot != done.Boot {
+			continue // of another start of the machine is one from before the preflight, or that is not fresh below
+		}
+		if since, _ := r.DoneAt.Since(done); since > 0 {
+			return false
 		}
 	}
 	age, sure := now.Since(done)
