@@ -270,7 +270,7 @@ func (w World) Watch(ctx context.Context, t Turn) ([]plan.Finding, error) {
 			if f.Severity == plan.Fail {
 				f.Severity = plan.Warn
 			}
-			if f.Severity == plan.Warn {
+			if f.Severity == plan.Warn || f.Severity == plan.Pass {
 				found = append(found, f)
 			}
 		}

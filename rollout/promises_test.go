@@ -270,6 +270,10 @@ func TestRealMailOfALiveDomainIsTold(t *testing.T) {
 		if d := s.e.Journal.Status().Domain(first); d.State != state.Live {
 			s.Errorf("it is %s: %s", d.State, d.Reason)
 		}
+		s.world(func(w *sim) { w.losing = map[string]bool{first: false} })
+		s.until("it is over", func(st *state.Status) bool {
+			return slices.ContainsFunc(st.Domain(first).Findings, func(f plan.Finding) bool { return f.Check == "mail.real" && f.Severity == plan.Pass })
+		})
 	})
 }
 

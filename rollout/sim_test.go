@@ -41,7 +41,7 @@ type sim struct {
 
 	failing map[string]bool // probes to them fail
 	silent  map[string]bool // probes to them cannot be made
-	losing  map[string]bool // their real mail is refused
+	losing  map[string]bool // their real mail is refused; false: it passes
 	wanting map[string]bool // their preflight fails until a companion is written; true: for ever
 	down    bool            // the gateway is: all probes fail
 	mute    string          // one of its name servers never answers

@@ -246,9 +246,24 @@ func (e *Engine) watch(ctx context.Context, t Turn) error {
 		}
 		return nil
 	case plan.Pass:
-		return nil
+		if found = better(t.Domain, found); len(found) == 0 {
+			return nil
+		}
 	}
 	return e.emit(ctx, e.event(t, state.Event{Kind: state.Observed, Findings: found}))
+}
+
+// better are the findings that passed where the domain's last ones did not: what is
+// over must not be shown for ever.
+func better(d state.DomainStatus, found []plan.Finding) (out []plan.Finding) {
+	for _, f := range found {
+		if slices.ContainsFunc(d.Findings, func(o plan.Finding) bool {
+			return o.Check == f.Check && o.Target == f.Target && o.Vantage == f.Vantage && o.Severity != plan.Pass
+		}) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // leadsBack tells whether mail for a name is refused by the old server.
