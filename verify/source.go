@@ -17,7 +17,7 @@ func oldSource(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pla
 	if err != nil {
 		return nil, err
 	}
-	return c.shared(ctx, "old.source", func(ctx context.Context) ([]plan.Finding, error) {
+	return c.rarely(ctx, "old.source", func(ctx context.Context) ([]plan.Finding, error) {
 		var all []plan.Finding
 		for _, a := range c.OldAddresses {
 			seen := make([]source, len(c.Vantages))
