@@ -291,7 +291,8 @@ func newArrivals(s Settings) *arrivals {
 	a := &arrivals{from: s.From, now: s.Now, waiting: map[string]*wait{}, left: map[string]time.Time{}, swept: map[string]time.Time{}}
 	shared := s.Bounces.Address != "" && s.Bounces.Address == s.IMAP.Address && s.Bounces.User == s.IMAP.User
 	if s.IMAP.Address != "" {
-		a.places = append(a.places, opener{open: func() place { return newMailbox(s.IMAP, true, shared) }})
+		d := &door{}
+		a.places = append(a.places, opener{open: func() place { return newMailbox(s.IMAP, true, shared, d) }})
 	}
 	if s.Maildir != "" {
 		a.places = append(a.places, opener{open: func() place { return newMaildir(s.Maildir) }})
@@ -300,7 +301,8 @@ func newArrivals(s Settings) *arrivals {
 		a.places = append(a.places, opener{open: func() place { return newOldLog(s.OldLog) }})
 	}
 	if len(a.places) > 0 && s.Bounces.Address != "" && !shared {
-		a.places = append(a.places, opener{bounces: true, open: func() place { return newMailbox(s.Bounces, false, true) }})
+		d := &door{}
+		a.places = append(a.places, opener{bounces: true, open: func() place { return newMailbox(s.Bounces, false, true, d) }})
 	}
 	return a
 }
