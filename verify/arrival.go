@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -24,12 +25,14 @@ const (
 
 // An outcome is what became of a probe.
 type outcome struct {
-	where  string    // "IMAP", "Maildir", "log"
-	header string    // of the message that arrived; "" if only the old server's log told
-	hops   []hop     // its way
-	failed string    // it was accepted, and refused for good later: what was said
-	waits  string    // it was put off: what was said; not final
-	at     time.Time // when it was seen, by our clock
+	where  string     // "IMAP", "Maildir", "log"
+	header string     // of the message that arrived; "" if only the old server's log told
+	hops   []hop      // its way
+	onTo   netip.Addr // the machine to which the old server's log says that it went on,
+	to     string     // and for whom
+	failed string     // it was accepted, and refused for good later: what was said
+	waits  string     // it was put off: what was said; not final
+	at     time.Time  // when it was seen, by our clock
 }
 
 // A place is where arrivals are seen. Each is used by one goroutine.

@@ -136,6 +136,9 @@ func (c *Checker) judged(ctx context.Context, cut plan.Cutover, ends []endpoint,
 	if s.err != nil {
 		return s.missing(target, via, c.Arrival)
 	}
+	if f, back := c.sentBack(ctx, cut, target, rcpt, s.outcome); back {
+		return f
+	}
 	if why := judge(s.outcome.hops); why != "" {
 		f := fail(target, "it arrived, but %s", why)
 		f.Evidence = strings.Join(words(s.outcome.hops), " <- ")
@@ -144,6 +147,29 @@ func (c *Checker) judged(ctx context.Context, cut plan.Cutover, ends []endpoint,
 	f := pass(target, "arrived via %s in %s", via, s.arrived.Round(time.Millisecond))
 	f.Evidence = legs(s.outcome.hops, ends, s.begun, s.accepted, s.arrived).String()
 	return f
+}
+
+// sentBack is the finding that the old server did not take a probe for its own, and
+// sent it to where the MX leads: to its log that is a delivery as any other.
+func (c *Checker) sentBack(ctx context.Context, cut plan.Cutover, target, rcpt string, o outcome) (plan.Finding, bool) {
+	if !wentOn(o, rcpt) {
+		return plan.Finding{}, false
+	}
+	planned, err := c.endpoints(ctx, cut)
+	switch {
+	case err != nil:
+		return unknown(target, "the old server sent it on to %s, and whether that is the gateway is not known: %v", o.onTo, err), true
+	case isFrom(hop{from: o.onTo}, planned):
+		return fail(target, "the old server sent it back to the gateway (%s), says its log: it does not take the domain for its own, and mail goes round until it bounces", o.onTo), true
+	}
+	return plan.Finding{}, false
+}
+
+// wentOn tells whether a server's log has a probe go to another machine, and for the
+// same domain: what is readdressed may well go out by way of the gateway.
+func wentOn(o outcome, rcpt string) bool {
+	domain := func(a string) string { return a[strings.LastIndexByte(a, '@')+1:] }
+	return o.onTo.IsValid() && strings.EqualFold(domain(o.to), domain(rcpt))
 }
 
 // A sent probe was accepted; what became of it.
