@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -239,7 +240,7 @@ func (c *Checker) chain(hops []hop, planned []endpoint) string {
 	isGateway := func(h hop) bool {
 		return slices.ContainsFunc(planned, func(e endpoint) bool { return strings.EqualFold(h.by, rrset.Bare(e.host)) })
 	}
-	fromGateway := func(h hop) bool { return isFrom(h, planned) }
+	fromGateway := func(h hop) bool { return isFrom(h, planned) || c.sends(h.from) }
 	through := slices.IndexFunc(hops, isGateway)
 	if through < 0 {
 		// A gateway may give another name for itself: its address tells, too.
@@ -252,6 +253,11 @@ func (c *Checker) chain(hops []hop, planned []endpoint) string {
 		return "not from the gateway's address to the old server"
 	}
 	return ""
+}
+
+// sends tells whether the gateway hands mail on from an address, by the configuration.
+func (c *Checker) sends(a netip.Addr) bool {
+	return slices.ContainsFunc(c.GatewaySends, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // isFrom tells whether a line tells of one of the gateway's addresses as the peer.
