@@ -110,6 +110,7 @@ probe:
   arrival: {imap: {address: "127.0.0.1:143", user: u, password: {file: imap.pw}, tls: none, ca: ca.pem}, maildir: box, log: old.log}
   bounces: {imap: {address: "[::1]:993", user: b, password: {env: PW}, tls: starttls}}
   spam_marks: ["X-Spam: yes"]
+  gateway_sends: [10.1.2.0/28, 192.0.2.21]
   strict_sender: a@strict.bücher.example
 isolate: {driver: lab, socket: fw.sock, trust: [10.0.0.0/8, 192.0.2.7, "2001:db8::/32"], action: drop, after: 2h, confirm_within: 9s, confirm_after: 3s, auto_lift: true}
 notify: {command: [./tell, --now]}
@@ -163,9 +164,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 		Probe: Probe{
 			From: "Probe+x@xn--bcher-kva.example", Recipients: Recipients{File: "etc/rcpt.txt"}, Failures: 4, OnFailure: "hold", Concurrency: 9,
 			Interval: time.Second, Timeout: 2 * time.Second, GreylistRetry: 3 * time.Second, CatchAll: true, RandomPerHour: 9, Largest: 1000, CA: "etc/ca.pem",
-			Arrival:   Arrival{IMAP: &IMAP{Address: "127.0.0.1:143", User: "u", Password: secret.Ref{File: "etc/imap.pw"}, TLS: "none", CA: "etc/ca.pem"}, Maildir: "etc/box", Log: "etc/old.log"},
-			Bounces:   Bounces{IMAP: &IMAP{Address: "[::1]:993", User: "b", Password: secret.Ref{Env: "PW"}, TLS: "starttls"}},
-			SpamMarks: []string{"X-Spam: yes"}, StrictSender: "a@strict.xn--bcher-kva.example",
+			Arrival:      Arrival{IMAP: &IMAP{Address: "127.0.0.1:143", User: "u", Password: secret.Ref{File: "etc/imap.pw"}, TLS: "none", CA: "etc/ca.pem"}, Maildir: "etc/box", Log: "etc/old.log"},
+			Bounces:      Bounces{IMAP: &IMAP{Address: "[::1]:993", User: "b", Password: secret.Ref{Env: "PW"}, TLS: "starttls"}},
+			GatewaySends: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/28"), netip.MustParsePrefix("192.0.2.21/32")},
+			SpamMarks:    []string{"X-Spam: yes"}, StrictSender: "a@strict.xn--bcher-kva.example",
 		},
 		Isolate: &Isolate{
 			Driver: "lab", Socket: "etc/fw.sock", Ports: []uint16{2500}, Action: "drop", After: 2 * time.Hour, ConfirmWithin: 9 * time.Second, ConfirmAfter: 3 * time.Second, AutoLift: true,

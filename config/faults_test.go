@@ -53,6 +53,7 @@ var broken = []struct {
 	{"probe-sender-moves", []string{"probe@sender.example.com", "§probe@a.example.org", "", "waves: {pin: {pilot: [a.example.org]}}\n"}},
 	{"clear-text-imap", []string{"{postmaster: true}", "{postmaster: true}\n  arrival: {imap: {address: \"mail.example.org:143\", user: u, password: {env: X}, tls: §none}}"}},
 	{"arrival", []string{"{postmaster: true}", "{postmaster: true}\n  arrival: {log: §[a], maildir: §\"\"}\n  bounces: {imap: {address: \"mail.example.org:143\", user: u, password: {env: X}, tls: §none}}\n  spam_marks: [§yes, §\"X Spam: yes\", §\"X-Spam:\", \"X-Spam: a\"]\n  strict_sender: §strict.example"}},
+	{"gateway-sends", []string{"{postmaster: true}", "{postmaster: true}\n  gateway_sends: [10.0.0.0/28, §0.0.0.0/0, §10.0.0]"}},
 	{"strict-sender-moves", []string{"{postmaster: true}", "{postmaster: true}\n  strict_sender: §probe@a.example.org", "", "waves: {pin: {pilot: [a.example.org]}}\n"}},
 	{"pins", []string{"", "domains: {exclude: [b.example.org]}\nwaves:\n  pin:\n    pilot: [§a.example.org, §b.example.org, §c.elsewhere.example]\n    last: [a.example.org]\n    §wave-1: [d.example.org]\n    wave-2: §[]\n"}},
 	{"templates-twice", []string{"providers:", "  templates:\n    a.example.org: [{preference: 1, host: x.example}]\n    §A.example.org: [{preference: 1, host: x.example}]\nproviders:"}},

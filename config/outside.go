@@ -37,22 +37,23 @@ type HTTPS struct {
 
 // Probe is about the messages that prove the way to the mailbox.
 type Probe struct {
-	From          string        `yaml:"from,required" is:"address"` // envelope sender; its domain never moves
-	Recipients    Recipients    `yaml:"recipients,required"`
-	Failures      int           `yaml:"failures"`             // so many in a row fail a domain; default 3
-	OnFailure     string        `yaml:"on_failure"`           // rollback or hold; default rollback
-	Concurrency   int           `yaml:"concurrency"`          // SMTP conversations with one address at once; default 4
-	Interval      time.Duration `yaml:"interval"`             // between a domain's probes while it soaks; default 5m
-	Timeout       time.Duration `yaml:"timeout"`              // for each reply, and for the arrival; default 5m
-	GreylistRetry time.Duration `yaml:"greylist_retry"`       // after a 4xx reply; default 5m
-	CatchAll      bool          `yaml:"expect" is:"catchall"` // written "expect: catchall": the gateway accepts any recipient
-	RandomPerHour int           `yaml:"random_per_hour"`      // addresses made up by chance that one gateway's address is asked for in an hour; default 1000
-	Largest       int64         `yaml:"largest"`              // bytes of the largest message that must pass; 0 = what the old server takes
-	CA            string        `yaml:"ca" is:"path"`         // PEM file of authorities of the gateway's certificates, besides the system's
-	Arrival       Arrival       `yaml:"arrival"`
-	Bounces       Bounces       `yaml:"bounces"`
-	SpamMarks     []string      `yaml:"spam_marks,nonempty"`        // header fields by which the gateway marks spam; default X-Spam-Flag: YES and X-Spam-Status: Yes
-	StrictSender  string        `yaml:"strict_sender" is:"address"` // its SPF lets the vantage send, and nobody else; "" = the old server's trust in the gateway is not tried
+	From          string         `yaml:"from,required" is:"address"` // envelope sender; its domain never moves
+	Recipients    Recipients     `yaml:"recipients,required"`
+	Failures      int            `yaml:"failures"`             // so many in a row fail a domain; default 3
+	OnFailure     string         `yaml:"on_failure"`           // rollback or hold; default rollback
+	Concurrency   int            `yaml:"concurrency"`          // SMTP conversations with one address at once; default 4
+	Interval      time.Duration  `yaml:"interval"`             // between a domain's probes while it soaks; default 5m
+	Timeout       time.Duration  `yaml:"timeout"`              // for each reply, and for the arrival; default 5m
+	GreylistRetry time.Duration  `yaml:"greylist_retry"`       // after a 4xx reply; default 5m
+	CatchAll      bool           `yaml:"expect" is:"catchall"` // written "expect: catchall": the gateway accepts any recipient
+	RandomPerHour int            `yaml:"random_per_hour"`      // addresses made up by chance that one gateway's address is asked for in an hour; default 1000
+	Largest       int64          `yaml:"largest"`              // bytes of the largest message that must pass; 0 = what the old server takes
+	CA            string         `yaml:"ca" is:"path"`         // PEM file of authorities of the gateway's certificates, besides the system's
+	Arrival       Arrival        `yaml:"arrival"`
+	Bounces       Bounces        `yaml:"bounces"`
+	SpamMarks     []string       `yaml:"spam_marks,nonempty"`        // header fields by which the gateway marks spam; default X-Spam-Flag: YES and X-Spam-Status: Yes
+	GatewaySends  []netip.Prefix `yaml:"gateway_sends,nonempty"`     // from where the gateway hands mail on, besides the addresses of its MX hosts; a bare address is a network of one
+	StrictSender  string         `yaml:"strict_sender" is:"address"` // its SPF lets the vantage send, and nobody else; "" = the old server's trust in the gateway is not tried
 }
 
 // Recipients says to which address of a domain a probe goes: exactly one of

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -24,12 +25,14 @@ const (
 
 // An outcome is what became of a probe.
 type outcome struct {
-	where  string    // "IMAP", "Maildir", "log"
-	header string    // of the message that arrived; "" if only the old server's log told
-	hops   []hop     // its way
-	failed string    // it was accepted, and refused for good later: what was said
-	waits  string    // it was put off: what was said; not final
-	at     time.Time // when it was seen, by our clock
+	where  string     // "IMAP", "Maildir", "log"
+	header string     // of the message that arrived; "" if only the old server's log told
+	hops   []hop      // its way
+	onTo   netip.Addr // the machine to which the old server's log says that it went on,
+	to     string     // and for whom
+	failed string     // it was accepted, and refused for good later: what was said
+	waits  string     // it was put off: what was said; not final
+	at     time.Time  // when it was seen, by our clock
 }
 
 // A place is where arrivals are seen. Each is used by one goroutine.
@@ -291,7 +294,8 @@ func newArrivals(s Settings) *arrivals {
 	a := &arrivals{from: s.From, now: s.Now, waiting: map[string]*wait{}, left: map[string]time.Time{}, swept: map[string]time.Time{}}
 	shared := s.Bounces.Address != "" && s.Bounces.Address == s.IMAP.Address && s.Bounces.User == s.IMAP.User
 	if s.IMAP.Address != "" {
-		a.places = append(a.places, opener{open: func() place { return newMailbox(s.IMAP, true, shared) }})
+		d := &door{}
+		a.places = append(a.places, opener{open: func() place { return newMailbox(s.IMAP, true, shared, d) }})
 	}
 	if s.Maildir != "" {
 		a.places = append(a.places, opener{open: func() place { return newMaildir(s.Maildir) }})
@@ -300,7 +304,8 @@ func newArrivals(s Settings) *arrivals {
 		a.places = append(a.places, opener{open: func() place { return newOldLog(s.OldLog) }})
 	}
 	if len(a.places) > 0 && s.Bounces.Address != "" && !shared {
-		a.places = append(a.places, opener{bounces: true, open: func() place { return newMailbox(s.Bounces, false, true) }})
+		d := &door{}
+		a.places = append(a.places, opener{bounces: true, open: func() place { return newMailbox(s.Bounces, false, true, d) }})
 	}
 	return a
 }

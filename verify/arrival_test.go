@@ -236,6 +236,31 @@ func TestOldLogThroughAFilter(t *testing.T) {
 	}
 }
 
+// A delivery to another machine says to which, and for whom: it may be the gateway.
+func TestOldLogTellsWhere(t *testing.T) {
+	t.Parallel()
+	gw := netip.MustParseAddr("192.0.2.20")
+	for what, w := range map[string]struct {
+		line, to string
+		onTo     netip.Addr
+		on       bool
+	}{
+		"postfix":           {"Nov 25 18:10:22 old postfix/smtp[1]: 717B1986CA0: to=<mxprobe@choir.example>, relay=gw1.example[192.0.2.20]:25, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 4A0B1C2D3E)", "mxprobe@choir.example", gw, true},
+		"postfix, here":     {strings.TrimSpace(postfixSentB), "mxprobe@choir.example", netip.Addr{}, false},
+		"exim":              {"2026-11-25 18:10:51 1xWHSF-0003es-23 => mxprobe@choir.example R=dnslookup T=remote_smtp H=gw1.example [192.0.2.20] C=\"250 OK\"", "mxprobe@choir.example", gw, true},
+		"exim, here":        {strings.TrimSpace(eximSent), "mxprobe@choir.example", netip.Addr{}, false},
+		"exim, readdressed": {"2026-11-25 18:10:51 1xWHSF-0003es-23 => box@store.example <mxprobe@choir.example> R=smart T=remote_smtp H=gw1.example [192.0.2.20] C=\"250 OK\"", "box@store.example", gw, false},
+	} {
+		l, ok := parseLogLine(w.line)
+		if !ok || l.event != logDelivered || l.onTo != w.onTo || l.to != w.to {
+			t.Errorf("%s: %+v", what, l)
+		}
+		if wentOn(outcome{onTo: l.onTo, to: l.to}, "mxprobe@choir.example") != w.on {
+			t.Errorf("%s: goes on: %v", what, !w.on)
+		}
+	}
+}
+
 // The first of several places counts; one that cannot be asked makes the rest
 // inconclusive.
 func TestSeveralPlaces(t *testing.T) {

@@ -31,6 +31,7 @@ const (
 type mailbox struct {
 	settings          IMAP
 	arrivals, bounces bool
+	door              *door
 
 	client *imapclient.Client
 	news   chan struct{} // the server told of a new message
@@ -38,8 +39,8 @@ type mailbox struct {
 	read   map[imap.UID]bool
 }
 
-func newMailbox(s IMAP, arrivals, bounces bool) *mailbox {
-	return &mailbox{settings: s, arrivals: arrivals, bounces: bounces}
+func newMailbox(s IMAP, arrivals, bounces bool, d *door) *mailbox {
+	return &mailbox{settings: s, arrivals: arrivals, bounces: bounces, door: d}
 }
 
 // String names it for errors.
@@ -63,7 +64,14 @@ func (m *mailbox) close() {
 // it works.
 func (m *mailbox) look(ctx context.Context, a *arrivals) error {
 	if m.client == nil {
-		if err := m.connect(ctx); err != nil {
+		if err := m.door.knock(time.Now()); err != nil {
+			return err
+		}
+		err := m.connect(ctx)
+		if ctx.Err() == nil {
+			m.door.heed(time.Now(), err)
+		}
+		if err != nil {
 			return err
 		}
 	}

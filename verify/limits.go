@@ -137,6 +137,8 @@ func mxLoop(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]pla
 		switch {
 		case err != nil:
 			return unknown(e.String(), "%v", err)
+		case !strings.Contains(l.calls(), ".") || !strings.Contains(old.calls(), "."):
+			return unknown(e.String(), "how it and the old server call themselves does not tell them apart: %q and %q", l.calls(), old.calls())
 		case strings.EqualFold(l.calls(), old.calls()):
 			return fail(e.String(), "it and the old server call themselves %s both: a server that is greeted by its own name takes that for a loop, and bounces; or it is the old server itself, behind another address", l.calls())
 		}
@@ -152,7 +154,7 @@ func mxLoop(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]pla
 		found = append(found, pass(cut.Domain, "the old server takes %s, and is its MX no more", rcpt))
 	case err == nil:
 		found = append(found, pass(cut.Domain, "the old server takes %s", rcpt))
-	case code >= 500:
+	case code >= 500 && atRcpt(err): // what it says before that is about us
 		f := fail(cut.Domain, "the next hop refuses %s, so that what the gateway takes bounces or comes back: %s", rcpt, words)
 		f.Evidence = words
 		found = append(found, f)

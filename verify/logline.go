@@ -25,15 +25,16 @@ type logLine struct {
 	id       string     // of the queue; "" at logPutOff
 	peer     netip.Addr // logCame
 	named    string     // Message-ID without its brackets: logNamed, and Exim's logCame
-	from, to string     // logPutOff
+	from, to string     // logPutOff; of logDelivered, only to
 	said     string     // by whom it was deferred or refused
+	onTo     netip.Addr // logDelivered: the machine that took it; invalid if it stayed, or the line does not tell
 }
 
 var (
 	// postfix/smtpd[123]: 4A0B1C2D3E: ...; also postfix-in/submission/smtpd[123]
 	postfixLine = regexp.MustCompile(`\bpostfix[\w-]*/(?:[\w-]+/)*([\w-]+)\[\d+\]: ([0-9A-Za-z]{5,24}): (.*)$`)
 	postfixPeer = regexp.MustCompile(`^client=[^\[\s]*\[([0-9A-Fa-f:.]+)\]`)
-	postfixSent = regexp.MustCompile(`^to=<[^>]*>,.*?(?:relay=([^,]*),).*? status=([a-z]+) \((.*)\)$`)
+	postfixSent = regexp.MustCompile(`^to=<([^>]*)>,.*?(?:relay=([^,]*),).*? status=([a-z]+) \((.*)\)$`)
 	postfixNo   = regexp.MustCompile(`^reject: RCPT from \S+: (4\d\d .*); from=<([^>]*)> to=<([^>]*)>`)
 
 	// 2026-11-25 18:10:51 [pid] 1xWHSF-0003es-23 <= ...; the date may have fractions and a zone
@@ -74,11 +75,14 @@ func parsePostfix(program, id, rest string) (logLine, bool) {
 	if m == nil {
 		return logLine{}, false
 	}
-	l := logLine{id: id, said: m[3]}
-	switch m[2] {
+	l := logLine{id: id, to: m[1], said: m[4]}
+	switch m[3] {
 	case "sent":
-		if l.event = logDelivered; toFilter(m[1], m[3]) {
+		if l.event = logDelivered; toFilter(m[2], m[4]) {
 			return logLine{}, false
+		}
+		if r := literal.FindStringSubmatch(m[2]); r != nil {
+			l.onTo = address(r[1])
 		}
 	case "deferred":
 		l.event = logDeferred
@@ -117,9 +121,11 @@ func parseExim(rest string) (logLine, bool) {
 			l.named = strings.Trim(n[1], "<>")
 		}
 	case "=>", "->":
-		l.event = logDelivered
-		if p := eximPeer.FindStringSubmatch(m[3]); p != nil && strings.HasPrefix(p[1], "127.") {
-			return logLine{}, false // a content filter on the same machine
+		l.event, l.to = logDelivered, recipientOf(m[3])
+		if p := eximPeer.FindStringSubmatch(m[3]); p != nil {
+			if l.onTo = address(p[1]); strings.HasPrefix(p[1], "127.") {
+				return logLine{}, false // a content filter on the same machine
+			}
 		}
 	case "==":
 		l.event = logDeferred
@@ -127,4 +133,21 @@ func parseExim(rest string) (logLine, bool) {
 		l.event = logBounced
 	}
 	return l, true
+}
+
+// address is an address as a log has it; invalid if it is none.
+func address(s string) netip.Addr {
+	a, _ := netip.ParseAddr(s)
+	return a.Unmap()
+}
+
+// recipientOf is the address that Exim delivered to: it stands first, or after the
+// name of a local mailbox in angle brackets.
+func recipientOf(rest string) string {
+	before, _, _ := strings.Cut(rest, " R=")
+	to, original, _ := strings.Cut(before, " ")
+	if !strings.Contains(to, "@") {
+		to = strings.Trim(original, "<>")
+	}
+	return to
 }

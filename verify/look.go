@@ -37,7 +37,7 @@ func (l *look) calls() string {
 // look looks at an endpoint from a vantage.
 func (c *Checker) look(ctx context.Context, from Vantage, e endpoint) (*look, error) {
 	key := strings.Join([]string{from.Name, e.host, e.addr.String()}, "|")
-	return recall(ctx, c, &c.looks, key, func(*look) bool { return true }, func(ctx context.Context) (l *look, err error) {
+	return recall(ctx, c, &c.looks, key, func(*look) time.Duration { return c.Shared }, func(ctx context.Context) (l *look, err error) {
 		err = c.patiently(ctx, func() error {
 			t, err := c.meet(ctx, from, e.addr, e.host)
 			if err != nil {

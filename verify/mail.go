@@ -183,7 +183,7 @@ func (c *Checker) follower(globs []string, emit func(*traffic.Record)) *follower
 // tally counts what is no probe of ours, for the domains that matter.
 func (c *Checker) tally(known *traffic.Addresses) traffic.Tally {
 	return traffic.Tally{Known: known, Wanted: c.logs.wanted, Skip: func(r *traffic.Record) bool {
-		return bytes.EqualFold(r.Sender, []byte(c.From)) && c.From != "" ||
+		return bytes.EqualFold(r.Sender, []byte(c.From)) && c.From != "" || bytes.EqualFold(r.Sender, []byte(c.StrictSender)) && c.StrictSender != "" ||
 			slices.ContainsFunc(c.Vantages, func(v Vantage) bool { return v.Source.IsValid() && v.Source == r.Peer })
 	}}
 }

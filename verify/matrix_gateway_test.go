@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,7 @@ func matrixGateway() []row {
 		{check: "gw.unknown", breaks: "it is a catch-all", broken: worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = true, true }, nil), says: "and so does the old server"},
 		{check: "gw.unknown", breaks: "the hour's addresses are used up", broken: spent, want: plan.Unknown, says: "probe.random_per_hour"},
 		{check: "gw.postmaster", breaks: "refused", broken: gateway(lab.Habits{NoPostmaster: true}), says: "which the old server accepts"},
+		{check: "gw.postmaster", breaks: "refused, and the old server refuses us", broken: worldOf(func(o *lab.Options) { o.Gateway.NoPostmaster, o.OldServer.RefusesSenders = true, true }, nil), want: plan.Unknown, says: "could not be asked"},
 		{check: "gw.postmaster", breaks: "refused by both", broken: worldOf(func(o *lab.Options) { o.Gateway.NoPostmaster, o.OldServer.NoPostmaster = true, true }, nil), want: plan.Warn, says: "as the old server does"},
 		{check: "gw.null", breaks: "refused", broken: gateway(lab.Habits{NoBounces: true}), says: "MAIL FROM:<>"},
 		{check: "gw.limits", breaks: "smaller than the old server's", broken: gateway(lab.Habits{Size: 1 << 19}), says: "takes messages of 524288 bytes"},
@@ -92,6 +94,8 @@ func matrixGateway() []row {
 		{check: "gw.limits", breaks: "the old server cannot be asked", broken: noOld, want: plan.Unknown, says: "what the old server takes"},
 		{check: "mx.loop", breaks: "the next hop refuses", broken: in(func(_ *testing.T, b *bench, _ *verify.Settings, _ *plan.Cutover) { b.world.Old.Forget("choir.test") }), says: "the next hop refuses"},
 		{check: "mx.loop", breaks: "both have one name", broken: gateway(lab.Habits{Name: "mail.old.test"}), says: "takes that for a loop"},
+		{check: "mx.loop", breaks: "the next hop refuses us, and not the domain", broken: worldOf(func(o *lab.Options) { o.OldServer.RefusesSenders = true }, nil), want: plan.Unknown, says: "MAIL FROM"},
+		{check: "mx.loop", breaks: "both hide their names", broken: worldOf(func(o *lab.Options) { o.Gateway.Name, o.OldServer.Name = "mail", "mail" }, nil), want: plan.Unknown, says: "does not tell them apart"},
 		{check: "mx.loop", breaks: "the next hop cannot be asked", broken: noOld, want: plan.Unknown, says: "no address of it"},
 	}
 	for i := range rows {
@@ -117,6 +121,8 @@ func TestVantages(t *testing.T) {
 	}
 	down := verify.Vantage{Name: "down", Dial: lost}
 	judge(t, "one is down", with(down).Only(t.Context(), choir, "gw.connect", "gw.relay"), plan.Warn, "not asked from here, but from outside")
+	six := verify.Vantage{Name: "six", Source: netip.MustParseAddr("2001:db8::7")}
+	judge(t, "one is of the other family", with(six).Only(t.Context(), choir, "gw.connect"), plan.Warn, "an address of the other family")
 	b.set.Vantages = nil
 	judge(t, "all are down", with(down).Only(t.Context(), choir, "gw.connect", "gw.relay", "gw.recipient", "gw.starttls", "gw.cert"), plan.Unknown, "the line is down")
 	for _, f := range with(down).OldClosed(t.Context(), b.facts.SMTPPort) {

@@ -33,7 +33,13 @@ func matrixOld() []row {
 	closed := in(func(_ *testing.T, b *bench, s *verify.Settings, _ *plan.Cutover) {
 		s.OldAddresses = []netip.Addr{netip.MustParseAddr(host(b.facts, 250))}
 	})
+	sends := func(t *testing.T) (*verify.Checker, plan.Cutover) {
+		c, cut := called("192.0.2.77")(t)
+		c.GatewaySends = []netip.Prefix{netip.MustParsePrefix("192.0.2.64/26")}
+		return c, cut
+	}
 	return []row{
+		{check: "old.stragglers", breaks: "where the gateway sends from is not said", when: verify.After, good: sends, broken: called("192.0.2.77"), want: plan.Warn, says: "192.0.2.77"},
 		{check: "old.source", breaks: "another address than the vantage has", when: verify.Before, good: in(nil), broken: behind(true, "outside"), want: plan.Warn, says: "source addresses hidden (NAT)"},
 		{check: "old.source", breaks: "two vantages have one address", when: verify.Before, good: two, broken: behind(false, "a", "b"), want: plan.Warn, says: "as from another vantage"},
 		{check: "old.source", breaks: "one vantage of unknown address", when: verify.Before, good: two, broken: behind(false, "a"), want: plan.Unknown, says: "cannot be known from one vantage alone"},

@@ -29,13 +29,35 @@ const maxKept = 1 << 16
 // shared gives the findings of a key, asked for at most once in Settings.Shared;
 // what did not pass is asked again after a tenth of that.
 func (c *Checker) shared(ctx context.Context, key string, ask func(context.Context) ([]plan.Finding, error)) ([]plan.Finding, error) {
-	found, err := recall(ctx, c, &c.memo, key, func(f []plan.Finding) bool { return plan.Judge(f) == plan.Pass }, ask)
+	found, err := recall(ctx, c, &c.memo, key, func(f []plan.Finding) time.Duration {
+		if plan.Judge(f) == plan.Pass {
+			return c.Shared
+		}
+		return c.Shared / 10
+	}, ask)
 	return clone(found), err
 }
 
-// recall gives what a memo keeps by a key, and asks for it otherwise. What is good
-// counts for Settings.Shared, and the rest for a tenth of that.
-func recall[T any](ctx context.Context, c *Checker, m *memo[T], key string, good func(T) bool, ask func(context.Context) (T, error)) (T, error) {
+// seldom is how many times longer an answer counts that costs the other side much.
+const seldom = 12
+
+// rarely is shared for what sends messages or looks like an attack: what passed, or
+// is merely unlovely, counts for an hour, and nothing is asked again sooner than
+// after Settings.Shared. Some of it never passes, and is right all the same: a
+// gateway asked from within its trust, say.
+func (c *Checker) rarely(ctx context.Context, key string, ask func(context.Context) ([]plan.Finding, error)) ([]plan.Finding, error) {
+	found, err := recall(ctx, c, &c.memo, key, func(f []plan.Finding) time.Duration {
+		if v := plan.Judge(f); v == plan.Pass || v == plan.Warn {
+			return seldom * c.Shared
+		}
+		return c.Shared
+	}, ask)
+	return clone(found), err
+}
+
+// recall gives what a memo keeps by a key, and asks for it otherwise. An answer counts
+// for as long as counts says, and an error for a tenth of Settings.Shared.
+func recall[T any](ctx context.Context, c *Checker, m *memo[T], key string, counts func(T) time.Duration, ask func(context.Context) (T, error)) (T, error) {
 	for {
 		a, ours := m.take(key, c.Now())
 		if ours {
@@ -43,8 +65,8 @@ func recall[T any](ctx context.Context, c *Checker, m *memo[T], key string, good
 			a.until = c.Now()
 			switch {
 			case ctx.Err() != nil: // says nothing; who waits asks anew
-			case a.err == nil && good(a.found):
-				a.until = a.until.Add(c.Shared)
+			case a.err == nil:
+				a.until = a.until.Add(counts(a.found))
 			default:
 				a.until = a.until.Add(c.Shared / 10)
 			}

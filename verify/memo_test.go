@@ -75,3 +75,28 @@ func TestSharedAnswersOutliveTheAsker(t *testing.T) {
 		}
 	})
 }
+
+// What sends messages, or looks like an attack, is not asked again and again where it
+// never passes.
+func TestCostlyAnswersCountLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &Checker{Settings: Settings{Shared: 5 * time.Minute, Now: time.Now}}
+		for verdict, want := range map[plan.Severity]int{plan.Pass: 2, plan.Warn: 2, plan.Unknown: 24, plan.Fail: 24} {
+			asked := 0
+			for range 240 { // two hours of domains, one each half a minute
+				_, err := c.rarely(t.Context(), string(verdict), func(context.Context) ([]plan.Finding, error) {
+					asked++
+					return []plan.Finding{{Severity: verdict}}, nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				time.Sleep(30 * time.Second)
+			}
+			if asked != want {
+				t.Errorf("%s: asked %d times in two hours, want %d", verdict, asked, want)
+			}
+		}
+	})
+}

@@ -187,7 +187,7 @@ func (l *oldLog) line(text string, a *arrivals) {
 		a.refusedTo(e.from, e.to, outcome{where: l.String(), waits: "the old server said " + oneLine(e.said) + ": it may wait in the gateway's queue"})
 	case logDelivered:
 		if token != "" {
-			a.tell(token, outcome{where: "log", hops: l.hops[token]})
+			a.tell(token, outcome{where: "log", hops: l.hops[token], onTo: e.onTo, to: e.to})
 		}
 	case logDeferred:
 		if token != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -136,6 +137,9 @@ func (c *Checker) judged(ctx context.Context, cut plan.Cutover, ends []endpoint,
 	if s.err != nil {
 		return s.missing(target, via, c.Arrival)
 	}
+	if f, back := c.sentBack(ctx, cut, target, rcpt, s.outcome); back {
+		return f
+	}
 	if why := judge(s.outcome.hops); why != "" {
 		f := fail(target, "it arrived, but %s", why)
 		f.Evidence = strings.Join(words(s.outcome.hops), " <- ")
@@ -144,6 +148,29 @@ func (c *Checker) judged(ctx context.Context, cut plan.Cutover, ends []endpoint,
 	f := pass(target, "arrived via %s in %s", via, s.arrived.Round(time.Millisecond))
 	f.Evidence = legs(s.outcome.hops, ends, s.begun, s.accepted, s.arrived).String()
 	return f
+}
+
+// sentBack is the finding that the old server did not take a probe for its own, and
+// sent it to where the MX leads: to its log that is a delivery as any other.
+func (c *Checker) sentBack(ctx context.Context, cut plan.Cutover, target, rcpt string, o outcome) (plan.Finding, bool) {
+	if !wentOn(o, rcpt) {
+		return plan.Finding{}, false
+	}
+	planned, err := c.endpoints(ctx, cut)
+	switch {
+	case err != nil:
+		return unknown(target, "the old server sent it on to %s, and whether that is the gateway is not known: %v", o.onTo, err), true
+	case isFrom(hop{from: o.onTo}, planned):
+		return fail(target, "the old server sent it back to the gateway (%s), says its log: it does not take the domain for its own, and mail goes round until it bounces", o.onTo), true
+	}
+	return plan.Finding{}, false
+}
+
+// wentOn tells whether a server's log has a probe go to another machine, and for the
+// same domain: what is readdressed may well go out by way of the gateway.
+func wentOn(o outcome, rcpt string) bool {
+	domain := func(a string) string { return a[strings.LastIndexByte(a, '@')+1:] }
+	return o.onTo.IsValid() && strings.EqualFold(domain(o.to), domain(rcpt))
 }
 
 // A sent probe was accepted; what became of it.
@@ -213,7 +240,7 @@ func (c *Checker) chain(hops []hop, planned []endpoint) string {
 	isGateway := func(h hop) bool {
 		return slices.ContainsFunc(planned, func(e endpoint) bool { return strings.EqualFold(h.by, rrset.Bare(e.host)) })
 	}
-	fromGateway := func(h hop) bool { return isFrom(h, planned) }
+	fromGateway := func(h hop) bool { return isFrom(h, planned) || c.sends(h.from) }
 	through := slices.IndexFunc(hops, isGateway)
 	if through < 0 {
 		// A gateway may give another name for itself: its address tells, too.
@@ -226,6 +253,11 @@ func (c *Checker) chain(hops []hop, planned []endpoint) string {
 		return "not from the gateway's address to the old server"
 	}
 	return ""
+}
+
+// sends tells whether the gateway hands mail on from an address, by the configuration.
+func (c *Checker) sends(a netip.Addr) bool {
+	return slices.ContainsFunc(c.GatewaySends, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // isFrom tells whether a line tells of one of the gateway's addresses as the peer.

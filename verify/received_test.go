@@ -81,7 +81,7 @@ func TestLegs(t *testing.T) {
 
 func TestChain(t *testing.T) {
 	t.Parallel()
-	c := &Checker{}
+	c := &Checker{Settings: Settings{GatewaySends: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24")}}}
 	gw := netip.MustParseAddr("192.0.2.20")
 	planned := []endpoint{{"gw1.example.", gw}}
 	outside := netip.MustParseAddr("198.51.100.1")
@@ -97,6 +97,8 @@ func TestChain(t *testing.T) {
 		"no line at all":                  {nil, false},
 		"behind address translation":      {[]hop{{from: netip.MustParseAddr("10.0.0.1"), by: "mail.old.example"}, {from: outside, by: "gw1.example"}}, false},
 		"filter behind the gateway's own": {[]hop{{from: gw, by: "mail.old.example"}, {from: netip.MustParseAddr("127.0.0.1"), by: "gw1.example"}, {from: outside, by: "gw1.example"}}, true},
+		"from where the gateway sends":    {[]hop{{from: netip.MustParseAddr("10.1.2.3"), by: "mail.old.example"}, {from: outside, by: "gw1.example"}}, true},
+		"the same, by another name":       {[]hop{{from: netip.MustParseAddr("10.1.2.3"), by: "mail.old.example"}, {from: outside, by: "mx.internal"}}, true},
 	} {
 		if why := c.chain(w.hops, planned); (why == "") != w.ok {
 			t.Errorf("%s: %q", name, why)

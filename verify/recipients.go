@@ -66,7 +66,7 @@ func gwPostmaster(ctx context.Context, c *Checker, when When, cut plan.Cutover) 
 		switch {
 		case oldErr == nil:
 			return fail(e.String(), "it refuses %s, which the old server accepts: %s", rcpt, words)
-		case oldCode >= 500:
+		case oldCode >= 500 && atRcpt(oldErr):
 			return warn(e.String(), "it refuses %s, as the old server does: %s", rcpt, words)
 		case when == After:
 			return warn(e.String(), "it refuses %s: %s", rcpt, words)

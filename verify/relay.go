@@ -105,7 +105,7 @@ func gwRelay(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.
 	}
 	found, err := c.fromOutside(ctx, cut, func(v Vantage, e endpoint) plan.Finding {
 		key := strings.Join([]string{"gw.relay", v.Name, e.host, e.addr.String()}, "|")
-		one, err := c.shared(ctx, key, func(ctx context.Context) ([]plan.Finding, error) {
+		one, err := c.rarely(ctx, key, func(ctx context.Context) ([]plan.Finding, error) {
 			return []plan.Finding{c.relay(ctx, v, e, mailDomain(cut.Domain), key)}, ctx.Err()
 		})
 		if err != nil || len(one) == 0 {

@@ -141,6 +141,9 @@ func (c *Checker) dial(ctx context.Context, from Vantage, addr netip.Addr, port 
 		return conn, err
 	}
 	d := net.Dialer{Timeout: c.Connect}
+	if from.Source.IsValid() && from.Source.Unmap().Is4() != addr.Unmap().Is4() {
+		return nil, &ownTrouble{fmt.Errorf("there is no way from %s to %s, an address of the other family; name a vantage that has one", from.Source, addr)}
+	}
 	if from.Source.IsValid() {
 		d.LocalAddr = &net.TCPAddr{IP: from.Source.AsSlice()}
 	}
@@ -198,17 +201,18 @@ func (c *Checker) askFrom(ctx context.Context, from Vantage, addr netip.Addr, se
 }
 
 // askPatiently is ask, repeated with the same sender and recipient while the
-// answer is "later": greylisting wants just that.
+// answer is "later": greylisting wants just that, and so it is asked once more at
+// the least, also where a probe may take no longer than the wait between.
 func (c *Checker) askPatiently(ctx context.Context, from Vantage, addr netip.Addr, rcpt string) error {
 	return c.patiently(ctx, func() error { return c.ask(ctx, from, addr, rcpt) })
 }
 
 func (c *Checker) patiently(ctx context.Context, f func() error) error {
 	deadline := time.Now().Add(c.Arrival)
-	for {
+	for again := false; ; again = true {
 		err := f()
 		code, _ := reply(err)
-		if code < 400 || code >= 500 || code == 421 || time.Now().Add(c.GreylistRetry).After(deadline) {
+		if code < 400 || code >= 500 || code == 421 || again && time.Now().Add(c.GreylistRetry).After(deadline) {
 			return err
 		}
 		t := time.NewTimer(c.GreylistRetry)

@@ -17,7 +17,7 @@ func oldSource(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pla
 	if err != nil {
 		return nil, err
 	}
-	return c.shared(ctx, "old.source", func(ctx context.Context) ([]plan.Finding, error) {
+	return c.rarely(ctx, "old.source", func(ctx context.Context) ([]plan.Finding, error) {
 		var all []plan.Finding
 		for _, a := range c.OldAddresses {
 			seen := make([]source, len(c.Vantages))
@@ -31,6 +31,7 @@ func oldSource(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pla
 // A source is what the old server took for a vantage's address.
 type source struct {
 	seen  netip.Addr
+	own   netip.Addr   // by our own socket; invalid = not known
 	trial plan.Finding // why that is not known; its severity is "" if it is
 }
 
@@ -45,6 +46,11 @@ func (c *Checker) seenFrom(ctx context.Context, v Vantage, a netip.Addr, rcpt, d
 		for _, h := range sent.outcome.hops { // the first that tells is the server that saw us
 			if h.from.IsValid() && !itself(h.from) {
 				s.seen = h.from
+			}
+		}
+		if v.Dial == nil {
+			if l, err := c.look(ctx, v, endpoint{"", a}); err == nil {
+				s.own = l.local
 			}
 		}
 		if !s.seen.IsValid() {
@@ -70,6 +76,8 @@ func (c *Checker) sources(old netip.Addr, seen []source) []plan.Finding {
 			f = warn(at, "it sees %s, as from another vantage: source addresses are hidden (NAT), and a firewall there cannot tell the gateway from the rest of the world", s.seen)
 		case v.Source.IsValid():
 			f = pass(at, "it sees %s, which is the vantage's own", s.seen)
+		case s.own.IsValid() && s.seen == s.own:
+			f = pass(at, "it sees %s, which is this machine's own", s.seen)
 		case len(seen) > 1:
 			f = pass(at, "it sees %s, and another address from each other vantage", s.seen)
 		default:

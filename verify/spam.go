@@ -44,7 +44,7 @@ func (c *Checker) sharedAtEach(ctx context.Context, id string, cut plan.Cutover,
 	found := make([][]plan.Finding, len(ends))
 	errs := make([]error, len(ends))
 	inParallel(len(ends), func(i int) {
-		found[i], errs[i] = c.shared(ctx, id+" "+ends[i].String(), func(ctx context.Context) ([]plan.Finding, error) {
+		found[i], errs[i] = c.rarely(ctx, id+" "+ends[i].String(), func(ctx context.Context) ([]plan.Finding, error) {
 			f := ask(ctx, ends[i])
 			f.Vantage = c.here().Name
 			return []plan.Finding{f}, ctx.Err()

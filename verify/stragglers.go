@@ -98,7 +98,7 @@ func (s *stragglers) since(ctx context.Context, c *Checker, domain string, after
 	}
 	var late []netip.Addr
 	for a, p := range d.peers {
-		if !p.last.Before(after) && !slices.ContainsFunc(gateway, func(e endpoint) bool { return e.addr.Unmap() == a }) {
+		if !p.last.Before(after) && !c.sends(a) && !slices.ContainsFunc(gateway, func(e endpoint) bool { return e.addr.Unmap() == a }) {
 			late = append(late, a)
 			n += p.messages
 		}

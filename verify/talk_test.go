@@ -221,6 +221,19 @@ func TestPatience(t *testing.T) {
 				t.Errorf("%d: asked %d times, then %v", code, tries, err)
 			}
 		}
+		// As the configuration has both where it does not say: they are the same.
+		c.Arrival = c.GreylistRetry
+		tries := 0
+		err := c.patiently(t.Context(), func() error {
+			if tries++; tries == 1 {
+				time.Sleep(time.Second)
+				return &smtp.SMTPError{Code: 451}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("greylisting is not waited for when the wait is as long as a probe may take: %v", err)
+		}
 		if err := c.patiently(t.Context(), func() error { return syscall.ECONNREFUSED }); err == nil {
 			t.Error("an error became none")
 		}

@@ -50,7 +50,7 @@ func oldTrustsGateway(ctx context.Context, c *Checker, _ When, cut plan.Cutover)
 	if err != nil {
 		return found, err
 	}
-	more, err := c.shared(ctx, "old.trusts_gateway burst "+ends[0].String(), func(ctx context.Context) ([]plan.Finding, error) {
+	more, err := c.rarely(ctx, "old.trusts_gateway burst "+ends[0].String(), func(ctx context.Context) ([]plan.Finding, error) {
 		return []plan.Finding{c.burstThrough(ctx, ends[0], rcpt, rrset.Bare(cut.Domain))}, ctx.Err()
 	})
 	return append(found, more...), err

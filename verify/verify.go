@@ -91,6 +91,7 @@ type Settings struct {
 	OldLog        string                       // Exim's main log or Postfix's, of the old server: the first of the three that shows a probe counts
 	Bounces       IMAP                         // the mailbox of From, where bounces come back
 	SpamMarks     []string                     // header fields of what the gateway takes for spam, "X-Spam-Flag: YES"; default that, and "X-Spam-Status: Yes"
+	GatewaySends  []netip.Prefix               // from where the gateway hands mail on, besides the addresses of its MX hosts
 	StrictSender  string                       // an address whose SPF lets only the vantage send; "" = the old server's trust is not tried
 	Arrival       time.Duration                // how long a probe may take; default 5m
 	Connect       time.Duration                // for a connection; default 30s

@@ -104,6 +104,7 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 		return nil, err
 	}
 	v.IMAP, v.Maildir, v.OldLog = imap(cfg.Probe.Arrival.IMAP), cfg.Probe.Arrival.Maildir, cfg.Probe.Arrival.Log
+	v.GatewaySends = cfg.Probe.GatewaySends
 	v.Bounces, v.SpamMarks, v.StrictSender = imap(cfg.Probe.Bounces.IMAP), cfg.Probe.SpamMarks, cfg.Probe.StrictSender
 	return verify.New(v)
 }
