@@ -86,7 +86,7 @@ func (s soak) Prepare(_ context.Context, t Turn) (state.Intent, error) {
 // did not, or real mail fared so much worse than before. That none came does not hold
 // a domain: the finding says so.
 func (s soak) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
-	row := streak{limit: s.Policy.ProbeFailures}
+	row, asked := streak{limit: s.Policy.ProbeFailures}, false
 	for {
 		found := append(s.Checker.Routed(ctx, t.Cutover), s.Checker.RealMail(ctx, t.Cutover, t.Domain.Published())...)
 		if ctx.Err() != nil {
@@ -97,6 +97,9 @@ func (s soak) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
 			return Outcome{}, err
 		}
 		verdict := weigh(found)
+		if !asked {
+			asked, found = true, append(found, s.besides(ctx, t)...)
+		}
 		over := row.add(verdict)
 		if bad(verdict) && over || !bad(verdict) && left <= 0 {
 			return Outcome{Findings: found, Verdict: verdict}, nil
@@ -112,6 +115,17 @@ func (s soak) Do(ctx context.Context, t Turn, i state.Intent) (Outcome, error) {
 			return Outcome{}, err
 		}
 	}
+}
+
+// besides is what all other checks of a cutover say once, as the soak begins: it is
+// told, and turns nothing back. What mail itself shows does.
+func (s soak) besides(ctx context.Context, t Turn) (out []plan.Finding) {
+	for _, f := range s.Checker.Run(ctx, verify.During, t.Cutover) {
+		if f.Check != "probe.arrival" && f.Check != "mail.real" && f.Severity != plan.Pass && ctx.Err() == nil {
+			out = append(out, f)
+		}
+	}
+	return out[:min(len(out), maxDigest)]
 }
 
 func (s soak) Undo(context.Context, Turn, state.Intent) (Outcome, error) { return Outcome{}, nil }

@@ -182,7 +182,7 @@ func (c *Checker) daneMatches(ctx context.Context, host string, set rrset.Set, s
 		default:
 			f = c.daneEndpoint(e, records, chain, secure)
 		}
-		f.Vantage = c.here().Name
+		f.Vantage = c.toward(a).Name
 		found = append(found, f)
 	}
 	if !secure {

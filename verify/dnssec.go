@@ -65,10 +65,10 @@ func dnssecValid(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]p
 	switch {
 	case errors.Is(err, resolve.ErrBogus):
 		found = append(found, fail(rrset.Bare(cut.Zone), "%v; resolvers that validate answer SERVFAIL, and mail from there waits, then bounces", err))
-	case errors.Is(err, resolve.ErrUnaware):
-		return c.unproven(ctx, cut.Zone, err)
-	case err != nil:
+	case err != nil && ctx.Err() != nil:
 		return nil, err
+	case err != nil: // the resolver gives no signatures, or cannot answer for what is above
+		return c.unproven(ctx, cut.Zone, err)
 	case ch.Insecure != "":
 		found = append(found, pass(rrset.Bare(cut.Zone), "unsigned: %s", ch.Insecure))
 	default:
@@ -81,21 +81,25 @@ func dnssecValid(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]p
 	return append(found, c.compared(ctx, name, found)...), ctx.Err()
 }
 
-// unproven judges a zone without a resolver that gives signatures: one that shows
-// no key and has no DS record is unsigned, as far as can be told.
+// unproven judges a zone to which no chain can be followed, since no resolver gives
+// signatures, or none answers for the zones above it: one that shows no key at any of
+// its servers is unsigned, as far as can be told, and a new MX breaks no signature.
 func (c *Checker) unproven(ctx context.Context, zone string, why error) ([]plan.Finding, error) {
 	servers, err := c.dns.Servers(ctx, zone)
 	if err != nil {
 		return nil, err
 	}
-	ds, err := c.dns.Recurse(ctx, zone, "DS")
-	if err != nil || !ds.Set.Absent() {
-		return nil, errors.Join(why, err)
+	ds, dsErr := c.dns.Recurse(ctx, zone, "DS")
+	if dsErr == nil && !ds.Set.Absent() {
+		return nil, why
 	}
 	for _, s := range servers {
 		if a, err := c.dns.Authoritative(ctx, s, zone, "DNSKEY"); err != nil || !a.Set.Absent() {
 			return nil, errors.Join(why, err)
 		}
+	}
+	if dsErr != nil {
+		return []plan.Finding{warn(rrset.Bare(zone), "it shows no key, so it seems to be unsigned; whether its parent has a DS record of it could not be asked: %v", dsErr)}, nil
 	}
 	return []plan.Finding{warn(rrset.Bare(zone), "it shows no key and no DS record, so it seems to be unsigned; not proven: %v", why)}, nil
 }

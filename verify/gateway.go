@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -77,6 +78,37 @@ func (c *Checker) outside() []Vantage {
 // here is the vantage from which mail is sent: the first that is outside.
 func (c *Checker) here() Vantage { return c.outside()[0] }
 
+// toward is the vantage to ask an address from: here, or, if no way leads there from
+// here (a network without IPv6 before a gateway with both), the first outside from
+// which one may.
+func (c *Checker) toward(a netip.Addr) Vantage {
+	for _, v := range c.outside() {
+		if v.routes(a) {
+			return v
+		}
+	}
+	return c.here()
+}
+
+// routes tells whether this machine knows a way to an address. Nothing is sent: a
+// datagram's socket is only given its peer. What an SSH host knows is seen when it
+// is asked.
+func (v Vantage) routes(a netip.Addr) bool {
+	if v.Dial != nil {
+		return true
+	}
+	var from *net.UDPAddr
+	if v.Source.IsValid() {
+		from = &net.UDPAddr{IP: v.Source.AsSlice()}
+	}
+	conn, err := net.DialUDP("udp", from, &net.UDPAddr{IP: a.AsSlice(), Port: 25, Zone: a.Zone()})
+	if err != nil {
+		return false
+	}
+	_ = conn.Close() // nothing was sent
+	return true
+}
+
 // refusal puts an SMTP conversation that did not succeed into a finding: the
 // server's answer fails, "later" and our own troubles are unknown.
 func refusal(target string, err error) plan.Finding {
@@ -119,7 +151,7 @@ func (c *Checker) atEach(ctx context.Context, cut plan.Cutover, ask func(endpoin
 	found := make([]plan.Finding, len(ends))
 	inParallel(len(ends), func(i int) {
 		found[i] = ask(ends[i])
-		found[i].Vantage = c.here().Name
+		found[i].Vantage = c.toward(ends[i].addr).Name
 	})
 	return found, ctx.Err()
 }

@@ -32,7 +32,7 @@ func gwLimits(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan
 		return nil, fmt.Errorf("what the old server takes: %w", err)
 	}
 	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		l, err := c.look(ctx, c.here(), e)
+		l, err := c.look(ctx, c.toward(e.addr), e)
 		if err != nil {
 			return refusal(e.String(), err)
 		}
@@ -99,7 +99,7 @@ func (c *Checker) lookOld(ctx context.Context) (*look, error) {
 	err := errors.New("no address of it is known")
 	for _, a := range c.OldAddresses {
 		var l *look
-		if l, err = c.look(ctx, c.here(), endpoint{"", a}); err == nil {
+		if l, err = c.look(ctx, c.toward(a), endpoint{"", a}); err == nil {
 			return l, nil
 		}
 	}
@@ -111,7 +111,7 @@ func (c *Checker) lookOld(ctx context.Context) (*look, error) {
 func (c *Checker) askOld(ctx context.Context, sender, rcpt string) error {
 	err := errors.New("no address of it is known")
 	for _, a := range c.OldAddresses {
-		err = c.patiently(ctx, func() error { return c.askFrom(ctx, c.here(), a, sender, rcpt) })
+		err = c.patiently(ctx, func() error { return c.askFrom(ctx, c.toward(a), a, sender, rcpt) })
 		if code, _ := reply(err); err == nil || code >= 500 {
 			return err
 		}
@@ -133,7 +133,7 @@ func mxLoop(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]pla
 		return nil, err
 	}
 	found, err := c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		l, err := c.look(ctx, c.here(), e)
+		l, err := c.look(ctx, c.toward(e.addr), e)
 		switch {
 		case err != nil:
 			return unknown(e.String(), "%v", err)

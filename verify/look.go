@@ -62,7 +62,7 @@ var errNoTLS = errors.New("it does not offer STARTTLS")
 // Certificate is the chain of certificates that a mail server shows at one of its
 // addresses, its own first, as senders see it that begin TLS under the host's name.
 func (c *Checker) Certificate(ctx context.Context, host string, addr netip.Addr) ([]*x509.Certificate, error) {
-	l, err := c.look(ctx, c.here(), endpoint{host, addr})
+	l, err := c.look(ctx, c.toward(addr), endpoint{host, addr})
 	switch {
 	case err != nil:
 		return nil, err
@@ -87,7 +87,7 @@ func gwConnect(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pla
 // on it (MTA-STS, DANE) are the matter of checks of policy.
 func gwStartTLS(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
 	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		l, err := c.look(ctx, c.here(), e)
+		l, err := c.look(ctx, c.toward(e.addr), e)
 		switch {
 		case err != nil:
 			return refusal(e.String(), err)

@@ -160,7 +160,7 @@ func (c *Checker) heldTo(ctx context.Context, p stsPolicy, cut plan.Cutover) ([]
 		if f[0].Severity == plan.Fail {
 			f[0].Severity = severe(p.mode)("", "").Severity
 		}
-		f[0].Vantage = c.here().Name
+		f[0].Vantage = c.toward(e.addr).Name
 		found = append(found, f...)
 	}
 	return append(found, c.leftovers(ctx, p, cut)...), nil

@@ -47,7 +47,7 @@ const maxPTR = 10
 // what it sends by them.
 func gwHelo(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
 	return c.atEachOnce(ctx, cut, "gw.helo", func(ctx context.Context, e endpoint) (plan.Finding, error) {
-		l, err := c.look(ctx, c.here(), e)
+		l, err := c.look(ctx, c.toward(e.addr), e)
 		if err != nil {
 			return refusal(e.String(), err), nil
 		}

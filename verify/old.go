@@ -90,14 +90,14 @@ func (c *Checker) OldOpen(ctx context.Context) []plan.Finding {
 	found := make([]plan.Finding, len(c.OldAddresses))
 	inParallel(len(found), func(i int) {
 		a := c.OldAddresses[i]
-		t, err := c.begin(ctx, c.here(), a, "")
+		t, err := c.begin(ctx, c.toward(a), a, "")
 		if err != nil {
 			found[i] = refusal(a.String(), err)
 		} else {
 			t.Close()
 			found[i] = pass(a.String(), "it answers with SMTP")
 		}
-		found[i].Vantage = c.here().Name
+		found[i].Vantage = c.toward(a).Name
 	})
 	return c.stamp(found, "old.open", "RFC 5321 section 3.1", "")
 }

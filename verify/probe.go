@@ -118,7 +118,7 @@ func (c *Checker) public(ctx context.Context, cut plan.Cutover, want rrset.Set, 
 // waits until it arrives.
 func (c *Checker) deliver(ctx context.Context, cut plan.Cutover, ends []endpoint, target string, judge func([]hop) string) plan.Finding {
 	f := c.judged(ctx, cut, ends, target, judge)
-	f.Vantage = c.here().Name
+	f.Vantage = c.toward(ends[0].addr).Name
 	return f
 }
 
@@ -184,16 +184,16 @@ type sent struct {
 // dispatch sends a probe to the first of the endpoints that takes it, and waits for
 // what becomes of it. Its own error is that none took it.
 func (c *Checker) dispatch(ctx context.Context, p probe, ends []endpoint) (s sent, via endpoint, err error) {
-	return c.dispatchFrom(ctx, c.here(), p, ends)
+	return c.dispatchFrom(ctx, c.toward, p, ends)
 }
 
-func (c *Checker) dispatchFrom(ctx context.Context, from Vantage, p probe, ends []endpoint) (s sent, via endpoint, err error) {
+func (c *Checker) dispatchFrom(ctx context.Context, from func(netip.Addr) Vantage, p probe, ends []endpoint) (s sent, via endpoint, err error) {
 	w := c.arrivals.expect(p)
 	defer w.leave()
 	for _, e := range ends {
 		err = c.patiently(ctx, func() error {
 			s.begun = time.Now() // greylisting is not the way's
-			return c.sendFrom(ctx, from, e.addr, p.from, p.to, p.message())
+			return c.sendFrom(ctx, from(e.addr), e.addr, p.from, p.to, p.message())
 		})
 		via = e
 		if code, _ := reply(err); err == nil || code >= 500 {

@@ -19,12 +19,12 @@ func gwRecipient(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]p
 		return nil, err
 	}
 	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		if err := c.askPatiently(ctx, c.here(), e.addr, rcpt); err != nil {
+		if err := c.askPatiently(ctx, c.toward(e.addr), e.addr, rcpt); err != nil {
 			f := refusal(e.String(), err)
 			f.Detail = rcpt + ": " + f.Detail
 			return f
 		}
-		return accepted(c.here(), pass(e.String(), "it accepts %s", rcpt))
+		return accepted(c.toward(e.addr), pass(e.String(), "it accepts %s", rcpt))
 	})
 }
 
@@ -36,13 +36,13 @@ func gwNull(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.F
 		return nil, err
 	}
 	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		err := c.patiently(ctx, func() error { return c.askFrom(ctx, c.here(), e.addr, "", rcpt) })
+		err := c.patiently(ctx, func() error { return c.askFrom(ctx, c.toward(e.addr), e.addr, "", rcpt) })
 		if err != nil {
 			f := refusal(e.String(), err)
 			f.Detail = "MAIL FROM:<>, " + rcpt + ": " + f.Detail
 			return f
 		}
-		return accepted(c.here(), pass(e.String(), "it accepts MAIL FROM:<> for %s", rcpt))
+		return accepted(c.toward(e.addr), pass(e.String(), "it accepts MAIL FROM:<> for %s", rcpt))
 	})
 }
 
@@ -51,11 +51,11 @@ func gwNull(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.F
 func gwPostmaster(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]plan.Finding, error) {
 	rcpt := "postmaster@" + mailDomain(cut.Domain)
 	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		err := c.askPatiently(ctx, c.here(), e.addr, rcpt)
+		err := c.askPatiently(ctx, c.toward(e.addr), e.addr, rcpt)
 		code, words := reply(err)
 		switch {
 		case err == nil:
-			return accepted(c.here(), pass(e.String(), "it accepts %s", rcpt))
+			return accepted(c.toward(e.addr), pass(e.String(), "it accepts %s", rcpt))
 		case code < 500 || !atRcpt(err):
 			f := refusal(e.String(), err)
 			f.Detail = rcpt + ": " + f.Detail
@@ -83,13 +83,13 @@ func gwUnknown(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pla
 		if err := c.draw(ctx, e.addr); err != nil {
 			return unknown(e.String(), "%v", err)
 		}
-		err := c.askPatiently(ctx, c.here(), e.addr, rcpt)
+		err := c.askPatiently(ctx, c.toward(e.addr), e.addr, rcpt)
 		code, words := reply(err)
 		switch {
 		case err == nil && c.CatchAll:
-			return accepted(c.here(), pass(e.String(), "it accepts any recipient, as the configuration says"))
+			return accepted(c.toward(e.addr), pass(e.String(), "it accepts any recipient, as the configuration says"))
 		case err == nil:
-			return accepted(c.here(), c.unmask(ctx, e, rcpt))
+			return accepted(c.toward(e.addr), c.unmask(ctx, e, rcpt))
 		case code >= 500 && atRcpt(err):
 			return pass(e.String(), "it refuses an unknown recipient: %s", words)
 		}

@@ -36,7 +36,7 @@ type source struct {
 }
 
 func (c *Checker) seenFrom(ctx context.Context, v Vantage, a netip.Addr, rcpt, domain string) (s source) {
-	sent, _, err := c.dispatchFrom(ctx, v, c.newProbe(rcpt, domain), []endpoint{{"old server", a}})
+	sent, _, err := c.dispatchFrom(ctx, func(netip.Addr) Vantage { return v }, c.newProbe(rcpt, domain), []endpoint{{"old server", a}})
 	switch {
 	case err != nil: // it may well refuse a stranger's mail for its own reasons
 		s.trial = unknown("", "it does not take a message from here: %v", err)

@@ -7,8 +7,11 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"testing"
 
 	"mxcutover/lab"
+	"mxcutover/plan"
+	"mxcutover/verify"
 )
 
 // lost is the Dial of a vantage that cannot be reached.
@@ -36,5 +39,23 @@ func through(d *net.Dialer, here, there lab.Facts) func(context.Context, string,
 			port = there.SMTPPort
 		}
 		return d.DialContext(ctx, network, netip.AddrPortFrom(netip.AddrFrom4(b), port).String())
+	}
+}
+
+// An address is asked from a vantage from which a way leads there.
+func TestVantageForAnAddress(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	c := b.checker(t, func(s *verify.Settings) {
+		s.Vantages = []verify.Vantage{{Name: "six", Source: netip.MustParseAddr("2001:db8::25")}, {Name: "four", Source: b.facts.Vantage}}
+	})
+	found := c.Some(t.Context(), verify.Before, cut(t, "choir.test.", old, gws), func(id string) bool {
+		return id == "gw.recipient" || id == "gw.starttls" || id == "probe.arrival"
+	})
+	judge(t, "the first has no way to IPv4", found, plan.Pass, "")
+	for _, f := range found {
+		if f.Vantage != "four" {
+			t.Errorf("%s is told of vantage %q", f.Check, f.Vantage)
+		}
 	}
 }
