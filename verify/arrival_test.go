@@ -45,11 +45,16 @@ func maildirOf(t *testing.T) string {
 
 func write(t *testing.T, path, text string, age time.Duration) string {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	// What is delivered to a Maildir is there all at once.
+	whole := filepath.Join(t.TempDir(), "whole")
+	if err := os.WriteFile(whole, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	at := time.Now().Add(-age)
-	if err := os.Chtimes(path, at, at); err != nil {
+	if err := os.Chtimes(whole, at, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(whole, path); err != nil {
 		t.Fatal(err)
 	}
 	return path
