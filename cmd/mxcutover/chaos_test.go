@@ -140,7 +140,8 @@ func TestIntegrationChaos(t *testing.T) {
 	if len(c.tracks) != len(moving()) {
 		t.Fatalf("%d of %d domains are in a zone: %v", len(c.tracks), len(moving()), c.tracks)
 	}
-	if code, _, words := c.command("plan"); code != 0 {
+	// The oracle knows MX alone; companions die and go on in the play of package rollout.
+	if code, _, words := c.command("plan", "--no-companions"); code != 0 {
 		t.Fatalf("plan: exit code %d: %s", code, words)
 	}
 	random := rand.New(rand.NewPCG(seed, 0))
