@@ -72,6 +72,8 @@ func arrived(t *testing.T, m *Mail, subject string) *mail.Message {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for ctx.Err() == nil {
 		files, err := filepath.Glob(filepath.Join(m.Dovecot.Maildir, "new", "*"))
 		if err != nil {
@@ -86,7 +88,10 @@ func arrived(t *testing.T, m *Mail, subject string) *mail.Message {
 				return msg
 			}
 		}
-		time.Sleep(20 * time.Millisecond)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
 	}
 	t.Fatalf("%q did not arrive%s%s", subject, m.Exim.log(), m.Postfix.log())
 	return nil

@@ -1,0 +1,58 @@
+package state
+
+import (
+	"time"
+
+	"mxcutover/plan"
+)
+
+func (i *IsolationStatus) apply(e Event, at Moment) {
+	i.Findings = mergeFindings(i.Findings, e.Findings)
+	switch e.Kind {
+	case Intended:
+		i.Step, i.Held = e.Step, i.Paused
+		if u := untilOf(e); !u.IsZero() || !i.Closed {
+			i.Until = u
+		}
+		if stepVerb(e.Step) == plan.Arm {
+			i.Keep = false
+		}
+		i.Closed = i.Closed || stepVerb(e.Step).Writes()
+		i.Steps[e.Step] = StepRecord{Intent: intentOf(e), Begun: at}
+	case Done:
+		r := i.Steps[e.Step]
+		r.Done, r.DoneAt = true, at
+		i.Steps[e.Step] = r
+		i.Step = ""
+		if p, ok := isolationAfter[stepVerb(e.Step)]; ok {
+			i.State, i.Reason, i.Since = p, e.Reason, e.At
+		}
+		if stepVerb(e.Step) == plan.Confirm {
+			i.Until, i.Keep = time.Time{}, false
+		}
+	case Observed:
+		if u := untilOf(e); !u.IsZero() {
+			i.Until = u
+		}
+	case Failed, Held, Drifted:
+		i.Step, i.Reason, i.Held, i.Paused = "", e.Reason, true, false
+	case Undone:
+		delete(i.Steps, e.Step)
+		i.Step = ""
+	}
+}
+
+// forget drops evidence that may no longer hold, and what was approved on it.
+// From arming on, the steps themselves look.
+func (i *IsolationStatus) forget() {
+	if i.State == IsolationObserved && !i.Closed {
+		*i = IsolationStatus{
+			State: IsolationOpen, Reason: "a domain is no longer where it should be, so it is observed again",
+			Steps: map[string]StepRecord{}, Lift: i.Lift, Held: i.Held, Paused: i.Paused, persons: i.persons,
+		}
+	}
+}
+
+var isolationAfter = map[plan.Kind]Phase{
+	plan.Observe: IsolationObserved, plan.Arm: IsolationArmed, plan.Prove: IsolationProven, plan.Confirm: IsolationConfirmed,
+}
