@@ -31,8 +31,12 @@ const (
 // A Driver loads rules at the old server.
 type Driver interface {
 	// Apply loads the rules. until is when the kernel opens the ports again by
-	// itself; zero = never. Rules without ports lift everything.
+	// itself; zero = not before the next boot. Rules without ports lift everything.
 	Apply(ctx context.Context, r Rules, until time.Time) error
+	// Keep writes rules that are closed for good down for the next boot, and Kept
+	// tells whether they are.
+	Keep(ctx context.Context, r Rules) error
+	Kept(ctx context.Context, r Rules) (bool, error)
 	// Loaded reads back what is in force and until when.
 	Loaded(context.Context) (Rules, time.Time, error)
 	// Seen counts refused connections by source address and closed port.

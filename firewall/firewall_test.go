@@ -34,8 +34,9 @@ func TestRenderedText(t *testing.T) {
 	drop := sample
 	drop.Action = Drop
 	for name, text := range map[string]string{
-		"armed": armed, "replaced": replace(drop, time.Minute, 7), "renewed": renew(sample, time.Minute, 7),
-		"confirmed": confirm(sample, 8), "boot": bootText(sample), "lifted": lift(),
+		"armed": armed, "replaced": best.replace(drop, time.Minute, 7), "renewed": renew(sample, time.Minute, 7),
+		"confirmed": best.confirm(sample, 8), "boot": best.bootText(sample), "lifted": lift(), "unit": testPlace(t).unitText(),
+		"forward": dialects[3].first(sample, time.Minute), "forward-confirmed": dialects[3].confirm(sample, 8),
 	} {
 		file := filepath.Join("testdata", name+".nft")
 		if *update {
@@ -48,6 +49,15 @@ func TestRenderedText(t *testing.T) {
 			t.Errorf("%s differs from %s (%v):\n%s", name, file, err, text)
 		}
 	}
+}
+
+func testPlace(t *testing.T) place {
+	t.Helper()
+	p, err := placeOf("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // TestOrderOfRules holds what keeps people in: the machine itself first, then
@@ -172,7 +182,7 @@ func TestLabDriver(t *testing.T) {
 
 func TestUnknownDriver(t *testing.T) {
 	t.Parallel()
-	if _, err := Open("iptables", Settings{}); err == nil || !strings.Contains(err.Error(), "lab, local") {
+	if _, err := Open("iptables", Settings{}); err == nil || !strings.Contains(err.Error(), "lab, local, ssh") {
 		t.Errorf("an unknown driver: %v", err)
 	}
 }

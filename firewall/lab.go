@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -50,6 +51,23 @@ func (l *Lab) Apply(ctx context.Context, r Rules, until time.Time) error {
 		return fmt.Errorf("lab firewall: %w", err)
 	}
 	return l.call(ctx, http.MethodPut, "rules", bytes.NewReader(body), nil)
+}
+
+// Keep writes rules down for the next boot.
+func (l *Lab) Keep(ctx context.Context, r Rules) error {
+	body, err := json.Marshal(ruling{Rules: r.canonical()})
+	if err != nil {
+		return fmt.Errorf("lab firewall: %w", err)
+	}
+	return l.call(ctx, http.MethodPut, "kept", bytes.NewReader(body), nil)
+}
+
+// Kept tells whether the next boot closes with just these rules.
+func (l *Lab) Kept(ctx context.Context, r Rules) (bool, error) {
+	var have ruling
+	err := l.call(ctx, http.MethodGet, "kept", nil, &have)
+	r, kept := r.canonical(), have.Rules.canonical()
+	return err == nil && slices.Equal(kept.Ports, r.Ports) && slices.Equal(kept.Trust, r.Trust) && kept.Action == r.Action, err
 }
 
 // Loaded reads back what is in force.

@@ -25,6 +25,7 @@ import (
 // server, in both families.
 type hosts struct {
 	old, outside, gateway string
+	inner                 string // a container behind the old server's port 465
 	driver                Driver
 	boot                  string
 }
@@ -39,8 +40,8 @@ func ip(t *testing.T, args ...string) {
 func newHosts(t *testing.T) *hosts {
 	t.Helper()
 	id := fmt.Sprintf("mx%05x", rand.Uint32()&0xfffff)
-	h := &hosts{old: id + "o", outside: id + "x", gateway: id + "g", boot: filepath.Join(t.TempDir(), "boot.nft")}
-	for _, ns := range []string{h.old, h.outside, h.gateway} {
+	h := &hosts{old: id + "o", outside: id + "x", gateway: id + "g", inner: id + "c", boot: filepath.Join(t.TempDir(), "boot.nft")}
+	for _, ns := range []string{h.old, h.outside, h.gateway, h.inner} {
 		ip(t, "netns", "add", ns)
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
 		ip(t, "-n", ns, "link", "set", "lo", "up")
@@ -57,20 +58,59 @@ func newHosts(t *testing.T) *hosts {
 			ip(t, "-n", end.ns, "link", "set", end.dev, "up")
 		}
 	}
+	h.container(t, id)
 	// Both wires are in one network: say which host is behind which.
 	for i := range 2 {
 		ip(t, "-n", h.old, "route", "add", fmt.Sprintf("192.0.2.%d/32", i*10+2), "dev", fmt.Sprintf("%sv%d", id, i))
 	}
-	d, err := Open("local", Settings{Command: []string{"ip", "netns", "exec", h.old}, BootFile: h.boot})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.driver = d
+	h.driver = h.local(t)
 	for _, port := range []string{"25", "22", "587"} {
 		h.listen(t, h.old, port)
 	}
 	h.listen(t, h.outside, "25")
 	return h
+}
+
+// container wires the container to the old server, which forwards its port 465 to the
+// container's 2465, as container engines do.
+func (h *hosts) container(t *testing.T, id string) {
+	t.Helper()
+	a, b := id+"c0", id+"c1"
+	ip(t, "link", "add", a, "netns", h.old, "type", "veth", "peer", "name", b, "netns", h.inner)
+	for _, end := range []struct{ ns, dev, v4, v6 string }{{h.old, a, "172.20.0.1", "fd00:20::1"}, {h.inner, b, "172.20.0.2", "fd00:20::2"}} {
+		ip(t, "-n", end.ns, "addr", "add", end.v4+"/24", "dev", end.dev)
+		ip(t, "-n", end.ns, "addr", "add", end.v6+"/64", "dev", end.dev, "nodad")
+		ip(t, "-n", end.ns, "link", "set", end.dev, "up")
+	}
+	ip(t, "-n", h.inner, "route", "add", "default", "via", "172.20.0.1")
+	ip(t, "-n", h.inner, "-6", "route", "add", "default", "via", "fd00:20::1")
+	in(t, h.old, func() {
+		for _, f := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+			if err := os.WriteFile("/proc/sys/net/"+f, []byte("1"), 0); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	ruleset(t, h.old, `table inet containers {
+	chain forwarded {
+		type nat hook prerouting priority dstnat;
+		meta nfproto ipv4 fib daddr type local tcp dport 465 dnat ip to 172.20.0.2:2465
+		meta nfproto ipv6 fib daddr type local tcp dport 465 dnat ip6 to [fd00:20::2]:2465
+	}
+}`)
+	h.listen(t, h.inner, "2465")
+}
+
+// local drives the old server from within.
+func (h *hosts) local(t *testing.T) *NFT {
+	t.Helper()
+	d, err := openLocal(Settings{
+		Command: []string{"ip", "netns", "exec", h.old}, BootFile: h.boot, Unit: filepath.Join(filepath.Dir(h.boot), "isolate.service"), Window: 2 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.(*NFT)
 }
 
 // in runs f on a thread that lives in a namespace; sockets made there stay there.
@@ -174,29 +214,55 @@ func (h *hosts) closed(t *testing.T, ns, addr string) {
 }
 
 func rulesFor() Rules {
-	return Rules{Ports: []uint16{25}, Trust: []netip.Prefix{netip.MustParsePrefix("192.0.2.12/32"), netip.MustParsePrefix("2001:db8:1::2/128")}}
+	return Rules{Ports: []uint16{25, 465}, Trust: []netip.Prefix{netip.MustParsePrefix("192.0.2.12/32"), netip.MustParsePrefix("2001:db8:1::2/128")}}
 }
 
 func until(d time.Duration) time.Time { return time.Now().Add(d) }
 
-// TestIntegrationIsolation walks arm, renew, confirm and lift on real packets.
+// TestIntegrationIsolation walks arm, renew, confirm and lift on real packets, from
+// the machine itself and by SSH, in each dialect.
 func TestIntegrationIsolation(t *testing.T) {
 	t.Parallel()
-	h := newHosts(t)
+	for i := range dialects {
+		t.Run(fmt.Sprint("dialect", i), func(t *testing.T) {
+			t.Parallel()
+			h := newHosts(t)
+			h.driver.(*NFT).as = &dialects[i]
+			isolation(t, h)
+		})
+	}
+	t.Run("ssh", func(t *testing.T) {
+		t.Parallel()
+		h := newHosts(t)
+		h.driver = h.bySSH(t, nil)
+		isolation(t, h)
+		if as := h.driver.(*NFT).as; *as != *best {
+			t.Errorf("this kernel was taken to understand %q only", as.name)
+		}
+	})
+}
+
+func isolation(t *testing.T, h *hosts) {
 	ctx := t.Context()
 	before := ruleset(t, h.old, "table inet others { chain c { type filter hook input priority 0; tcp dport 9 counter; }; }")
 	outside := h.open(t, h.outside, "192.0.2.1:25")
 	h.open(t, h.outside, "[2001:db8:0::1]:25")
+	h.open(t, h.outside, "192.0.2.1:465")
 	if err := h.driver.Apply(ctx, rulesFor(), until(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("closed to the world, both families", func(t *testing.T) {
+		h.closed(t, h.outside, "192.0.2.1:465")
+		h.closed(t, h.outside, "[2001:db8:0::1]:465")
 		h.closed(t, h.outside, "192.0.2.1:25")
 		h.closed(t, h.outside, "[2001:db8:0::1]:25")
 	})
 	t.Run("open to the gateway, to itself, and for SSH", func(t *testing.T) {
 		h.open(t, h.gateway, "192.0.2.11:25")
 		h.open(t, h.gateway, "[2001:db8:1::1]:25")
+		h.open(t, h.gateway, "192.0.2.11:465")
+		h.open(t, h.gateway, "[2001:db8:1::1]:465")
+		h.open(t, h.outside, "[2001:db8:0::1]:587")
 		h.open(t, h.old, "127.0.0.1:25")
 		h.open(t, h.old, "192.0.2.1:25")
 		h.open(t, h.outside, "192.0.2.1:22")
@@ -211,9 +277,23 @@ func TestIntegrationIsolation(t *testing.T) {
 	if err := h.driver.Apply(ctx, rulesFor(), time.Time{}); err != nil {
 		t.Fatalf("confirm: %v", err)
 	}
+	if kept, err := h.driver.Kept(ctx, rulesFor()); err != nil || kept {
+		t.Errorf("kept for the next boot before that was asked for: %v", err)
+	}
+	for range 2 { // after a crash it is done again
+		if err := h.driver.Keep(ctx, rulesFor()); err != nil {
+			t.Fatalf("keep: %v", err)
+		}
+	}
+	if kept, err := h.driver.Kept(ctx, rulesFor()); err != nil || !kept {
+		t.Errorf("not kept for the next boot: %v", err)
+	}
 	t.Run("established is cut at confirm", func(t *testing.T) { talk(t, outside, false) })
 	h.closed(t, h.outside, "192.0.2.1:25")
+	h.closed(t, h.outside, "192.0.2.1:465")
 	h.open(t, h.gateway, "192.0.2.11:25")
+	h.open(t, h.gateway, "192.0.2.11:465")
+	t.Run("outbound mail is still untouched", func(t *testing.T) { h.open(t, h.old, "192.0.2.2:25") })
 	t.Run("who called is counted", func(t *testing.T) {
 		seen, err := h.driver.Seen(ctx)
 		if err != nil || seen[netip.MustParseAddrPort("192.0.2.2:25")] == 0 {
@@ -270,16 +350,16 @@ func TestIntegrationKernelOpensByItself(t *testing.T) {
 
 // repeated sends the text of a renewal twice: its epoch is over.
 func repeated(t *testing.T, h *hosts) {
-	l := h.driver.(*Local)
+	l := h.driver.(*NFT)
 	have, err := l.read(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := renew(rulesFor(), time.Minute, have.epoch)
-	if err := l.load(t.Context(), text); err != nil {
+	if err := l.load(t.Context(), text, have.epoch+1); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.load(t.Context(), text); err == nil {
+	if err := l.load(t.Context(), text, have.epoch+1); err == nil {
 		t.Error("a late duplicate was loaded")
 	}
 }

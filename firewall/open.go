@@ -5,13 +5,19 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Settings are what drivers need; each uses its own part.
 type Settings struct {
 	Socket   string   // lab: the unix socket of the embedded world's firewall
-	BootFile string   // local: what is loaded at boot once confirmed; "" = DefaultBootFile
-	Command  []string // local: put before nft, as in ip netns exec NAME
+	BootFile string   // local, ssh: what is loaded at boot once confirmed; "" = DefaultBootFile
+	Command  []string // local: put before the command, as in ip netns exec NAME
+	Far      Far      // ssh: the old server
+	Sudo     bool     // ssh: whoever logs in is not root, and becomes it by sudo -n
+
+	Unit   string        // local, ssh: the unit that loads the boot file; "" = the system's folder
+	Window time.Duration // local, ssh: how late a command may come, whole seconds; 0 = 20 s
 }
 
 // Open makes a driver of a kind. It asks nothing yet.
@@ -19,6 +25,7 @@ func Open(kind string, s Settings) (Driver, error) {
 	kinds := map[string]func(Settings) (Driver, error){
 		"local": openLocal,
 		"lab":   openLab,
+		"ssh":   openSSH,
 	}
 	open, ok := kinds[kind]
 	if !ok {

@@ -10,8 +10,8 @@ import (
 // ErrRules means that rules would lock out the wrong people.
 var ErrRules = errors.New("these rules are refused")
 
-// ssh is never closed: it is the administrator's way in.
-const ssh = 22
+// sshPort is never closed: it is the administrator's way in.
+const sshPort = 22
 
 // Check refuses rules that would lock out administrators or the gateway. Rules
 // that lift everything are always fine.
@@ -23,8 +23,8 @@ func (r Rules) Check() error {
 		switch p {
 		case 0:
 			return fmt.Errorf("%w: port 0 is none", ErrRules)
-		case ssh:
-			return fmt.Errorf("%w: port %d is the administrators' way in", ErrRules, ssh)
+		case sshPort:
+			return fmt.Errorf("%w: port %d is the administrators' way in", ErrRules, sshPort)
 		}
 	}
 	if len(r.Trust) == 0 {

@@ -22,7 +22,9 @@ import (
 // unix socket:
 //
 //	GET /rules   {"rules": firewall.Rules, "until": RFC 3339, year 1 = for ever}
-//	PUT /rules   the same; no ports = lifted
+//	PUT /rules   the same; no ports = lifted, and what was kept is forgotten
+//	GET /kept    {"rules": firewall.Rules}: what the next boot would close
+//	PUT /kept    the same
 //	GET /seen    [{"addr": "source address:closed port", "count": n}]
 type wall struct {
 	now  func() time.Time
@@ -30,6 +32,7 @@ type wall struct {
 
 	mu    sync.Mutex
 	state ruling
+	kept  firewall.Rules
 	seen  map[netip.AddrPort]uint64
 }
 
@@ -99,6 +102,9 @@ func (w *wall) apply(r ruling) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.state = r
+	if len(r.Rules.Ports) == 0 {
+		w.kept = firewall.Rules{}
+	}
 	return nil
 }
 
@@ -138,6 +144,13 @@ func (w *wall) serve(l *limited) (stop func()) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /rules", func(rw http.ResponseWriter, _ *http.Request) { writeJSON(rw, w.loaded()) })
 	mux.HandleFunc("PUT /rules", w.put)
+	mux.HandleFunc("GET /kept", func(rw http.ResponseWriter, _ *http.Request) {
+		w.mu.Lock()
+		kept := ruling{Rules: w.kept}
+		w.mu.Unlock()
+		writeJSON(rw, kept)
+	})
+	mux.HandleFunc("PUT /kept", w.keep)
 	mux.HandleFunc("GET /seen", func(rw http.ResponseWriter, _ *http.Request) { writeJSON(rw, w.sightings()) })
 	s := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	ended := make(chan struct{})
@@ -157,12 +170,28 @@ func (w *wall) serve(l *limited) (stop func()) {
 	}
 }
 
-func (w *wall) put(rw http.ResponseWriter, req *http.Request) {
+func decode(rw http.ResponseWriter, req *http.Request) (r ruling, ok bool) {
 	dec := json.NewDecoder(http.MaxBytesReader(rw, req.Body, maxBody))
 	dec.DisallowUnknownFields()
-	var r ruling
 	if err := dec.Decode(&r); err != nil {
 		http.Error(rw, err.Error(), http.StatusBadRequest)
+		return r, false
+	}
+	return r, true
+}
+
+func (w *wall) keep(rw http.ResponseWriter, req *http.Request) {
+	if r, ok := decode(rw, req); ok {
+		w.mu.Lock()
+		w.kept = r.Rules
+		w.mu.Unlock()
+		writeJSON(rw, r)
+	}
+}
+
+func (w *wall) put(rw http.ResponseWriter, req *http.Request) {
+	r, ok := decode(rw, req)
+	if !ok {
 		return
 	}
 	if err := w.apply(r); err != nil {

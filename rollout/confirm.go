@@ -27,8 +27,17 @@ func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 	if err != nil {
 		return Outcome{}, err
 	}
-	if slices.Equal(loaded.Ports, t.Step.Ports) && until.IsZero() {
-		return c.read(ctx, t)
+	forever := slices.Equal(loaded.Ports, t.Step.Ports) && until.IsZero()
+	if forever {
+		kept, err := c.Firewall.Kept(ctx, c.rules(t.Step.Ports))
+		switch {
+		case err != nil:
+			return Outcome{}, err
+		case kept:
+			return c.read(ctx, t)
+		case t.isolation().Keep && !c.Policy.AutoApprove:
+			return Outcome{}, hold(nil, "confirm-incomplete: the ports are closed, but a reboot would open them: confirming was broken off before the boot file was written; retry proves it afresh, confirm then finishes it, lift takes it back")
+		}
 	}
 	for {
 		if err := t.givesWay(); err != nil {
@@ -45,8 +54,11 @@ func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 		case keep && passed >= c.Policy.ConfirmAfter:
 			return c.keep(ctx, t)
 		case left <= 0:
+			if forever {
+				return Outcome{}, hold(nil, "nobody confirmed in time; the ports stay closed until the next boot, or a lift")
+			}
 			return Outcome{}, hold(nil, "nobody confirmed in time; it is left to expire, and the old server opens again at %s", until.UTC().Format(time.TimeOnly))
-		case until.Sub(now.At) < c.Policy.ConfirmWithin/2:
+		case !forever && until.Sub(now.At) < c.Policy.ConfirmWithin/2:
 			if err := c.renew(ctx, t); err != nil {
 				return Outcome{}, err
 			}
@@ -79,7 +91,9 @@ func (c confirm) renew(ctx context.Context, t Turn) error {
 	return t.Observe(ctx, until, found...)
 }
 
-// keep makes the rules permanent, on fresh evidence and fresh proof only.
+// keep makes the rules permanent, on fresh evidence and fresh proof only: in the
+// kernel, then in the journal, then for the next boot. Whatever breaks that off is
+// found by Do, which asks the machine and not the journal.
 func (c confirm) keep(ctx context.Context, t Turn) (Outcome, error) {
 	if err := c.stillEarned(ctx, t); err != nil {
 		return Outcome{}, err
@@ -100,8 +114,21 @@ func (c confirm) keep(ctx context.Context, t Turn) (Outcome, error) {
 		return Outcome{}, fmt.Errorf("confirm: %w", err)
 	}
 	out, err := c.read(fctx, t)
+	if err != nil {
+		return out, err
+	}
 	out.Findings = append(out.Findings, found...)
-	return out, err
+	if err := t.Observe(fctx, time.Time{}, out.Findings...); err != nil {
+		return Outcome{}, err
+	}
+	r := c.rules(t.Step.Ports)
+	if err := c.Firewall.Keep(fctx, r); err != nil {
+		return Outcome{}, hold(nil, "confirm-incomplete: the ports are closed, but a reboot would open them: %v; retry proves it afresh, confirm then finishes it, lift takes it back", err)
+	}
+	if kept, err := c.Firewall.Kept(fctx, r); err != nil || !kept {
+		return Outcome{}, hold(nil, "confirm-incomplete: the ports are closed, but what is kept for the next boot is not what was written (%v)", err)
+	}
+	return out, nil
 }
 
 // read reads back what is in force.

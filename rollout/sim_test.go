@@ -37,6 +37,7 @@ type sim struct {
 
 	closed    bool
 	permanent bool
+	kept      bool      // for the next boot
 	opens     time.Time // when the kernel opens by itself, unless permanent
 
 	failing map[string]bool // probes to them fail
@@ -104,8 +105,8 @@ func (w *sim) reboot() {
 	w.boot++
 	w.bootAt = time.Now()
 	w.syncAt = time.Now().Add(10 * time.Minute)
-	if !w.permanent {
-		w.closed = false
+	if !w.kept {
+		w.closed, w.permanent = false, false
 	}
 }
 
@@ -356,10 +357,30 @@ func (f simFirewall) Apply(_ context.Context, r firewall.Rules, until time.Time)
 	w := f.w
 	w.closed, w.permanent = len(r.Ports) > 0, until.IsZero() && len(r.Ports) > 0
 	w.opens = time.Now().Add(until.Sub(w.wall()))
+	w.kept = w.kept && w.closed
 	if w.closed {
 		w.oracle.close(w)
 	}
 	return f.point("after the firewall")
+}
+
+func (f simFirewall) Keep(context.Context, firewall.Rules) error {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	if err := f.point("before the boot file"); err != nil {
+		return err
+	}
+	f.w.kept = f.w.permanent
+	return f.point("after the boot file")
+}
+
+func (f simFirewall) Kept(context.Context, firewall.Rules) (bool, error) {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	if f.dead {
+		return false, errDead
+	}
+	return f.w.kept, nil
 }
 
 func (w *sim) isClosed() bool {

@@ -1,6 +1,7 @@
 package sshhost
 
 import (
+	"bufio"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -51,7 +52,12 @@ func (k *known) algorithms() []string {
 		return nil
 	}
 	var out []string
+	authority := false
 	for _, w := range unlike.Want {
+		if isAuthority(w) {
+			authority = true
+			continue
+		}
 		algos := []string{w.Key.Type()}
 		if algos[0] == ssh.KeyAlgoRSA {
 			algos = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
@@ -62,10 +68,28 @@ func (k *known) algorithms() []string {
 			}
 		}
 	}
-	if len(out) > 0 { // a host with a certificate may be known by its authority, too
-		out = append(out, ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01)
+	if authority { // its certificate first: the key alone is known to nobody
+		out = append([]string{ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01, ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01}, out...)
 	}
 	return out
+}
+
+// isAuthority tells whether a line of known_hosts names an authority, whose
+// certificates are to be believed, and not a host's own key (sshd(8), SSH_KNOWN_HOSTS
+// FILE FORMAT). The library does not tell.
+func isAuthority(k knownhosts.KnownKey) bool {
+	f, err := os.Open(k.Filename)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		if n == k.Line {
+			return strings.HasPrefix(strings.TrimSpace(lines.Text()), "@cert-authority")
+		}
+	}
+	return false
 }
 
 // nobodysKey is a key that no file has, to be told which ones it has.

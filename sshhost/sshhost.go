@@ -9,9 +9,12 @@
 // side. An SSH connection that nobody uses is closed after a while; [Host.Close] ends
 // all at once.
 //
+// [Host.Run] runs a command there.
+//
 // Host keys must be in a known_hosts file: none is trusted on first use. Keys come
 // from one named place, or from ssh-agent and the usual files. ~/.ssh/config is not
-// read, nor ProxyJump: what is to be used stands in the configuration.
+// read: what is to be used stands in the configuration. A host behind another one is
+// reached by that one's Dial (Settings.Via), and each of the two shows its own key.
 package sshhost
 
 import (
@@ -48,6 +51,9 @@ type Settings struct {
 	Connect    time.Duration // for an SSH connection to come about; default 20s
 	Keepalive  time.Duration // between questions whether the host is there; default 15s
 	Idle       time.Duration // after which an unused SSH connection is closed; default 1m
+
+	// Via connects to the host, as Host.Dial of another one does; nil = directly.
+	Via func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // A Host is one SSH host. It may be used by many goroutines at once.
@@ -191,8 +197,11 @@ func (h *Host) connect(ctx context.Context) (*line, error) {
 	if err != nil {
 		return nil, h.trouble("%v", err)
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", h.address())
+	dial := h.settings.Via
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	conn, err := dial(ctx, "tcp", h.address())
 	if err != nil {
 		return nil, h.trouble("%v", err)
 	}

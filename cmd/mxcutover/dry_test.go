@@ -97,6 +97,8 @@ func (d *dry) Apply(context.Context, firewall.Rules, time.Time) error { return n
 func (d *dry) Loaded(context.Context) (firewall.Rules, time.Time, error) {
 	return firewall.Rules{Ports: []uint16{25}}, time.Time{}, nil
 }
+func (d *dry) Keep(context.Context, firewall.Rules) error              { return nil }
+func (d *dry) Kept(context.Context, firewall.Rules) (bool, error)      { return true, nil }
 func (d *dry) Seen(context.Context) (map[netip.AddrPort]uint64, error) { return nil, nil }
 
 // dryPlan moves n domains, with TTLs of zero so that nothing is waited for.
