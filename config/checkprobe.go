@@ -135,19 +135,29 @@ func (k *checker) driver(i *Isolate) {
 	if !k.good(key) {
 		return
 	}
-	if i.Driver == "ssh" || i.Driver == "script" {
-		k.fault(key, i.Driver+" is not supported in this release", "run mxcutover on the old server with driver: local")
+	if i.Driver == "script" {
+		k.fault(key, "script is not supported in this release", "run mxcutover with driver: ssh, or on the old server with driver: local")
 		return
 	}
-	oneOf(k, key, i.Driver, "local", "lab")
-	socket, boot := k.good("isolate.socket"), k.good("isolate.boot_file")
-	switch {
-	case i.Driver == "lab" && !socket && !k.bad["isolate.socket"]:
-		k.fault("isolate.socket", "is missing, and driver: lab needs it", "write the path of the lab's socket")
-	case i.Driver == "local" && socket:
-		k.fault("isolate.socket", "has no meaning with driver: local", "delete it")
+	oneOf(k, key, i.Driver, "local", "ssh", "lab")
+	of := map[string][]string{
+		"socket": {"lab"}, "boot_file": {"local", "ssh"},
+		"host": {"ssh"}, "identity": {"ssh"}, "passphrase": {"ssh"}, "known_hosts": {"ssh"}, "via": {"ssh"},
 	}
-	if i.Driver == "lab" && boot {
-		k.fault("isolate.boot_file", "has no meaning with driver: lab", "delete it")
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		if at := "isolate." + name; k.good(at) && !slices.Contains(of[name], i.Driver) && slices.Contains([]string{"local", "ssh", "lab"}, i.Driver) {
+			k.fault(at, "has no meaning with driver: "+i.Driver, "delete it")
+		}
+	}
+	for driver, needs := range map[string][2]string{"lab": {"socket", "write the path of the lab's socket"}, "ssh": {"host", "write the old server as user@host or user@host:port"}} {
+		if at := "isolate." + needs[0]; i.Driver == driver && !k.good(at) && !k.bad[at] {
+			k.fault(at, "is missing, and driver: "+driver+" needs it", needs[1])
+		}
+	}
+	if k.good("isolate.passphrase") && i.Identity.IsZero() && !k.bad["isolate.identity"] {
+		k.fault("isolate.passphrase", "is that of the identity, which is missing", "name the key's file in identity")
+	}
+	if i.Driver == "ssh" && slices.Contains(i.Ports, i.Host.Port) && i.Host.Port != 0 {
+		k.fault("isolate.ports", fmt.Sprintf("%d is the port of isolate.host, our own way in: it is never closed", i.Host.Port), "delete it here")
 	}
 }

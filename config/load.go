@@ -93,7 +93,7 @@ func (c *Config) derive() {
 	if len(c.Isolate.Ports) == 0 {
 		c.Isolate.Ports = []uint16{c.Ports.SMTP}
 	}
-	if c.Isolate.Driver == "local" && c.Isolate.BootFile == "" {
+	if (c.Isolate.Driver == "local" || c.Isolate.Driver == "ssh") && c.Isolate.BootFile == "" {
 		c.Isolate.BootFile = "/etc/mxcutover/isolate.nft"
 	}
 }

@@ -88,18 +88,30 @@ type IMAP struct {
 
 // Isolate is about closing the old server.
 type Isolate struct {
-	Driver        string         `yaml:"driver,required"`     // local: nftables of this machine; lab: an embedded world
-	Socket        string         `yaml:"socket" is:"path"`    // of the lab's firewall; only with lab, and required there
-	BootFile      string         `yaml:"boot_file" is:"path"` // rules that survive a restart; only with local; default /etc/mxcutover/isolate.nft
-	Ports         []uint16       `yaml:"ports,nonempty"`      // to be closed, never 22; default ports.smtp
-	Trust         []netip.Prefix `yaml:"trust,nonempty"`      // still let in: the gateway's nodes, monitoring; a bare address is a network of one
-	Action        string         `yaml:"action"`              // reject or drop; default reject
-	After         time.Duration  `yaml:"after"`               // from the last domain's going live; default 168h
-	ConfirmWithin time.Duration  `yaml:"confirm_within"`      // the kernel opens the ports again unless that is renewed; default 10m
-	ConfirmAfter  time.Duration  `yaml:"confirm_after"`       // no earlier than this after arming, as a sender may wait for its 250 (RFC 5321 section 4.5.3.2.6); default 10m
-	AutoLift      bool           `yaml:"auto_lift"`           // open it again when a live domain's MX leads back to it; default false: that is told, and a person decides
+	Driver        string         `yaml:"driver,required"`       // local: nftables of this machine; ssh: of another; lab: an embedded world
+	Host          SSHHost        `yaml:"host"`                  // ssh: the old server, "user@host:port"; who is not root must be able to: sudo -n
+	Identity      secret.Ref     `yaml:"identity"`              // ssh: the private key; none = ssh-agent and the usual files
+	Passphrase    secret.Ref     `yaml:"passphrase"`            // ssh: of the identity, if it has one
+	KnownHosts    string         `yaml:"known_hosts" is:"path"` // ssh: file of host keys; "" = ~/.ssh/known_hosts and the system's
+	Via           *Jump          `yaml:"via"`                   // ssh: the host through which the old server is reached; nil = directly
+	Socket        string         `yaml:"socket" is:"path"`      // lab: its firewall's, required there
+	BootFile      string         `yaml:"boot_file" is:"path"`   // local, ssh: rules that survive a restart; default /etc/mxcutover/isolate.nft
+	Ports         []uint16       `yaml:"ports,nonempty"`        // to be closed, never 22; default ports.smtp
+	Trust         []netip.Prefix `yaml:"trust,nonempty"`        // still let in: the gateway's nodes, monitoring; a bare address is a network of one
+	Action        string         `yaml:"action"`                // reject or drop; default reject
+	After         time.Duration  `yaml:"after"`                 // from the last domain's going live; default 168h
+	ConfirmWithin time.Duration  `yaml:"confirm_within"`        // the kernel opens the ports again unless that is renewed; default 10m
+	ConfirmAfter  time.Duration  `yaml:"confirm_after"`         // no earlier than this after arming, as a sender may wait for its 250 (RFC 5321 section 4.5.3.2.6); default 10m
+	AutoLift      bool           `yaml:"auto_lift"`             // open it again when a live domain's MX leads back to it; default false: that is told, and a person decides
+}
 
-	_ struct{} `yaml:"host" later:"run mxcutover on the old server with driver: local"`
+// A Jump is an SSH host through which another one is reached. It shows its own key,
+// and so does the other.
+type Jump struct {
+	Host       SSHHost    `yaml:"host,required"`
+	Identity   secret.Ref `yaml:"identity"`              // none = ssh-agent and the usual files
+	Passphrase secret.Ref `yaml:"passphrase"`            // of the identity, if it has one
+	KnownHosts string     `yaml:"known_hosts" is:"path"` // "" = ~/.ssh/known_hosts and the system's
 }
 
 // Notify says who is told of what needs a person.

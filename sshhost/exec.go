@@ -1,7 +1,6 @@
 package sshhost
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,57 +47,69 @@ func (h *Host) Run(ctx context.Context, command string, talk func(in io.WriteClo
 		return err
 	}
 	defer l.leave()
-	// A host that has gone silent answers nothing: then the line is ended, since a
-	// channel has no deadlines.
-	stop := context.AfterFunc(ctx, func() {
-		if !l.alive(aliveTime) {
-			l.close()
-		}
-	})
-	defer stop()
 	s, err := l.client.NewSession()
 	if err != nil {
 		l.close()
 		return h.trouble("no session: %v", err)
 	}
-	end := context.AfterFunc(ctx, func() { s.Close() })
-	defer end()
-	defer s.Close()
 	words := &head{}
 	s.Stderr = words
 	in, err := s.StdinPipe()
 	if err != nil {
 		return h.trouble("%v", err)
 	}
-	out, err := s.StdoutPipe()
+	far, err := s.StdoutPipe()
 	if err != nil {
 		return h.trouble("%v", err)
 	}
+	// A channel has no deadlines: whoever waits for it does so in goroutines of their
+	// own, which end when the far side ends the channel, or the line is closed.
+	out, write := io.Pipe()
+	defer context.AfterFunc(ctx, func() {
+		out.CloseWithError(ctx.Err())
+		s.Close()
+		if !l.alive(aliveTime) {
+			l.close()
+		}
+	})()
 	if err := s.Start(command); err != nil {
+		s.Close()
 		return h.trouble("it does not run commands: %v", err)
 	}
+	ended := make(chan error, 1)
+	h.running.Go(func() {
+		_, err := io.Copy(write, far)
+		write.CloseWithError(err) // nil is io.EOF
+		_, _ = io.Copy(io.Discard, far)
+		ended <- s.Wait()
+		s.Close()
+	})
 	said := talk(in, out)
 	in.Close()
-	if said != nil && ctx.Err() == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(out, 1<<20)) // so that its end is seen
+	out.Close()
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		return h.trouble("given up: %v", ctx.Err())
 	}
-	ended := s.Wait()
 	var exit *ssh.ExitError
 	switch {
-	case ended == nil:
+	case err == nil:
 		return said
-	case errors.As(ended, &exit) && exit.Signal() == "":
+	case errors.As(err, &exit) && exit.Signal() == "":
 		return &ExitError{Status: exit.ExitStatus(), Words: words.String(), host: h.String()}
 	case ctx.Err() != nil:
 		return h.trouble("given up: %v", ctx.Err())
 	}
-	return h.trouble("how the command ended is not known: %v", ended)
+	return h.trouble("how the command ended is not known: %v", err)
 }
 
 // head keeps the beginning of what is written to it.
-type head struct{ bytes.Buffer }
+type head struct{ kept []byte }
 
 func (h *head) Write(p []byte) (int, error) {
-	_, _ = h.Buffer.Write(p[:min(len(p), maxWords-h.Len())]) // never fails
+	h.kept = append(h.kept, p[:min(len(p), maxWords-len(h.kept))]...)
 	return len(p), nil
 }
+
+func (h *head) String() string { return string(h.kept) }

@@ -110,6 +110,9 @@ func (h *Host) String() string {
 	return h.settings.User + "@" + h.address()
 }
 
+// Root tells whether it is root who logs in.
+func (h *Host) Root() bool { return h.settings.User == "root" }
+
 func (h *Host) address() string {
 	return net.JoinHostPort(h.settings.Host, strconv.Itoa(int(h.settings.Port)))
 }

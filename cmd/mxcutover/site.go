@@ -60,8 +60,7 @@ func openSite(cfg *config.Config) (*site, error) {
 	}
 	s.companions = s.checker.Companions
 	if cfg.Isolate != nil {
-		s.firewall, err = firewall.Open(cfg.Isolate.Driver, firewall.Settings{Socket: cfg.Isolate.Socket, BootFile: cfg.Isolate.BootFile})
-		if err != nil {
+		if s.firewall, err = openFirewall(cfg.Isolate); err != nil {
 			return nil, fmt.Errorf("isolate: %w", err)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"mxcutover/config"
+	"mxcutover/firewall"
+	"mxcutover/secret"
 	"mxcutover/sshhost"
 	"mxcutover/verify"
 )
@@ -17,10 +19,7 @@ func vantages(list []config.Vantage) ([]verify.Vantage, error) {
 	for _, x := range list {
 		v := verify.Vantage{Name: x.Name, Source: x.Source, Inside: x.Inside}
 		if x.SSH != (config.SSHHost{}) {
-			h, err := sshhost.Open(sshhost.Settings{
-				User: x.SSH.User, Host: x.SSH.Host, Port: x.SSH.Port,
-				Identity: x.Identity, Passphrase: x.Passphrase, KnownHosts: x.KnownHosts,
-			})
+			h, err := openSSH(x.SSH, x.Identity, x.Passphrase, x.KnownHosts, nil)
 			if err != nil {
 				return nil, fmt.Errorf("vantage %s: %w", x.Name, err)
 			}
@@ -29,6 +28,35 @@ func vantages(list []config.Vantage) ([]verify.Vantage, error) {
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+// openSSH makes an SSH host of what the configuration says. It connects to nothing.
+func openSSH(at config.SSHHost, identity, passphrase secret.Ref, known string, via *sshhost.Host) (*sshhost.Host, error) {
+	set := sshhost.Settings{User: at.User, Host: at.Host, Port: at.Port, Identity: identity, Passphrase: passphrase, KnownHosts: known}
+	if via != nil {
+		set.Via = via.Dial
+	}
+	return sshhost.Open(set)
+}
+
+// openFirewall makes the driver of the old server's firewall.
+func openFirewall(i *config.Isolate) (firewall.Driver, error) {
+	set := firewall.Settings{Socket: i.Socket, BootFile: i.BootFile}
+	if i.Driver == "ssh" {
+		var via *sshhost.Host
+		if v := i.Via; v != nil {
+			var err error
+			if via, err = openSSH(v.Host, v.Identity, v.Passphrase, v.KnownHosts, nil); err != nil {
+				return nil, fmt.Errorf("via: %w", err)
+			}
+		}
+		far, err := openSSH(i.Host, i.Identity, i.Passphrase, i.KnownHosts, via)
+		if err != nil {
+			return nil, err
+		}
+		set.Far, set.Sudo = far, !far.Root()
+	}
+	return firewall.Open(i.Driver, set)
 }
 
 // roots are the authorities of the gateway's certificates: the system's, and those
