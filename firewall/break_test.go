@@ -160,7 +160,7 @@ func (w *cutWriter) Write(p []byte) (int, error) {
 	_, err := w.WriteCloser.Write(p[:n])
 	w.c.sent += n
 	if n < len(p) || w.c.sent == w.c.after {
-		w.WriteCloser.Close()
+		w.Close()
 		return n, errCut
 	}
 	return n, err

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxcutover/control"
-	"mxcutover/firewall"
 	"mxcutover/plan"
 	"mxcutover/report"
 	"mxcutover/rollout"
@@ -18,7 +17,7 @@ import (
 
 func newIsolate(s *streams) *cobra.Command {
 	c := &cobra.Command{
-		Use: "isolate", Short: "the old server's firewall: status, show, confirm, lift",
+		Use: "isolate", Short: "the old server's firewall: status, show, watch, confirm, lift",
 		Long: `When every domain is live the engine gathers the evidence that the old server may
 be closed; once approved (mxcutover approve --isolate) it arms the firewall for a
 limited time, proves it from outside and from the gateway, and keeps it when a
@@ -27,10 +26,6 @@ person confirms. Until then the kernel itself opens the ports again.`,
 	status := &cobra.Command{
 		Use: "status", Short: "how isolation stands, and on what evidence",
 		RunE: func(cmd *cobra.Command, _ []string) error { return runIsolateStatus(cmd.Context(), s) },
-	}
-	show := &cobra.Command{
-		Use: "show", Short: "print the rules that would be loaded",
-		RunE: func(*cobra.Command, []string) error { return runIsolateShow(s) },
 	}
 	var t target
 	confirm := &cobra.Command{
@@ -48,7 +43,7 @@ nor the journal whether anything is closed; it tells them afterwards if they are
 there.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runLift(cmd.Context(), s) },
 	}
-	c.AddCommand(status, show, confirm, lift)
+	c.AddCommand(status, newIsolateShow(s), newIsolateWatch(s), newForcedCommand(s), confirm, lift)
 	return c
 }
 
@@ -75,23 +70,6 @@ func runIsolateStatus(ctx context.Context, s *streams) (err error) {
 		fmt.Fprintf(s.out, "  until %s\n", i.Until.UTC().Format(time.RFC3339))
 	}
 	return s.printer(s.out).Findings(s.out, i.Findings)
-}
-
-func runIsolateShow(s *streams) error {
-	cfg, err := s.load()
-	if err != nil {
-		return err
-	}
-	if cfg.Isolate == nil {
-		return usagef("the configuration has no isolate section")
-	}
-	i := cfg.Isolate
-	text, err := firewall.Render(firewall.Rules{Ports: i.Ports, Trust: i.Trust, Action: firewall.Action(i.Action)}, i.ConfirmWithin)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprint(s.out, text)
-	return err
 }
 
 // runLift opens first and asks afterwards.

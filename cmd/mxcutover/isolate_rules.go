@@ -1,0 +1,183 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mxcutover/config"
+	"mxcutover/firewall"
+	"mxcutover/report"
+)
+
+func newIsolateShow(s *streams) *cobra.Command {
+	var offline bool
+	c := &cobra.Command{
+		Use: "show", Short: "print the rules that would be loaded, and how they differ from what is",
+		Long: `show prints the rules as nft reads them, to review and to keep: standard output has
+nothing else. On standard error it says how they differ from what is loaded at the
+old server, which is asked for that and not changed.`,
+		Example: "  mxcutover isolate show\n  mxcutover isolate show --offline > isolate.nft\n  mxcutover isolate show -o json | jq .difference",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runIsolateShow(cmd.Context(), s, offline) },
+	}
+	c.Flags().BoolVar(&offline, "offline", false, "do not ask the old server")
+	s.addFormats(c, "text", "json")
+	return c
+}
+
+// isolation is the configuration's, which must be there.
+func (s *streams) isolation() (*config.Config, firewall.Rules, error) {
+	cfg, err := s.load()
+	if err != nil {
+		return nil, firewall.Rules{}, err
+	}
+	i := cfg.Isolate
+	if i == nil {
+		return nil, firewall.Rules{}, usagef("%s has no section isolate: how the old server's firewall is reached, and whom it lets in; see docs/config.example.yaml", cfg.Path)
+	}
+	return cfg, firewall.Rules{Ports: i.Ports, Trust: i.Trust, Action: firewall.Action(i.Action)}, nil
+}
+
+func runIsolateShow(ctx context.Context, s *streams, offline bool) error {
+	cfg, want, err := s.isolation()
+	if err != nil {
+		return err
+	}
+	text, err := firewall.Render(want, cfg.Isolate.ConfirmWithin)
+	if err != nil {
+		return err
+	}
+	shown := report.Rules{Text: text}
+	if !offline {
+		driver, err := openFirewall(cfg.Isolate)
+		if err != nil {
+			return fmt.Errorf("isolate: %w", err)
+		}
+		have, until, err := driver.Loaded(ctx)
+		if err != nil {
+			return fmt.Errorf("what is loaded cannot be read: %w\nwithout asking the old server: mxcutover isolate show --offline", err)
+		}
+		shown.Asked, shown.Closed, shown.Until, shown.Difference = true, have.Ports, until, firewall.Difference(have, want)
+		if len(have.Ports) > 0 && until.IsZero() {
+			if shown.Kept, err = driver.Kept(ctx, have); err != nil {
+				return err
+			}
+		}
+	}
+	if s.json() {
+		return report.RulesJSON(s.out, shown)
+	}
+	if _, err := fmt.Fprint(s.out, text); err != nil || offline {
+		return err
+	}
+	return s.printer(s.err).Rules(s.err, shown)
+}
+
+func newIsolateWatch(s *streams) *cobra.Command {
+	every := 2 * time.Second
+	c := &cobra.Command{
+		Use: "watch", Short: "show who is refused by the old server's firewall, as it happens",
+		Long: `watch asks the old server's firewall again and again and prints each source that was
+refused since: its address, the port, how often, and how often in all. It ends with
+Ctrl-C, and changes nothing.`,
+		Example: "  mxcutover isolate watch\n  mxcutover isolate watch --every 30s -o json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runIsolateWatch(cmd.Context(), s, every) },
+	}
+	c.Flags().DurationVar(&every, "every", every, "between two looks")
+	s.addFormats(c, "text", "json")
+	return c
+}
+
+func runIsolateWatch(ctx context.Context, s *streams, every time.Duration) error {
+	if every < 100*time.Millisecond {
+		return usagef("--every %s: at least 100ms was expected", every)
+	}
+	cfg, _, err := s.isolation()
+	if err != nil {
+		return err
+	}
+	driver, err := openFirewall(cfg.Isolate)
+	if err != nil {
+		return fmt.Errorf("isolate: %w", err)
+	}
+	loaded, until, err := driver.Loaded(ctx)
+	if err != nil {
+		return err
+	}
+	if !s.json() {
+		if err := s.printer(s.err).Rules(s.err, report.Rules{Asked: true, Closed: loaded.Ports, Until: until, Kept: true}); err != nil {
+			return err
+		}
+	}
+	before := map[netip.AddrPort]uint64{}
+	for failed := 0; ctx.Err() == nil; _ = pause(ctx, every) { // Ctrl-C is how it ends
+		seen, err := driver.Seen(ctx)
+		switch {
+		case err == nil:
+			failed = 0
+			if err := s.sightings(before, seen); err != nil {
+				return err
+			}
+			before = seen
+		case ctx.Err() == nil:
+			if failed++; failed == 5 {
+				return err
+			}
+			s.say("not read, asked again: %s", report.Harmless(err.Error()))
+		}
+	}
+	return nil
+}
+
+// sightings prints what has come since the last look, the most first. A counter that
+// went down was begun anew.
+func (s *streams) sightings(before, seen map[netip.AddrPort]uint64) error {
+	var all []report.Refused
+	now := time.Now()
+	for from, n := range seen {
+		since := n
+		if b := before[from]; b <= n {
+			since = n - b
+		}
+		if since > 0 {
+			all = append(all, report.Refused{At: now, Source: from.Addr(), Port: from.Port(), Since: since, Count: n})
+		}
+	}
+	slices.SortFunc(all, func(a, b report.Refused) int {
+		return cmp.Or(cmp.Compare(b.Since, a.Since), a.Source.Compare(b.Source), cmp.Compare(a.Port, b.Port))
+	})
+	if s.json() {
+		return report.RefusedJSON(s.out, all)
+	}
+	return s.printer(s.out).Refused(s.out, all)
+}
+
+func newForcedCommand(s *streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "forced-command", Short: "print what restricts an SSH key to isolating, for authorized_keys",
+		Long: `forced-command prints what stands before a key in the old server's authorized_keys, so
+that whoever has the key can read, load and lift mxcutover's own rules there, and
+nothing else. It must be printed anew when isolate.boot_file, or mxcutover, changes.`,
+		Example: "  printf '%s %s\\n' \"$(mxcutover isolate forced-command)\" \"$(cat isolate_ed25519.pub)\"",
+		RunE: func(*cobra.Command, []string) error {
+			cfg, _, err := s.isolation()
+			if err != nil {
+				return err
+			}
+			if cfg.Isolate.Driver != "ssh" {
+				return usagef("isolate.driver is %s; a forced command is of use with ssh", cfg.Isolate.Driver)
+			}
+			line, err := firewall.ForcedCommand(cfg.Isolate.BootFile, cfg.Isolate.Host.User != "root")
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(s.out, line)
+			return err
+		},
+	}
+}
