@@ -53,6 +53,9 @@ func matrixGateway() []row {
 		judge(t, "the first", c.Only(t.Context(), choir, "gw.unknown"), plan.Pass, "")
 		return c, choir
 	}
+	anyAddress := func(gateway, old bool) world {
+		return worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = gateway, old }, func(_ *bench, s *verify.Settings) { s.CatchAlls = []string{"choir.test."} })
+	}
 	rows := []row{
 		{check: "gw.connect", breaks: "nobody listens", broken: dead},
 		{check: "gw.connect", breaks: "it greets with 554", broken: gateway(lab.Habits{Greeting: "554 5.7.1 Not you"}), says: "554 5.7.1 Not you"},
@@ -80,7 +83,17 @@ func matrixGateway() []row {
 		{check: "gw.recipient", breaks: "senders are refused by policy", broken: gateway(lab.Habits{RefusesSenders: true}), says: "550 5.7.1"},
 		{check: "gw.unknown", breaks: "nobody listens", broken: dead},
 		{check: "gw.unknown", breaks: "any recipient is accepted", broken: gateway(lab.Habits{CatchAll: true}), says: "which the old server refuses"},
-		{check: "gw.unknown", breaks: "it is a catch-all", broken: worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = true, true }, nil), says: "and so does the old server"},
+		{check: "gw.unknown", breaks: "it is a catch-all", broken: worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = true, true }, nil), want: plan.Unknown, says: "say so: probe.catch_all: [choir.test]"},
+		{check: "gw.unknown", breaks: "it is a catch-all, and that is known", broken: anyAddress(true, true), want: plan.Warn, says: "as the old server does and probe.catch_all says"},
+		{check: "gw.unknown", breaks: "a catch-all that the old server knows nothing of", broken: anyAddress(true, false), says: "the old server refuses one that the gateway accepts"},
+		{check: "gw.unknown", breaks: "a catch-all that the gateway knows nothing of", broken: anyAddress(false, true), says: "that mail would be lost"},
+		{check: "gw.unknown", breaks: "no catch-all, and that it is one is said", broken: anyAddress(false, false), want: plan.Warn, says: "take it out of probe.catch_all"},
+		{check: "gw.unknown", breaks: "a catch-all whose old server cannot be asked", want: plan.Unknown, says: "could not be asked", broken: worldOf(func(o *lab.Options) { o.Gateway.CatchAll = true }, func(_ *bench, s *verify.Settings) {
+			s.CatchAlls, s.OldAddresses = []string{"choir.test."}, nil
+		})},
+		{check: "gw.unknown", breaks: "another domain is a catch-all", want: plan.Unknown, says: "is choir.test a catch-all?", broken: worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = true, true }, func(_ *bench, s *verify.Settings) {
+			s.CatchAlls = []string{"grey.test."}
+		})},
 		{check: "gw.unknown", breaks: "the hour's addresses are used up", broken: spent, want: plan.Unknown, says: "probe.random_per_hour"},
 		{check: "gw.postmaster", breaks: "refused", broken: gateway(lab.Habits{NoPostmaster: true}), says: "which the old server accepts"},
 		{check: "gw.postmaster", breaks: "refused, and the old server refuses us", broken: worldOf(func(o *lab.Options) { o.Gateway.NoPostmaster, o.OldServer.RefusesSenders = true, true }, nil), want: plan.Unknown, says: "could not be asked"},
