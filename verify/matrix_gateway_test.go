@@ -56,6 +56,17 @@ func matrixGateway() []row {
 	anyAddress := func(gateway, old bool) world {
 		return worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = gateway, old }, func(_ *bench, s *verify.Settings) { s.CatchAlls = []string{"choir.test."} })
 	}
+	// hosted is a gateway that takes mail for the probes' sender, whose domain has an MX.
+	hosted := func(mx string, more func(*verify.Settings)) world {
+		return furnishedWith(func(o *lab.Options) { o.Gateway.Relays = lab.Anybody }, func(t *testing.T, b *bench) plan.Cutover {
+			b.put(t, "probe.test", "MX", mx)
+			b.put(t, "mx.choir.test", "A", b.facts.Gateways[0].Addr.String())
+			if more != nil {
+				more(&b.set)
+			}
+			return cut(t, "choir.test.", old, gws)
+		})
+	}
 	rows := []row{
 		{check: "gw.connect", breaks: "nobody listens", broken: dead},
 		{check: "gw.connect", breaks: "it greets with 554", broken: gateway(lab.Habits{Greeting: "554 5.7.1 Not you"}), says: "554 5.7.1 Not you"},
@@ -72,6 +83,15 @@ func matrixGateway() []row {
 		{check: "gw.helo", breaks: "a name without address", broken: gateway(lab.Habits{Name: "nowhere.gw.test"}), want: plan.Warn, says: "has no address"},
 		{check: "gw.helo", breaks: "another host's name", broken: gateway(lab.Habits{Name: "mx.elsewhere.test"}), want: plan.Warn, says: "mx.elsewhere.test, which is"},
 		{check: "gw.relay", breaks: "for everybody", broken: gateway(lab.Habits{Relays: lab.Anybody}), says: "a stranger's mail for a stranger"},
+		{check: "gw.relay", breaks: "the stranger's mail goes to the gateway", broken: hosted("10 gw2.gw.test.", nil), want: plan.Unknown, says: "probe.test has the MX gw2.gw.test. Name a sender"},
+		{check: "gw.relay", breaks: "the stranger's mail goes to the gateway by another name", broken: hosted("10 mx.choir.test.", nil), want: plan.Unknown, says: "delivery at the gateway, and no relaying"},
+		{check: "gw.relay", breaks: "the stranger is another customer's", broken: hosted("10 tenant7.gw.test.", nil), want: plan.Unknown, says: "may be the same operator's as gw"},
+		{check: "gw.relay", breaks: "the stranger's MX is akin, and the gateway is ours", broken: hosted("10 tenant7.gw.test.", func(s *verify.Settings) {
+			s.Holder = func(name string) (string, string, bool) {
+				return "gw.test.", "campus", name == "gw1.gw.test." || name == "gw2.gw.test."
+			}
+		}), says: "a domain of others"},
+		{check: "gw.relay", breaks: "one of two strangers is another customer's", broken: hosted("10 gw1.gw.test.", func(s *verify.Settings) { s.StrictSender = "a@other.test" }), says: "for a@other.test, a domain of others"},
 		{check: "gw.relay", breaks: "by the percent sign", broken: gateway(lab.Habits{Relays: lab.Percent}), says: "the percent sign"},
 		{check: "gw.relay", breaks: "for forged senders of ours", broken: gateway(lab.Habits{Relays: lab.OwnSender}), says: "from an address of our domain"},
 		{check: "gw.relay", breaks: "for bounces", broken: gateway(lab.Habits{Relays: lab.BounceOut}), says: "a bounce for a stranger"},
