@@ -141,7 +141,7 @@ func matrixGateway() []row {
 func TestTarpit(t *testing.T) {
 	t.Parallel()
 	c, choir := gateway(lab.Habits{GreetAfter: 1500 * time.Millisecond})(t)
-	judge(t, "slow to greet", c.Only(t.Context(), choir, "gw.connect", "gw.recipient"), plan.Pass, "")
+	judge(t, "slow to greet", c.Only(t.Context(), choir, "gw.connect", "gw.recipient"), plan.Pass, "and greets after 2s")
 }
 
 // What one vantage cannot see, another may.

@@ -107,7 +107,7 @@ func gwRelay(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.
 	found, err := c.fromOutside(ctx, cut, func(v Vantage, e endpoint) plan.Finding {
 		key := strings.Join([]string{"gw.relay", v.Name, e.host, e.addr.String(), to.address}, "|")
 		one, err := c.rarely(ctx, key, func(ctx context.Context) ([]plan.Finding, error) {
-			return []plan.Finding{c.relay(ctx, v, e, to, mailDomain(cut.Domain), key)}, ctx.Err()
+			return []plan.Finding{c.relay(ctx, v, e, to, cut.Domain, key)}, ctx.Err()
 		})
 		if err != nil || len(one) == 0 {
 			return unknown(e.String(), "%v", err)
@@ -131,7 +131,7 @@ func trusted(found []plan.Finding) {
 }
 
 func (c *Checker) relay(ctx context.Context, v Vantage, e endpoint, to stranger, domain, key string) plan.Finding {
-	all := ways(to.address, domain, rrset.Bare(e.host), e.addr)
+	all := ways(to.address, mailDomain(domain), rrset.Bare(e.host), e.addr)
 	memory := c.relays.of(key, c.Now())
 	memory.mu.Lock()
 	defer memory.mu.Unlock()
@@ -178,14 +178,15 @@ func (c *Checker) relaying(ctx context.Context, v Vantage, e endpoint, to strang
 		}
 		return accepted(v, f)
 	}
-	if err := c.draw(ctx, e.addr); err != nil {
+	n, err := c.askMadeUp(ctx, v, e.addr, domain)
+	if err != nil {
 		return unknown(e.String(), "%v", err)
 	}
-	err := c.askPatiently(ctx, v, e.addr, randomLabel()+"@"+domain)
+	err = n.said
 	code, _ := reply(err)
 	switch words := strings.Join(perhaps, "; "); {
 	case err == nil:
-		return warn(e.String(), "it accepts any address of %s, so that it cannot be told whether it passes these on: %s", domain, words)
+		return warn(e.String(), "it accepts any address of %s, so that it cannot be told whether it passes these on: %s", rrset.Bare(domain), words)
 	case code >= 500:
 		return accepted(v, fail(e.String(), "it accepts addresses that lead on to others: %s", words))
 	}

@@ -207,6 +207,7 @@ func (c *Checker) Run(ctx context.Context, when When, cut plan.Cutover) []plan.F
 // Only runs some checks as they are after publishing.
 func (c *Checker) Only(ctx context.Context, cut plan.Cutover, ids ...string) []plan.Finding {
 	var out []plan.Finding
+	ctx = remembering(ctx)
 	for _, check := range Checks() {
 		if slices.Contains(ids, check.ID) {
 			out = append(out, c.one(ctx, check, After, cut)...)
