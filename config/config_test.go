@@ -107,6 +107,7 @@ probe:
   largest: 1000
   ca: ca.pem
   expect: catchall
+  catch_all: [Bücher.example, "*.example.org"]
   arrival: {imap: {address: "127.0.0.1:143", user: u, password: {file: imap.pw}, tls: none, ca: ca.pem}, maildir: box, log: old.log}
   bounces: {imap: {address: "[::1]:993", user: b, password: {env: PW}, tls: starttls}}
   spam_marks: ["X-Spam: yes"]
@@ -163,7 +164,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		DKIM:     DKIM{Selectors: []string{"mail", "s1.2026"}}, HTTPS: HTTPS{CA: "etc/web-ca.pem"},
 		Probe: Probe{
 			From: "Probe+x@xn--bcher-kva.example", Recipients: Recipients{File: "etc/rcpt.txt"}, Failures: 4, OnFailure: "hold", Concurrency: 9,
-			Interval: time.Second, Timeout: 2 * time.Second, GreylistRetry: 3 * time.Second, CatchAll: true, RandomPerHour: 9, Largest: 1000, CA: "etc/ca.pem",
+			Interval: time.Second, Timeout: 2 * time.Second, GreylistRetry: 3 * time.Second, CatchAll: true, CatchAlls: []string{"xn--bcher-kva.example.", "*.example.org."}, RandomPerHour: 9, Largest: 1000, CA: "etc/ca.pem",
 			Arrival:      Arrival{IMAP: &IMAP{Address: "127.0.0.1:143", User: "u", Password: secret.Ref{File: "etc/imap.pw"}, TLS: "none", CA: "etc/ca.pem"}, Maildir: "etc/box", Log: "etc/old.log"},
 			Bounces:      Bounces{IMAP: &IMAP{Address: "[::1]:993", User: "b", Password: secret.Ref{Env: "PW"}, TLS: "starttls"}},
 			GatewaySends: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/28"), netip.MustParsePrefix("192.0.2.21/32")},

@@ -45,7 +45,8 @@ type Probe struct {
 	Interval      time.Duration  `yaml:"interval"`             // between a domain's probes while it soaks; default 5m
 	Timeout       time.Duration  `yaml:"timeout"`              // for each reply, and for the arrival; default 5m
 	GreylistRetry time.Duration  `yaml:"greylist_retry"`       // after a 4xx reply; default 5m
-	CatchAll      bool           `yaml:"expect" is:"catchall"` // written "expect: catchall": the gateway accepts any recipient
+	CatchAll      bool           `yaml:"expect" is:"catchall"` // written "expect: catchall": the gateway accepts any recipient of all domains
+	CatchAlls     []string       `yaml:"catch_all" is:"name"`  // domains of which any address is valid, at the old server too
 	RandomPerHour int            `yaml:"random_per_hour"`      // addresses made up by chance that one gateway's address is asked for in an hour; default 1000
 	Largest       int64          `yaml:"largest"`              // bytes of the largest message that must pass; 0 = what the old server takes
 	CA            string         `yaml:"ca" is:"path"`         // PEM file of authorities of the gateway's certificates, besides the system's

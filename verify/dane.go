@@ -169,24 +169,43 @@ func (c *Checker) daneMatches(ctx context.Context, host string, set rrset.Set, s
 		return found, fmt.Errorf("%s has no address", rrset.Bare(host))
 	}
 	for _, a := range addrs {
-		e := endpoint{host, a}
-		chain, err := c.Certificate(ctx, host, a)
+		f, err := c.daneAt(ctx, endpoint{host, a}, records, secure)
+		if err != nil {
+			return found, err
+		}
+		found = append(found, f...)
+	}
+	if !secure {
+		found = append(found, warn(rrset.Bare(host), "its TLSA records are in no zone that validates (DNSSEC): senders make nothing of them"))
+	}
+	return found, nil
+}
+
+// daneAt asks one address for its certificate, from each vantage outside that has a
+// way there. What all of them see alike is told once.
+func (c *Checker) daneAt(ctx context.Context, e endpoint, records []*dns.TLSA, secure bool) (found []plan.Finding, err error) {
+	var missed error
+	for _, v := range c.reach(ctx, e) {
+		chain, err := c.certificate(ctx, v, e)
 		var f plan.Finding
 		switch {
 		case errors.Is(err, errNoTLS):
 			f = unmet(secure)(e.String(), "%v, and it has TLSA records: senders that follow them want TLS", err)
 		case err != nil:
-			return found, err
+			missed = err
+			continue
 		case len(records) == 0: // TLS is wanted, and no certificate is (RFC 7672 section 2.2)
 			f = pass(e.String(), "it offers STARTTLS, and none of its TLSA records can be used")
 		default:
 			f = c.daneEndpoint(e, records, chain, secure)
 		}
-		f.Vantage = c.toward(a).Name
-		found = append(found, f)
+		f.Vantage = v.Name
+		if !slices.ContainsFunc(found, func(o plan.Finding) bool { return o.Severity == f.Severity && o.Detail == f.Detail }) {
+			found = append(found, f)
+		}
 	}
-	if !secure {
-		found = append(found, warn(rrset.Bare(host), "its TLSA records are in no zone that validates (DNSSEC): senders make nothing of them"))
+	if len(found) == 0 || missed != nil && !unreachable(missed) {
+		return found, missed
 	}
 	return found, nil
 }

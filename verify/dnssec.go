@@ -139,17 +139,20 @@ func (c *Checker) validated(ctx context.Context, ch resolve.Chain, servers []res
 	return out
 }
 
-// compared asks the resolvers what they make of the signatures.
+// compared asks the resolvers what they make of the signatures. One that is silent
+// hides nothing where we validate ourselves and another one answers: it is a warning.
 func (c *Checker) compared(ctx context.Context, name string, ours []plan.Finding) []plan.Finding {
 	verdict := plan.Judge(ours)
 	signed := slices.ContainsFunc(ours, func(f plan.Finding) bool { return f.Severity == plan.Pass && !strings.HasPrefix(f.Detail, "unsigned") })
 	found := make([]plan.Finding, len(c.Resolvers))
+	silent := make([]bool, len(c.Resolvers))
 	inParallel(len(found), func(i int) {
 		r := c.Resolvers[i]
 		target := r.View + " " + r.Addr.String()
 		v, err := c.dns.Validates(ctx, r.Addr, name, "MX")
 		switch {
 		case err != nil:
+			silent[i] = true
 			found[i] = unknown(target, "%v", err)
 		case v.Bogus:
 			found[i] = fail(target, "it refuses the answer, and gives it when it is told not to validate: for whoever asks it the domain has no mail")
@@ -165,6 +168,15 @@ func (c *Checker) compared(ctx context.Context, name string, ours []plan.Finding
 			found[i] = pass(target, "it answers, without saying that it has validated")
 		}
 	})
+	if verdict == plan.Unknown || !slices.Contains(silent, false) {
+		return found
+	}
+	for i := range found {
+		if silent[i] {
+			found[i].Severity = plan.Warn
+			found[i].Detail = "the resolver does not answer; the zone was validated without it, and another resolver was asked. Mend it, or take it out of resolvers: " + found[i].Detail
+		}
+	}
 	return found
 }
 

@@ -175,6 +175,65 @@ func (c *Checker) fromOutside(ctx context.Context, cut plan.Cutover, ask func(Va
 	return found, ctx.Err()
 }
 
+// fromEach asks at every endpoint from every vantage outside that has a way there: a
+// gateway may well answer one place and not another (a blocklist, an anycast address,
+// a firewall that looks into SMTP). The error is that of the conversation. What a
+// vantage could not ask leaves nothing unknown that another one knows; that it has no
+// way at all is told by gw.connect.
+func (c *Checker) fromEach(ctx context.Context, cut plan.Cutover, ask func(Vantage, endpoint) (plan.Finding, error)) ([]plan.Finding, error) {
+	ends, err := c.endpoints(ctx, cut)
+	if err != nil {
+		return nil, err
+	}
+	found := make([][]plan.Finding, len(ends))
+	inParallel(len(ends), func(i int) {
+		from := c.reach(ctx, ends[i])
+		said, missed := make([]plan.Finding, len(from)), make([]bool, len(from))
+		inParallel(len(from), func(j int) {
+			f, err := ask(from[j], ends[i])
+			f.Vantage = from[j].Name
+			said[j], missed[j] = f, f.Severity == plan.Unknown && unreachable(err)
+		})
+		if k := slices.IndexFunc(said, func(f plan.Finding) bool { return f.Severity != plan.Unknown }); k >= 0 {
+			for j := range said {
+				if missed[j] {
+					elsewhere(&said[j], said[k].Vantage)
+				}
+			}
+		}
+		found[i] = said
+	})
+	return slices.Concat(found...), ctx.Err()
+}
+
+// reach are the vantages outside from which a way leads to an endpoint; if there is
+// none, the one that would be asked from.
+func (c *Checker) reach(ctx context.Context, e endpoint) (from []Vantage) {
+	outside := c.outside()
+	for _, v := range outside {
+		if !v.routes(e.addr) {
+			continue
+		}
+		if v.Dial != nil && len(outside) > 1 { // what an SSH host knows is seen when it is asked
+			var trouble *ownTrouble
+			if _, err := c.look(ctx, v, e); errors.As(err, &trouble) {
+				continue
+			}
+		}
+		from = append(from, v)
+	}
+	if len(from) == 0 {
+		return []Vantage{c.toward(e.addr)}
+	}
+	return from
+}
+
+// elsewhere turns what a vantage could not ask, and another one could, into a warning.
+func elsewhere(f *plan.Finding, other string) {
+	f.Severity = plan.Warn
+	f.Detail = "not asked from here, but from " + vantageName(other) + ": " + f.Detail
+}
+
 // together weighs what several vantages say of one endpoint. A vantage that could
 // not ask leaves nothing unknown that another one knows.
 func together(found []plan.Finding) {
@@ -185,8 +244,7 @@ func together(found []plan.Finding) {
 	}
 	for j := range found {
 		if f := &found[j]; f.Severity == plan.Unknown {
-			f.Severity = plan.Warn
-			f.Detail = "not asked from here, but from " + vantageName(found[i].Vantage) + ": " + f.Detail
+			elsewhere(f, found[i].Vantage)
 		}
 	}
 }

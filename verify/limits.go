@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,13 +32,17 @@ func gwLimits(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan
 	if err != nil {
 		return nil, fmt.Errorf("what the old server takes: %w", err)
 	}
-	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		l, err := c.look(ctx, c.toward(e.addr), e)
+	found, err := c.fromEach(ctx, cut, func(v Vantage, e endpoint) (plan.Finding, error) {
+		l, err := c.look(ctx, v, e)
 		if err != nil {
-			return refusal(e.String(), err)
+			return refusal(e.String(), err), err
 		}
-		return c.compare(e, limitsOf(l), limitsOf(old))
+		return c.compare(e, limitsOf(l), limitsOf(old)), nil
 	})
+	// What is announced is most often the same everywhere, and told once then.
+	return slices.CompactFunc(found, func(a, b plan.Finding) bool {
+		return a.Target == b.Target && a.Severity == b.Severity && a.Detail == b.Detail
+	}), err
 }
 
 func (c *Checker) compare(e endpoint, gw, old limits) plan.Finding {

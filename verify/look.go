@@ -22,6 +22,7 @@ type look struct {
 	secure       *tls.ConnectionState
 	noTLS        error // STARTTLS was offered, and came to nothing
 	local        netip.Addr
+	greeted      time.Duration // from the connection to the greeting
 }
 
 // calls is how the server calls itself: in reply to EHLO, or, as some say only
@@ -44,7 +45,7 @@ func (c *Checker) look(ctx context.Context, from Vantage, e endpoint) (*look, er
 				return err
 			}
 			defer t.Close()
-			l = &look{banner: t.banner, name: t.name, clear: t.clear, ext: t.ext, secure: t.secure, noTLS: t.noTLS}
+			l = &look{banner: t.banner, name: t.name, clear: t.clear, ext: t.ext, secure: t.secure, noTLS: t.noTLS, greeted: t.greeted}
 			if l.clear == nil {
 				l.clear = l.ext
 			}
@@ -62,7 +63,12 @@ var errNoTLS = errors.New("it does not offer STARTTLS")
 // Certificate is the chain of certificates that a mail server shows at one of its
 // addresses, its own first, as senders see it that begin TLS under the host's name.
 func (c *Checker) Certificate(ctx context.Context, host string, addr netip.Addr) ([]*x509.Certificate, error) {
-	l, err := c.look(ctx, c.toward(addr), endpoint{host, addr})
+	return c.certificate(ctx, c.toward(addr), endpoint{host, addr})
+}
+
+// certificate is Certificate as a vantage sees it.
+func (c *Checker) certificate(ctx context.Context, from Vantage, e endpoint) ([]*x509.Certificate, error) {
+	l, err := c.look(ctx, from, e)
 	switch {
 	case err != nil:
 		return nil, err
@@ -74,10 +80,17 @@ func (c *Checker) Certificate(ctx context.Context, host string, addr netip.Addr)
 	return nil, errNoTLS
 }
 
+// slow is a greeting that is told of: some gateways let strangers wait on purpose.
+const slow = time.Second
+
 func gwConnect(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
 	return c.fromOutside(ctx, cut, func(v Vantage, e endpoint) plan.Finding {
-		if _, err := c.look(ctx, v, e); err != nil {
+		l, err := c.look(ctx, v, e)
+		if err != nil {
 			return refusal(e.String(), err)
+		}
+		if l.greeted >= slow {
+			return accepted(v, pass(e.String(), "it answers with SMTP, and greets after %s", l.greeted.Round(time.Second)))
 		}
 		return accepted(v, pass(e.String(), "it answers with SMTP"))
 	})
@@ -86,26 +99,32 @@ func gwConnect(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pla
 // gwStartTLS wants TLS to work where it is offered. Senders that are told to insist
 // on it (MTA-STS, DANE) are the matter of checks of policy.
 func gwStartTLS(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		l, err := c.look(ctx, c.toward(e.addr), e)
-		switch {
-		case err != nil:
-			return refusal(e.String(), err)
-		case l.noTLS != nil:
-			code, _ := reply(l.noTLS)
-			if unreachable(l.noTLS) || code/100 == 4 {
-				return unknown(e.String(), "%v", l.noTLS)
-			}
-			return fail(e.String(), "it offers STARTTLS, and TLS does not come about, so that senders give up or try for ever: %v", l.noTLS)
-		case l.secure == nil && masked(l):
-			return warn(e.String(), "something between hides what it offers (a firewall that rewrites SMTP?): %s", l.banner)
-		case l.secure == nil:
-			return warn(e.String(), "%v", errNoTLS)
-		case l.secure.Version < tls.VersionTLS12:
-			return warn(e.String(), "it speaks no more than %s, which many senders have given up (RFC 8996)", tls.VersionName(l.secure.Version))
+	return c.fromEach(ctx, cut, func(v Vantage, e endpoint) (plan.Finding, error) {
+		l, err := c.look(ctx, v, e)
+		if err != nil {
+			return refusal(e.String(), err), err
 		}
-		return pass(e.String(), "%s, %s", tls.VersionName(l.secure.Version), tls.CipherSuiteName(l.secure.CipherSuite))
+		return l.startTLS(e), l.noTLS
 	})
+}
+
+// startTLS judges how TLS came about, or did not.
+func (l *look) startTLS(e endpoint) plan.Finding {
+	switch {
+	case l.noTLS != nil:
+		code, _ := reply(l.noTLS)
+		if unreachable(l.noTLS) || code/100 == 4 {
+			return unknown(e.String(), "%v", l.noTLS)
+		}
+		return fail(e.String(), "it offers STARTTLS, and TLS does not come about, so that senders give up or try for ever: %v", l.noTLS)
+	case l.secure == nil && masked(l):
+		return warn(e.String(), "something between hides what it offers (a firewall that rewrites SMTP?): %s", l.banner)
+	case l.secure == nil:
+		return warn(e.String(), "%v", errNoTLS)
+	case l.secure.Version < tls.VersionTLS12:
+		return warn(e.String(), "it speaks no more than %s, which many senders have given up (RFC 8996)", tls.VersionName(l.secure.Version))
+	}
+	return pass(e.String(), "%s, %s", tls.VersionName(l.secure.Version), tls.CipherSuiteName(l.secure.CipherSuite))
 }
 
 // masked tells that a firewall has put asterisks, or X, in place of words.
@@ -127,19 +146,19 @@ const soon = 14 * 24 * time.Hour
 // gwCert looks at the certificate. Most senders do not (RFC 7435): what is wrong
 // with it is a warning here.
 func gwCert(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		chain, err := c.Certificate(ctx, e.host, e.addr)
+	return c.fromEach(ctx, cut, func(v Vantage, e endpoint) (plan.Finding, error) {
+		chain, err := c.certificate(ctx, v, e)
 		if code, _ := reply(err); errors.Is(err, errNoTLS) {
-			return warn(e.String(), "there is none: %v", err)
+			return warn(e.String(), "there is none: %v", err), nil
 		} else if err != nil && (unreachable(err) || code/100 == 4) {
-			return unknown(e.String(), "%v", err)
+			return unknown(e.String(), "%v", err), err
 		} else if err != nil {
-			return warn(e.String(), "there is none to be seen: %v", err)
+			return warn(e.String(), "there is none to be seen: %v", err), nil
 		}
 		if why := c.doubts(chain, e.host); len(why) > 0 {
-			return warn(e.String(), "%s", strings.Join(why, "; "))
+			return warn(e.String(), "%s", strings.Join(why, "; ")), nil
 		}
-		return pass(e.String(), "of %s, signed by %s, until %s", rrset.Bare(e.host), chain[0].Issuer, chain[0].NotAfter.UTC().Format(time.DateOnly))
+		return pass(e.String(), "of %s, signed by %s, until %s", rrset.Bare(e.host), chain[0].Issuer, chain[0].NotAfter.UTC().Format(time.DateOnly)), nil
 	})
 }
 

@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"mxcutover/lab"
@@ -108,7 +109,27 @@ func matrixServers() []row {
 			*c = cut(t, "signed.test.", old, gws)
 		})},
 		{check: "dnssec.valid", breaks: "no resolver", when: verify.Before, good: in(nil), broken: deaf, want: plan.Unknown},
+		{check: "dnssec.valid", breaks: "one resolver of two is down", when: verify.Before, good: signed(lab.Sound), want: plan.Warn, says: "127.0.0.1:1: the resolver does not answer", broken: oneDown},
+		{check: "dnssec.valid", breaks: "one resolver is down, and the other gives no signatures", when: verify.Before, good: signed(lab.Sound), want: plan.Unknown, says: "could not check", broken: in(func(t *testing.T, b *bench, s *verify.Settings, c *plan.Cutover) {
+			unaware(t, b, s)
+			down(s)
+			*c = cut(t, "signed.test.", old, gws)
+		})},
 	}
+}
+
+// oneDown is the world of a signed zone with a second resolver that nobody runs.
+func oneDown(t *testing.T) (*verify.Checker, plan.Cutover) {
+	t.Helper()
+	return in(func(t *testing.T, _ *bench, s *verify.Settings, c *plan.Cutover) {
+		down(s)
+		*c = cut(t, "signed.test.", old, gws)
+	})(t)
+}
+
+// down adds a resolver that does not answer.
+func down(s *verify.Settings) {
+	s.Resolvers = append(s.Resolvers, verify.Resolver{View: "public", Addr: netip.MustParseAddrPort("127.0.0.1:1")})
 }
 
 // matrixCaches are the rows of resolvers.

@@ -53,6 +53,20 @@ func matrixGateway() []row {
 		judge(t, "the first", c.Only(t.Context(), choir, "gw.unknown"), plan.Pass, "")
 		return c, choir
 	}
+	anyAddress := func(gateway, old bool) world {
+		return worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = gateway, old }, func(_ *bench, s *verify.Settings) { s.CatchAlls = []string{"choir.test."} })
+	}
+	// hosted is a gateway that takes mail for the probes' sender, whose domain has an MX.
+	hosted := func(mx string, more func(*verify.Settings)) world {
+		return furnishedWith(func(o *lab.Options) { o.Gateway.Relays = lab.Anybody }, func(t *testing.T, b *bench) plan.Cutover {
+			b.put(t, "probe.test", "MX", mx)
+			b.put(t, "mx.choir.test", "A", b.facts.Gateways[0].Addr.String())
+			if more != nil {
+				more(&b.set)
+			}
+			return cut(t, "choir.test.", old, gws)
+		})
+	}
 	rows := []row{
 		{check: "gw.connect", breaks: "nobody listens", broken: dead},
 		{check: "gw.connect", breaks: "it greets with 554", broken: gateway(lab.Habits{Greeting: "554 5.7.1 Not you"}), says: "554 5.7.1 Not you"},
@@ -69,6 +83,15 @@ func matrixGateway() []row {
 		{check: "gw.helo", breaks: "a name without address", broken: gateway(lab.Habits{Name: "nowhere.gw.test"}), want: plan.Warn, says: "has no address"},
 		{check: "gw.helo", breaks: "another host's name", broken: gateway(lab.Habits{Name: "mx.elsewhere.test"}), want: plan.Warn, says: "mx.elsewhere.test, which is"},
 		{check: "gw.relay", breaks: "for everybody", broken: gateway(lab.Habits{Relays: lab.Anybody}), says: "a stranger's mail for a stranger"},
+		{check: "gw.relay", breaks: "the stranger's mail goes to the gateway", broken: hosted("10 gw2.gw.test.", nil), want: plan.Unknown, says: "probe.test has the MX gw2.gw.test. Name a sender"},
+		{check: "gw.relay", breaks: "the stranger's mail goes to the gateway by another name", broken: hosted("10 mx.choir.test.", nil), want: plan.Unknown, says: "delivery at the gateway, and no relaying"},
+		{check: "gw.relay", breaks: "the stranger is another customer's", broken: hosted("10 tenant7.gw.test.", nil), want: plan.Unknown, says: "may be the same operator's as gw"},
+		{check: "gw.relay", breaks: "the stranger's MX is akin, and the gateway is ours", broken: hosted("10 tenant7.gw.test.", func(s *verify.Settings) {
+			s.Holder = func(name string) (string, string, bool) {
+				return "gw.test.", "campus", name == "gw1.gw.test." || name == "gw2.gw.test."
+			}
+		}), says: "a domain of others"},
+		{check: "gw.relay", breaks: "one of two strangers is another customer's", broken: hosted("10 gw1.gw.test.", func(s *verify.Settings) { s.StrictSender = "a@other.test" }), says: "for a@other.test, a domain of others"},
 		{check: "gw.relay", breaks: "by the percent sign", broken: gateway(lab.Habits{Relays: lab.Percent}), says: "the percent sign"},
 		{check: "gw.relay", breaks: "for forged senders of ours", broken: gateway(lab.Habits{Relays: lab.OwnSender}), says: "from an address of our domain"},
 		{check: "gw.relay", breaks: "for bounces", broken: gateway(lab.Habits{Relays: lab.BounceOut}), says: "a bounce for a stranger"},
@@ -80,7 +103,17 @@ func matrixGateway() []row {
 		{check: "gw.recipient", breaks: "senders are refused by policy", broken: gateway(lab.Habits{RefusesSenders: true}), says: "550 5.7.1"},
 		{check: "gw.unknown", breaks: "nobody listens", broken: dead},
 		{check: "gw.unknown", breaks: "any recipient is accepted", broken: gateway(lab.Habits{CatchAll: true}), says: "which the old server refuses"},
-		{check: "gw.unknown", breaks: "it is a catch-all", broken: worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = true, true }, nil), says: "and so does the old server"},
+		{check: "gw.unknown", breaks: "it is a catch-all", broken: worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = true, true }, nil), want: plan.Unknown, says: "say so: probe.catch_all: [choir.test]"},
+		{check: "gw.unknown", breaks: "it is a catch-all, and that is known", broken: anyAddress(true, true), want: plan.Warn, says: "as the old server does and probe.catch_all says"},
+		{check: "gw.unknown", breaks: "a catch-all that the old server knows nothing of", broken: anyAddress(true, false), says: "the old server refuses one that the gateway accepts"},
+		{check: "gw.unknown", breaks: "a catch-all that the gateway knows nothing of", broken: anyAddress(false, true), says: "that mail would be lost"},
+		{check: "gw.unknown", breaks: "no catch-all, and that it is one is said", broken: anyAddress(false, false), want: plan.Warn, says: "take it out of probe.catch_all"},
+		{check: "gw.unknown", breaks: "a catch-all whose old server cannot be asked", want: plan.Unknown, says: "could not be asked", broken: worldOf(func(o *lab.Options) { o.Gateway.CatchAll = true }, func(_ *bench, s *verify.Settings) {
+			s.CatchAlls, s.OldAddresses = []string{"choir.test."}, nil
+		})},
+		{check: "gw.unknown", breaks: "another domain is a catch-all", want: plan.Unknown, says: "is choir.test a catch-all?", broken: worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = true, true }, func(_ *bench, s *verify.Settings) {
+			s.CatchAlls = []string{"grey.test."}
+		})},
 		{check: "gw.unknown", breaks: "the hour's addresses are used up", broken: spent, want: plan.Unknown, says: "probe.random_per_hour"},
 		{check: "gw.postmaster", breaks: "refused", broken: gateway(lab.Habits{NoPostmaster: true}), says: "which the old server accepts"},
 		{check: "gw.postmaster", breaks: "refused, and the old server refuses us", broken: worldOf(func(o *lab.Options) { o.Gateway.NoPostmaster, o.OldServer.RefusesSenders = true, true }, nil), want: plan.Unknown, says: "could not be asked"},
@@ -108,7 +141,7 @@ func matrixGateway() []row {
 func TestTarpit(t *testing.T) {
 	t.Parallel()
 	c, choir := gateway(lab.Habits{GreetAfter: 1500 * time.Millisecond})(t)
-	judge(t, "slow to greet", c.Only(t.Context(), choir, "gw.connect", "gw.recipient"), plan.Pass, "")
+	judge(t, "slow to greet", c.Only(t.Context(), choir, "gw.connect", "gw.recipient"), plan.Pass, "and greets after 2s")
 }
 
 // What one vantage cannot see, another may.

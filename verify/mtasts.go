@@ -160,33 +160,56 @@ func (c *Checker) heldTo(ctx context.Context, p stsPolicy, cut plan.Cutover) ([]
 		if f[0].Severity == plan.Fail {
 			f[0].Severity = severe(p.mode)("", "").Severity
 		}
-		f[0].Vantage = c.toward(e.addr).Name
 		found = append(found, f...)
 	}
 	return append(found, c.leftovers(ctx, p, cut)...), nil
 }
 
 // webPKI wants STARTTLS and a certificate of a known authority for the host's
-// name, asked once for all domains.
+// name, asked once for all domains, from each vantage outside that has a way there.
 func (c *Checker) webPKI(ctx context.Context, e endpoint) ([]plan.Finding, error) {
 	return c.shared(ctx, "mta-sts certificate "+e.String(), func(ctx context.Context) ([]plan.Finding, error) {
-		chain, err := c.Certificate(ctx, e.host, e.addr)
-		switch {
-		case errors.Is(err, errNoTLS):
-			return []plan.Finding{fail(e.String(), "%v; senders that follow the MTA-STS policy want TLS", err)}, nil
-		case err != nil:
-			return nil, err
+		var found []plan.Finding
+		var missed error
+		for _, v := range c.reach(ctx, e) {
+			f, err := c.webPKIFrom(ctx, v, e)
+			switch {
+			case err != nil:
+				missed = err
+			case f.Severity == plan.Fail:
+				return []plan.Finding{f}, nil
+			default:
+				found = []plan.Finding{f}
+			}
 		}
-		rest := x509.NewCertPool()
-		for _, x := range chain[1:] {
-			rest.AddCert(x)
+		if len(found) == 0 || missed != nil && !unreachable(missed) {
+			return nil, missed
 		}
-		_, err = chain[0].Verify(x509.VerifyOptions{DNSName: rrset.Bare(e.host), Roots: c.Roots, Intermediates: rest, CurrentTime: c.Now()})
-		if err != nil {
-			return []plan.Finding{fail(e.String(), "senders that follow the MTA-STS policy do not take its certificate: %v", err)}, nil
-		}
-		return []plan.Finding{pass(e.String(), "its certificate is valid for its name until %s", stamp(chain[0].NotAfter))}, nil
+		return found, nil
 	})
+}
+
+func (c *Checker) webPKIFrom(ctx context.Context, v Vantage, e endpoint) (f plan.Finding, err error) {
+	chain, err := c.certificate(ctx, v, e)
+	switch {
+	case errors.Is(err, errNoTLS):
+		f = fail(e.String(), "%v; senders that follow the MTA-STS policy want TLS", err)
+		f.Vantage = v.Name
+		return f, nil
+	case err != nil:
+		return f, err
+	}
+	rest := x509.NewCertPool()
+	for _, x := range chain[1:] {
+		rest.AddCert(x)
+	}
+	_, err = chain[0].Verify(x509.VerifyOptions{DNSName: rrset.Bare(e.host), Roots: c.Roots, Intermediates: rest, CurrentTime: c.Now()})
+	f = pass(e.String(), "its certificate is valid for its name until %s", stamp(chain[0].NotAfter))
+	if err != nil {
+		f = fail(e.String(), "senders that follow the MTA-STS policy do not take its certificate: %v", err)
+	}
+	f.Vantage = v.Name
+	return f, nil
 }
 
 // leftovers warns of old hosts in the policy once nothing leads to them any more:

@@ -26,30 +26,32 @@ func (c *Checker) answers(ctx context.Context, cut plan.Cutover) (map[string]rrs
 	return nil, errors.New("no authoritative server answered")
 }
 
-// A sight is what one run of the checks has seen the servers serve: several checks
-// judge it, and the servers are asked once.
-type sight struct {
-	served map[string]rrset.Set
-	found  []plan.Finding
+// A memory is what one run of the checks knows already: several checks judge it, and
+// the servers are asked once.
+type memory struct {
+	served  map[string]rrset.Set
+	found   []plan.Finding
+	random  memo[string] // addresses made up by chance, by server and domain
+	answers memo[madeUp] // what was said of them, by vantage too
 }
 
-type sightKey struct{}
+type memoryKey struct{}
 
 // remembering is a context for one run at one domain.
 func remembering(ctx context.Context) context.Context {
-	return context.WithValue(ctx, sightKey{}, &sight{})
+	return context.WithValue(ctx, memoryKey{}, &memory{})
 }
 
 // servedOnce is Served for the domain's MX, once in a run.
 func (c *Checker) servedOnce(ctx context.Context, cut plan.Cutover) (map[string]rrset.Set, []plan.Finding) {
-	l, _ := ctx.Value(sightKey{}).(*sight)
-	if l == nil {
+	m, _ := ctx.Value(memoryKey{}).(*memory)
+	if m == nil {
 		return c.Served(ctx, cut.Zone, cut.Domain, "MX")
 	}
-	if l.served == nil {
-		l.served, l.found = c.Served(ctx, cut.Zone, cut.Domain, "MX")
+	if m.served == nil {
+		m.served, m.found = c.Served(ctx, cut.Zone, cut.Domain, "MX")
 	}
-	return l.served, clone(l.found)
+	return m.served, clone(m.found)
 }
 
 // mxTarget asks in each view: mail from inside must not end at the old server

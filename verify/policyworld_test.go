@@ -27,6 +27,7 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/miekg/dns"
 
+	"mxcutover/lab"
 	"mxcutover/plan"
 	"mxcutover/verify"
 )
@@ -222,9 +223,14 @@ func spki(c *x509.Certificate) string {
 // furnished makes a checker for a cutover of choir.test, in a world that a function
 // has furnished.
 func furnished(furnish func(t *testing.T, b *bench) plan.Cutover) world {
+	return furnishedWith(nil, furnish)
+}
+
+// furnishedWith is furnished in a world of other options.
+func furnishedWith(adjust func(*lab.Options), furnish func(t *testing.T, b *bench) plan.Cutover) world {
 	return func(t *testing.T) (*verify.Checker, plan.Cutover) {
 		t.Helper()
-		b := newBench(t)
+		b := newBenchWith(t, adjust)
 		b.set.IMAP, b.set.Recipients = verify.IMAP{}, verify.Recipients{} // no mail is sent here
 		c := furnish(t, b)
 		b.settle(t)

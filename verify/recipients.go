@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"sync"
-	"time"
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
@@ -18,13 +16,13 @@ func gwRecipient(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]p
 	if err != nil {
 		return nil, err
 	}
-	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		if err := c.askPatiently(ctx, c.toward(e.addr), e.addr, rcpt); err != nil {
+	return c.fromEach(ctx, cut, func(v Vantage, e endpoint) (plan.Finding, error) {
+		if err := c.askPatiently(ctx, v, e.addr, rcpt); err != nil {
 			f := refusal(e.String(), err)
 			f.Detail = rcpt + ": " + f.Detail
-			return f
+			return f, err
 		}
-		return accepted(c.toward(e.addr), pass(e.String(), "it accepts %s", rcpt))
+		return accepted(v, pass(e.String(), "it accepts %s", rcpt)), nil
 	})
 }
 
@@ -75,91 +73,8 @@ func gwPostmaster(ctx context.Context, c *Checker, when When, cut plan.Cutover) 
 	})
 }
 
-// gwUnknown wants an address that nobody has to be refused at RCPT: a gateway
-// that accepts it would have to bounce it later, to forged senders.
-func gwUnknown(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
-	rcpt := randomLabel() + "@" + mailDomain(cut.Domain)
-	return c.atEach(ctx, cut, func(e endpoint) plan.Finding {
-		if err := c.draw(ctx, e.addr); err != nil {
-			return unknown(e.String(), "%v", err)
-		}
-		err := c.askPatiently(ctx, c.toward(e.addr), e.addr, rcpt)
-		code, words := reply(err)
-		switch {
-		case err == nil && c.CatchAll:
-			return accepted(c.toward(e.addr), pass(e.String(), "it accepts any recipient, as the configuration says"))
-		case err == nil:
-			return accepted(c.toward(e.addr), c.unmask(ctx, e, rcpt))
-		case code >= 500 && atRcpt(err):
-			return pass(e.String(), "it refuses an unknown recipient: %s", words)
-		}
-		return refusal(e.String(), err)
-	})
-}
-
-// unmask tells a domain that takes any address from a gateway that does not know
-// the addresses.
-func (c *Checker) unmask(ctx context.Context, e endpoint, rcpt string) plan.Finding {
-	err := c.askOld(ctx, c.From, rcpt)
-	code, words := reply(err)
-	switch {
-	case err == nil:
-		return fail(e.String(), "it accepts a recipient that does not exist, and so does the old server: a catch-all? If it is one, say so with probe.expect: catchall")
-	case code >= 500:
-		return fail(e.String(), "it accepts a recipient that does not exist, which the old server refuses (%s): it would bounce what it has accepted. If that is known, say so with probe.expect: catchall", words)
-	}
-	return fail(e.String(), "it accepts a recipient that does not exist; if it is a catch-all, say so with probe.expect: catchall")
-}
-
 // atRcpt tells whether an answer was to RCPT.
 func atRcpt(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "RCPT TO") }
-
-// hourly counts what each server was asked in the last hour. Addresses made up by
-// chance look like a harvest, and a server may well shut out who asks for many.
-type hourly struct {
-	mu sync.Mutex
-	by map[netip.Addr][]time.Time // the newest last
-}
-
-// take counts one more if that keeps within a limit, and else tells when it will.
-func (h *hourly) take(addr netip.Addr, limit int, now time.Time) (next time.Time, ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	had := h.by[addr]
-	for len(had) > 0 && !now.Before(had[0].Add(time.Hour)) {
-		had = had[1:]
-	}
-	if len(had) >= limit {
-		return had[len(had)-limit].Add(time.Hour), false
-	}
-	if h.by == nil {
-		h.by = map[netip.Addr][]time.Time{}
-	}
-	h.by[addr] = append(had, now)
-	return now, true
-}
-
-// draw waits for its turn to ask for an address made up by chance, as long as a
-// probe may take.
-func (c *Checker) draw(ctx context.Context, addr netip.Addr) error {
-	deadline := c.Now().Add(c.Arrival)
-	for {
-		next, ok := c.random.take(addr, c.RandomPerHour, c.Now())
-		if ok {
-			return nil
-		}
-		if d, has := ctx.Deadline(); next.After(deadline) || has && next.After(d) {
-			return fmt.Errorf("%d addresses made up by chance were asked for within the hour (probe.random_per_hour); the next one may be at %s", c.RandomPerHour, next.UTC().Format(time.RFC3339))
-		}
-		t := time.NewTimer(next.Sub(c.Now()))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		}
-	}
-}
 
 // recipient is whom a probe for a domain is addressed to.
 func (c *Checker) recipient(domain string) (string, error) {

@@ -100,13 +100,14 @@ func gwRelay(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.
 	if err != nil {
 		return nil, err
 	}
-	if why := c.senderMoves(ctx, ends); why != "" {
-		return []plan.Finding{unknown("", "the domain of probe.from must be none of the gateway's for this: %s", why)}, nil
+	to := c.stranger(ctx, ends)
+	if to.here {
+		return []plan.Finding{unknown("", "mail for %s is delivery at the gateway, and no relaying: %s. Name a sender at a domain whose MX leads elsewhere, with probe.from or probe.strict_sender", to.address, to.why)}, nil
 	}
 	found, err := c.fromOutside(ctx, cut, func(v Vantage, e endpoint) plan.Finding {
-		key := strings.Join([]string{"gw.relay", v.Name, e.host, e.addr.String()}, "|")
+		key := strings.Join([]string{"gw.relay", v.Name, e.host, e.addr.String(), to.address}, "|")
 		one, err := c.rarely(ctx, key, func(ctx context.Context) ([]plan.Finding, error) {
-			return []plan.Finding{c.relay(ctx, v, e, mailDomain(cut.Domain), key)}, ctx.Err()
+			return []plan.Finding{c.relay(ctx, v, e, to, cut.Domain, key)}, ctx.Err()
 		})
 		if err != nil || len(one) == 0 {
 			return unknown(e.String(), "%v", err)
@@ -115,28 +116,6 @@ func gwRelay(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.
 	})
 	trusted(found)
 	return found, err
-}
-
-// senderMoves tells that mail for the probes' sender goes to the gateway, too.
-func (c *Checker) senderMoves(ctx context.Context, ends []endpoint) string {
-	_, domain, _ := strings.Cut(c.From, "@")
-	name, err := rrset.CanonicalName(domain)
-	if err != nil {
-		return ""
-	}
-	a, err := c.dns.Recurse(ctx, name, "MX")
-	if err != nil {
-		return ""
-	}
-	for _, m := range a.Set.MX() {
-		addrs, _ := c.Addresses(ctx, m.Host) // what cannot be told is tried
-		for _, e := range ends {
-			if e.host == m.Host || slices.ContainsFunc(addrs, same(e.addr)) {
-				return domain + " has the MX " + rrset.Bare(m.Host)
-			}
-		}
-	}
-	return ""
 }
 
 // trusted tells a vantage that the gateway relays for from an open relay, where
@@ -151,8 +130,8 @@ func trusted(found []plan.Finding) {
 	}
 }
 
-func (c *Checker) relay(ctx context.Context, v Vantage, e endpoint, domain, key string) plan.Finding {
-	all := ways(c.From, domain, rrset.Bare(e.host), e.addr)
+func (c *Checker) relay(ctx context.Context, v Vantage, e endpoint, to stranger, domain, key string) plan.Finding {
+	all := ways(to.address, mailDomain(domain), rrset.Bare(e.host), e.addr)
 	memory := c.relays.of(key, c.Now())
 	memory.mu.Lock()
 	defer memory.mu.Unlock()
@@ -170,7 +149,7 @@ func (c *Checker) relay(ctx context.Context, v Vantage, e endpoint, domain, key 
 	switch {
 	case len(open) > 0 || len(perhaps) > 0:
 		c.relays.forget(key)
-		return c.relaying(ctx, v, e, domain, open, perhaps)
+		return c.relaying(ctx, v, e, to, domain, open, perhaps)
 	case err != nil && len(memory.heard) > 0:
 		if code, _ := reply(err); code >= 500 {
 			return unknown(e.String(), "%d of %d ways were asked before it said %v; the rest is asked another time", len(memory.heard), len(all), err)
@@ -187,23 +166,27 @@ func (c *Checker) relay(ctx context.Context, v Vantage, e endpoint, domain, key 
 }
 
 // relaying says what it means that some ways were accepted.
-func (c *Checker) relaying(ctx context.Context, v Vantage, e endpoint, domain string, open, perhaps []string) plan.Finding {
+func (c *Checker) relaying(ctx context.Context, v Vantage, e endpoint, to stranger, domain string, open, perhaps []string) plan.Finding {
+	if len(open) > 0 && to.why != "" {
+		return unknown(e.String(), "it accepts mail for %s, and that may be delivery, and no relaying: %s. Name a sender at a domain whose MX leads elsewhere, with probe.from or probe.strict_sender. Accepted: %s", to.address, to.why, strings.Join(open, "; "))
+	}
 	if len(open) > 0 {
-		f := fail(e.String(), "it accepts mail of strangers for %s, a domain of others: %s. If it trusts this vantage, say inside: true of that in vantages, and name one outside", c.From, strings.Join(open, "; "))
+		f := fail(e.String(), "it accepts mail of strangers for %s, a domain of others: %s. If it trusts this vantage, say inside: true of that in vantages, and name one outside", to.address, strings.Join(open, "; "))
 		if l, err := c.look(ctx, v, e); err == nil && l.local.IsPrivate() && e.addr.IsPrivate() {
 			f.Severity = plan.Unknown
 			f.Detail = fmt.Sprintf("inside: this vantage (%s) and the gateway are in a private network, from which no stranger comes. %s", l.local, f.Detail)
 		}
 		return accepted(v, f)
 	}
-	if err := c.draw(ctx, e.addr); err != nil {
+	n, err := c.askMadeUp(ctx, v, e.addr, domain)
+	if err != nil {
 		return unknown(e.String(), "%v", err)
 	}
-	err := c.askPatiently(ctx, v, e.addr, randomLabel()+"@"+domain)
+	err = n.said
 	code, _ := reply(err)
 	switch words := strings.Join(perhaps, "; "); {
 	case err == nil:
-		return warn(e.String(), "it accepts any address of %s, so that it cannot be told whether it passes these on: %s", domain, words)
+		return warn(e.String(), "it accepts any address of %s, so that it cannot be told whether it passes these on: %s", rrset.Bare(domain), words)
 	case code >= 500:
 		return accepted(v, fail(e.String(), "it accepts addresses that lead on to others: %s", words))
 	}

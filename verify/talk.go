@@ -28,10 +28,11 @@ type talk struct {
 	end  func()
 	heed func(verb string, err error) // is told each reply; may be nil
 
-	banner string            // the greeting's text (section 4.2)
-	name   string            // how the server calls itself in reply to EHLO (section 4.1.1.1)
-	ext    map[string]string // what it offers, by upper case keyword
-	clear  map[string]string // what it offered before TLS
+	banner  string            // the greeting's text (section 4.2)
+	greeted time.Duration     // until it came
+	name    string            // how the server calls itself in reply to EHLO (section 4.1.1.1)
+	ext     map[string]string // what it offers, by upper case keyword
+	clear   map[string]string // what it offered before TLS
 
 	secure *tls.ConnectionState // nil = in clear text
 	noTLS  error                // STARTTLS was offered, and came to nothing
@@ -49,7 +50,9 @@ func newTalk(conn net.Conn, wait time.Duration) (*talk, error) {
 	if err := t.deadline(wait); err != nil {
 		return t, err
 	}
+	begun := time.Now()
 	text, err := t.reply()
+	t.greeted = time.Since(begun)
 	if err != nil {
 		return t, err
 	}

@@ -96,7 +96,8 @@ type Settings struct {
 	Arrival       time.Duration                // how long a probe may take; default 5m
 	Connect       time.Duration                // for a connection; default 30s
 	GreylistRetry time.Duration                // between tries after a 4xx; default 60s
-	CatchAll      bool                         // the gateway accepts any recipient, and that is known
+	CatchAll      bool                         // the gateway accepts any recipient of all domains, and that is known
+	CatchAlls     []string                     // canonical: domains of which any address is valid, at the old server too
 	Concurrency   int                          // SMTP connections to one address at once; default 4
 	Shared        time.Duration                // how long an answer counts that many domains share; default 5m
 	Pause         time.Duration                // how long a server is left alone that asked for it, at first; default 1m
@@ -206,6 +207,7 @@ func (c *Checker) Run(ctx context.Context, when When, cut plan.Cutover) []plan.F
 // Only runs some checks as they are after publishing.
 func (c *Checker) Only(ctx context.Context, cut plan.Cutover, ids ...string) []plan.Finding {
 	var out []plan.Finding
+	ctx = remembering(ctx)
 	for _, check := range Checks() {
 		if slices.Contains(ids, check.ID) {
 			out = append(out, c.one(ctx, check, After, cut)...)

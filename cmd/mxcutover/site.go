@@ -72,7 +72,7 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 		OldHosts: cfg.Old.Hosts, OldAddresses: cfg.Old.Addresses, Planned: cfg.MX.Records,
 		DNSPort: cfg.Ports.DNS, SMTPPort: cfg.Ports.SMTP, From: cfg.Probe.From,
 		Recipients: verify.Recipients{Postmaster: cfg.Probe.Recipients.Postmaster, Rewrite: cfg.Probe.Recipients.Rewrite},
-		Arrival:    cfg.Probe.Timeout, GreylistRetry: cfg.Probe.GreylistRetry, CatchAll: cfg.Probe.CatchAll,
+		Arrival:    cfg.Probe.Timeout, GreylistRetry: cfg.Probe.GreylistRetry, CatchAll: cfg.Probe.CatchAll, CatchAlls: cfg.Probe.CatchAlls,
 		Concurrency: cfg.Probe.Concurrency, RandomPerHour: cfg.Probe.RandomPerHour, Largest: cfg.Probe.Largest,
 		Outbound: cfg.Outbound, DKIMSelectors: cfg.DKIM.Selectors,
 		HTTPSPort: cfg.Ports.HTTPS, HTTPSCA: cfg.HTTPS.CA, Holder: holder(cfg),
