@@ -114,6 +114,22 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// A resolver says that it has validated only to who asks so (RFC 6840 section 5.7);
+// an authoritative server is not asked.
+func TestAsksWhetherItIsValidated(t *testing.T) {
+	t.Parallel()
+	at := server(t, func(q *dns.Msg, _ bool) *dns.Msg {
+		r := reply(q, "a.example. 60 IN MX 10 m.example.")
+		r.AuthenticatedData = q.AuthenticatedData
+		return r
+	})
+	for _, recurse := range []bool{true, false} {
+		if a, err := client(t, Settings{}).Ask(t.Context(), at, "a.example.", "MX", recurse); err != nil || a.AD != recurse {
+			t.Errorf("recursive %v: %+v, %v", recurse, a, err)
+		}
+	}
+}
+
 func TestNegativeTTLIsTheLower(t *testing.T) {
 	t.Parallel()
 	at := server(t, func(q *dns.Msg, _ bool) *dns.Msg {
