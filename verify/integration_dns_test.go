@@ -48,7 +48,7 @@ s1._domainkey TXT "v=DKIM1; p="
 
 const realHead = "$TTL 300\n@ SOA ns.test. h.test. 1 3600 600 86400 300\n@ NS ns.test.\n"
 
-const realZone = "$TTL 300\n@ SOA ns.test. h.test. 1 3600 600 86400 300\n@ NS ns.test.\n@ MX 10 mail.old.test.\n*.w MX 10 mail.old.test.\na.b TXT x\n"
+const realZone = "$TTL 300\n@ SOA ns.test. h.test. 1 3600 600 86400 300\n@ NS ns.test.\n@ MX 10 mail.old.test.\n*.w MX 10 mail.old.test.\na.b TXT x\nd DNAME t\ny.t MX 10 mail.old.test.\n"
 
 // realZones are zones below test by what is right or wrong with them.
 var realZones = map[string]site.SignOptions{
@@ -337,7 +337,7 @@ func TestIntegrationChain(t *testing.T) {
 	c := resolve.New(resolve.Settings{Port: r.primary.Addr.Port(), Resolvers: []netip.AddrPort{r.unbound.Addr}, Rate: -1})
 	t.Cleanup(c.Close)
 	for zone := range realZones {
-		for _, name := range []string{zone + ".", "x.w." + zone + ".", "nowhere." + zone + ".", "b." + zone + ".", "a.b." + zone + "."} {
+		for _, name := range []string{zone + ".", "x.w." + zone + ".", "nowhere." + zone + ".", "b." + zone + ".", "a.b." + zone + ".", "y.d." + zone + "."} {
 			ours := "secure"
 			ch, err := c.Chain(t.Context(), r.anchors, zone+".", time.Now())
 			var v resolve.Verdict

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -79,6 +80,17 @@ func TestAsk(t *testing.T) {
 			}
 			return reply(q, "a.example. 60 IN MX 10 m.example.")
 		}, 1, false},
+		"truncated by TCP too": {func(q *dns.Msg, _ bool) *dns.Msg {
+			r := reply(q, "a.example. 60 IN MX 10 m.example.")
+			r.Truncated = true
+			return r
+		}, 0, true},
+		"BADVERS": {func(q *dns.Msg, _ bool) *dns.Msg {
+			r := reply(q)
+			r.SetEdns0(1232, false)
+			r.Rcode = dns.RcodeBadVers
+			return r
+		}, 0, true},
 		"another question": {func(q *dns.Msg, _ bool) *dns.Msg {
 			r := reply(q, "a.example. 60 IN MX 10 m.example.")
 			r.Question[0].Name = "other.example."
@@ -111,6 +123,53 @@ func TestAsk(t *testing.T) {
 				t.Errorf("%v is no ErrNoAnswer", err)
 			}
 		})
+	}
+}
+
+// A resolver's chain of aliases without an end tells nothing of what is there; that a
+// name is an alias, its own server tells all the same.
+func TestAliasesWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for _, authority := range []bool{true, false} {
+		at := server(t, func(q *dns.Msg, _ bool) *dns.Msg {
+			r := reply(q, "a.example. 60 IN CNAME b.example.", "b.example. 60 IN CNAME a.example.")
+			r.Authoritative = authority
+			return r
+		})
+		c := client(t, Settings{Resolvers: []netip.AddrPort{at}})
+		addrs, err := c.Addresses(t.Context(), "a.example.")
+		if (err == nil) != authority || len(addrs) > 0 {
+			t.Errorf("authority %v: %v, %v", authority, addrs, err)
+		}
+	}
+}
+
+// A zone that names servers without end, or with addresses without end, costs a
+// bounded number of questions, and is told of.
+func TestNameServersWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for what, n := range map[string]struct{ names, addrs int }{"has 65 name servers": {maxNames + 1, 1}, "have more than 256 addresses": {1, maxServers + 1}} {
+		at := server(t, func(q *dns.Msg, tcp bool) *dns.Msg {
+			r := reply(q)
+			if r.Truncated = !tcp; !tcp {
+				return r
+			}
+			rrs, form := 0, ""
+			switch q.Question[0].Qtype {
+			case dns.TypeNS:
+				rrs, form = n.names, "%s 60 IN NS ns%d-%d.example."
+			case dns.TypeA:
+				rrs, form = n.addrs, "%s 60 IN A 127.9.%d.%d"
+			}
+			for i := range rrs {
+				r.Answer = append(r.Answer, reply(q, fmt.Sprintf(form, q.Question[0].Name, i/250, i%250)).Answer...)
+			}
+			return r
+		})
+		c := client(t, Settings{Resolvers: []netip.AddrPort{at}, Rate: -1, Timeout: 2 * time.Second, Port: 9})
+		if d, err := c.Delegation(t.Context(), "example."); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %d servers, %v", what, len(d.Servers), err)
+		}
 	}
 }
 

@@ -67,16 +67,17 @@ func judge(m *dns.Msg, zone, name string, qtype uint16, keys []*dns.DNSKEY, b *b
 	if err != nil {
 		return Verdict{}, err
 	}
-	set, sigs := pick(m.Answer, name, qtype)
-	if len(set) == 0 {
-		set, sigs = pick(m.Answer, name, dns.TypeCNAME)
+	var s *dns.RRSIG
+	if set, sigs := pick(m.Answer, name, qtype); len(set) > 0 {
+		s, err = b.verify(set, sigs, zone, keys, now)
+	} else {
+		s, err = b.alias(m, name, zone, keys, now)
 	}
-	if len(set) == 0 {
-		return denied(d, m.Rcode, name, qtype)
-	}
-	s, err := b.verify(set, sigs, zone, keys, now)
-	if err != nil {
+	switch {
+	case err != nil:
 		return Verdict{}, err
+	case s == nil:
+		return denied(d, m.Rcode, name, qtype)
 	}
 	v := Verdict{Until: now.Add(time.Duration(int32(s.Expiration-uint32(now.Unix()))) * time.Second)}
 	encloser, wild := expanded(s)
@@ -125,7 +126,7 @@ func (c *Client) Validates(ctx context.Context, resolver netip.AddrPort, name, t
 	if err != nil {
 		return Validated{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, resolver, name, typ, err)
 	}
-	switch rcode := int(p[3] & 0xf); rcode {
+	switch rcode := rcodeOf(p); rcode {
 	case dns.RcodeSuccess, dns.RcodeNameError:
 		return Validated{AD: p[3]&0x20 != 0}, nil
 	case dns.RcodeServerFailure:
