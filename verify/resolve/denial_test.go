@@ -394,3 +394,37 @@ func FuzzAnchors(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDenial: whichever of a zone's true records come in an answer, they deny no name
+// and no type that is there; and looking for a proof ends.
+func FuzzDenial(f *testing.F) {
+	f.Add("a.z.", dns.TypeA, uint32(0xffff), false)
+	f.Add("new.w.z.", dns.TypeMX, uint32(0xffff), true)
+	f.Add("x.dname.z.", dns.TypeTXT, uint32(3), true)
+	f.Add("a.sub.z.", dns.TypeDS, uint32(7), false)
+	f.Fuzz(func(t *testing.T, name string, qtype uint16, some uint32, hashed bool) {
+		if _, ok := dns.IsDomainName(name); !ok || len(name) > 100 {
+			return
+		}
+		name = dns.CanonicalName(name)
+		d := chainOf1(someNames, "z.")
+		if hashed {
+			d = chainOf3(someNames, "z.", false, 1)
+		}
+		i := 0
+		left := func() bool { i++; return some>>(i%32)&1 == 0 }
+		d.nsec = slices.DeleteFunc(d.nsec, func(*dns.NSEC) bool { return left() })
+		d.nsec3 = slices.DeleteFunc(d.nsec3, func(*dns.NSEC3) bool { return left() })
+		_, err := d.absent(name, qtype)
+		types, known := someNames[name]
+		switch {
+		case err != nil:
+		case known && slices.Contains(types, qtype):
+			t.Errorf("%s %s is there, and denied", name, dns.TypeToString[qtype])
+		case qtype == dns.TypeTXT && strictlyBelow(name, "w.z.") && strings.Count(name, ".") == 3:
+			t.Errorf("%s TXT is answered by a wildcard, and denied", name)
+		case strictlyBelow(name, "sub.z."), strictlyBelow(name, "signed.z."), strictlyBelow(name, "dname.z."):
+			t.Errorf("%s belongs to another zone, and is denied", name)
+		}
+	})
+}
