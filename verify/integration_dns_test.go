@@ -307,11 +307,19 @@ func TestIntegrationStaleAnswers(t *testing.T) {
 // TestIntegrationSecondaryIsBehind: a secondary that was not told of a change.
 func TestIntegrationSecondaryIsBehind(t *testing.T) {
 	t.Parallel()
+	// BIND leaves an address that another test takes from the interface.
+	block, _, err := site.FreeBlock(2, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := port(t)
-	zone := "$TTL 300\n@ SOA ns1 h 1 3600 600 86400 300\n@ NS ns1\n@ NS ns2\n@ NS ns3\n@ MX 10 mail.old.test.\nns1 A 127.0.0.1\nns2 A 127.0.2.53\nns3 A 127.0.3.53\n"
+	at := func(last byte) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{block[0], block[1], block[2], last}), p.Port())
+	}
+	zone := fmt.Sprintf("$TTL 300\n@ SOA ns1 h 1 3600 600 86400 300\n@ NS ns1\n@ NS ns2\n@ NS ns3\n@ MX 10 mail.old.test.\nns1 A 127.0.0.1\nns2 A %s\nns3 A %s\n", at(2).Addr(), at(3).Addr())
 	primary := bind(t, site.BINDOptions{Addr: p, Zones: map[string]string{"z.test": zone}, Silent: true})
-	_ = bind(t, site.BINDOptions{Addr: netip.AddrPortFrom(netip.MustParseAddr("127.0.2.53"), p.Port()), Zones: map[string]string{"z.test": zone}, Primary: p, Key: primary.Key})
-	_ = bind(t, site.BINDOptions{Addr: netip.AddrPortFrom(netip.MustParseAddr("127.0.3.53"), p.Port()), Zones: map[string]string{"other.test": realZone}})
+	_ = bind(t, site.BINDOptions{Addr: at(2), Zones: map[string]string{"z.test": zone}, Primary: p, Key: primary.Key})
+	_ = bind(t, site.BINDOptions{Addr: at(3), Zones: map[string]string{"other.test": realZone}})
 	u, err := site.StartUnbound(t.Context(), site.UnboundOptions{Addr: port(t), Stubs: map[string][]netip.AddrPort{"z.test": {p}}})
 	if err != nil {
 		t.Fatal(err)
