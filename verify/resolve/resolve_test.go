@@ -173,6 +173,42 @@ func TestNameServersWithoutEnd(t *testing.T) {
 	}
 }
 
+// A resolver that fails is not said to find signatures wrong where it names another
+// reason, or answers when it is asked again.
+func TestFailuresThatAreNotOfSignatures(t *testing.T) {
+	t.Parallel()
+	for what, k := range map[string]struct {
+		code  uint16 // extended error; 0 = none is told
+		times int32  // that it fails at
+		bogus bool
+		says  string
+	}{
+		"always, without a reason": {0, 9, true, ""},
+		"once":                     {0, 1, false, ""},
+		"always, by signatures":    {dns.ExtendedErrorCodeDNSBogus, 9, true, ""},
+		"no server answered it":    {dns.ExtendedErrorCodeNoReachableAuthority, 9, false, "No Reachable Authority"},
+	} {
+		var failed atomic.Int32
+		at := server(t, func(q *dns.Msg, _ bool) *dns.Msg {
+			r := reply(q, "a.example. 60 IN MX 10 m.example.")
+			r.AuthenticatedData = true
+			if q.CheckingDisabled || failed.Add(1) > k.times {
+				return r
+			}
+			r.Answer, r.Rcode = nil, dns.RcodeServerFailure
+			r.SetEdns0(1232, true)
+			if k.code > 0 {
+				r.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EDE{InfoCode: k.code}}
+			}
+			return r
+		})
+		v, err := client(t, Settings{}).Validates(t.Context(), at, "a.example.", "MX")
+		if v.Bogus != k.bogus || v.AD == k.bogus && k.says == "" || (err != nil) != (k.says != "") || err != nil && !strings.Contains(err.Error(), k.says) {
+			t.Errorf("%s: %+v, %v", what, v, err)
+		}
+	}
+}
+
 // A resolver says that it has validated only to who asks so (RFC 6840 section 5.7);
 // an authoritative server is not asked.
 func TestAsksWhetherItIsValidated(t *testing.T) {
