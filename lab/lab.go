@@ -44,6 +44,7 @@ type World struct {
 	socket    string
 	anchor    string
 	primary   *nameserver
+	above     *nameserver // of the root, test and the reverse zone
 	secondary *secondary
 	ledger    *ledger
 	sender    *sender
@@ -149,13 +150,14 @@ func (w *World) startDNS(live context.Context) error {
 		z.changed = w.secondary.follow
 	}
 	w.primary = &nameserver{zones: zones, primary: true, key: w.key}
+	w.above = &nameserver{zones: above, key: w.key}
 	second := &nameserver{zones: w.secondary.zones, key: w.key}
 	resolver := &resolver{
 		ctx: live, root: b.addr(octetParent), source: b.addr(octetResolver), port: b.dns,
 		now: w.options.Now, cache: map[question]cached{}, turns: map[string]int{},
 	}
 	for octet, s := range map[byte]dns.Handler{
-		octetParent: &nameserver{zones: above, key: w.key}, octetNS1: w.primary, octetNS2: second, octetResolver: resolver,
+		octetParent: w.above, octetNS1: w.primary, octetNS2: second, octetResolver: resolver,
 	} {
 		w.stops = append(w.stops, serveDNS(b.udp[octet], b.tcp[octet], s, w.key))
 	}

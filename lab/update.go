@@ -157,11 +157,14 @@ func (c *contents) insert(name string, rr dns.RR) {
 	}
 }
 
-// Edit replaces a whole RRset at the primary, as somebody else would who does
-// not go through mxcutover. data are in presentation format; none deletes. The
-// secondary follows after its lag.
+// Edit replaces a whole RRset at the primary, or in a zone above its own, as
+// somebody else would who does not go through mxcutover. data are in presentation
+// format; none deletes. The secondary follows after its lag.
 func (w *World) Edit(zoneName, name, typ string, ttl uint32, data ...string) error {
 	z := w.primary.zones[dns.CanonicalName(zoneName)]
+	if z == nil {
+		z = w.above.zones[dns.CanonicalName(zoneName)]
+	}
 	t, ok := dns.StringToType[typ]
 	if z == nil || !ok {
 		return fmt.Errorf("lab: edit %s %s: no such zone or type", zoneName, typ)

@@ -25,7 +25,30 @@ type real struct {
 	anchors resolve.Anchors
 }
 
-const realZone = "$TTL 300\n@ SOA ns.test. h.test. 1 3600 600 86400 300\n@ NS ns.test.\n@ MX 10 mail.old.test.\n*.w MX 10 mail.old.test.\na.b TXT x\n"
+// realTexts are unsigned zones below test, each right or wrong in something.
+var realTexts = map[string]string{
+	"insecure.test": "", "lame.test": "@ NS ns9.test.\n",
+	"null.test": "@ MX 0 .\n", "mixed.test": "@ MX 0 .\n@ MX 10 gw1.gw.test.\n",
+	"bare.test": "@ A 192.0.2.25\n", "gone.test": "x TXT y\n",
+	"star.test": "* MX 10 mail.old.test.\n@ MX 10 mail.old.test.\n", "hidden.test": "* MX 10 mail.old.test.\n* TXT x\n",
+	"strict.test": `@ MX 10 mail.old.test.
+@ TXT "v=spf1 ip4:192.0.2.25 -all"
+_dmarc TXT "v=DMARC1; p=reject; rua=mailto:dmarc@strict.test"
+_smtp._tls TXT "v=TLSRPTv1; rua=mailto:tls@strict.test"
+s1._domainkey TXT "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+`,
+	"lax.test": `@ MX 10 mail.old.test.
+@ TXT "v=spf1 mx -all"
+_dmarc TXT "v=DMARC1; rua=mailto:dmarc@lax.test"
+_smtp._tls TXT "v=TLSRPTv1; rua=mailto:a@lax.test"
+_smtp._tls TXT "v=TLSRPTv1; rua=mailto:b@lax.test"
+s1._domainkey TXT "v=DKIM1; p="
+`,
+}
+
+const realHead = "$TTL 300\n@ SOA ns.test. h.test. 1 3600 600 86400 300\n@ NS ns.test.\n"
+
+const realZone = "$TTL 300\n@ SOA ns.test. h.test. 1 3600 600 86400 300\n@ NS ns.test.\n@ MX 10 mail.old.test.\n*.w MX 10 mail.old.test.\na.b TXT x\nd DNAME t\ny.t MX 10 mail.old.test.\n"
 
 // realZones are zones below test by what is right or wrong with them.
 var realZones = map[string]site.SignOptions{
@@ -34,16 +57,31 @@ var realZones = map[string]site.SignOptions{
 	"ed25519.test": {Algorithm: "ED25519"},
 	"rsa.test":     {Algorithm: "RSASHA256", NSEC3: true, OptOut: true},
 	"hashed.test":  {NSEC3: true, Iterations: 150},
-	"expired.test": {Ended: 24 * time.Hour},
+	"expired.test": {Ended: 72 * time.Hour}, // Unbound lets a day pass
 	"missing.test": {},
 	"wrong.test":   {},
 }
 
 func startReal(t *testing.T) real {
 	t.Helper()
-	texts := map[string]string{"insecure.test": realZone, "gw.test": "$TTL 300\n@ SOA ns.test. h.test. 1 3600 600 86400 300\n@ NS ns.test.\ngw1 A 192.0.2.1\ngw2 A 192.0.2.2\nalias CNAME gw1\n"}
-	above := "$TTL 300\n@ SOA ns h 1 3600 600 86400 300\n@ NS ns\nns A 127.0.0.1\nmail.old A 192.0.2.25\ninsecure NS ns\ngw NS ns\nlame NS ns\nlame NS ns9\nns9 A 127.0.0.1\n"
-	texts["lame.test"] = strings.ReplaceAll(realZone, "@ NS ns.test.\n", "@ NS ns.test.\n@ NS ns9.test.\n")
+	block, _, err := site.FreeBlock(9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := port(t)
+	second := netip.AddrPortFrom(netip.AddrFrom4([4]byte{block[0], block[1], block[2], 9}), first.Port())
+	texts := map[string]string{
+		"gw.test":   realHead + "gw1 A 192.0.2.1\ngw2 A 192.0.2.2\ntwin A 192.0.2.1\nalias CNAME gw1\n",
+		"ttl.test":  realZone + "@ NS ns9.test.\n",
+		"long.test": strings.ReplaceAll(strings.Replace(realZone, "$TTL 300", "$TTL 604800", 1), "86400 300", "86400 604800"),
+	}
+	above := "$TTL 300\n@ SOA ns h 1 3600 600 86400 300\n@ NS ns\nns A 127.0.0.1\nmail.old A 192.0.2.25\ngw NS ns\nlong NS ns\nlame NS ns9\nttl NS ns9\nns9 A " + second.Addr().String() + "\n"
+	for zone, text := range realTexts {
+		if texts[zone] = realHead + text; text == "" || zone == "lame.test" {
+			texts[zone] = realZone + text
+		}
+		above += zone + ". NS ns\n"
+	}
 	for zone, o := range realZones {
 		o.Zone, o.Text = zone, realZone
 		s := sign(t, o)
@@ -59,12 +97,14 @@ func startReal(t *testing.T) real {
 	}
 	top := sign(t, site.SignOptions{Zone: "test", Text: above})
 	texts["test"] = top.Text
-	r := real{primary: bind(t, site.BINDOptions{Addr: port(t), Zones: texts, Silent: true})}
+	r := real{primary: bind(t, site.BINDOptions{Addr: first, Zones: texts, Silent: true})}
+	// ns9 does not know lame.test, and has an older ttl.test.
+	was := strings.NewReplacer("$TTL 300", "$TTL 60", "h.test. 1 ", "h.test. 0 ").Replace(texts["ttl.test"])
+	bind(t, site.BINDOptions{Addr: second, Zones: map[string]string{"ttl.test": was}, Silent: true})
 	stubs := map[string][]netip.AddrPort{}
 	for zone := range texts {
 		stubs[zone] = []netip.AddrPort{r.primary.Addr}
 	}
-	var err error
 	if r.anchors, err = resolve.ParseAnchors(top.Anchor); err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +161,7 @@ func (r real) checker(t *testing.T) *verify.Checker {
 		OldHosts: []string{"mail.old.test."}, OldAddresses: []netip.Addr{netip.MustParseAddr("192.0.2.25")},
 		DNSPort: r.primary.Addr.Port(), DNSRate: -1, Anchors: r.anchors,
 		Resolvers: []verify.Resolver{{View: "public", Addr: r.unbound.Addr}},
+		Outbound:  []netip.Addr{netip.MustParseAddr("192.0.2.25")}, DKIMSelectors: []string{"s1"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -140,41 +181,109 @@ func (r real) change(t *testing.T, zone, mx string) {
 	}
 }
 
+// A realRow is what one check says of one thing on real servers.
+type realRow struct {
+	check string
+	of    string // the domain that is asked about; "" = choir.test.
+	want  plan.Severity
+	says  string
+	after string // the planned MX records, with commas; "" = what the world plans
+	when  verify.When
+}
+
+// rowsBIND are those of name servers: BIND serves, Unbound resolves.
+func rowsBIND() []realRow {
+	const before, after = verify.Before, verify.After
+	return []realRow{
+		{check: "dnssec.valid", of: "p256.test.", want: plan.Pass, says: "its signature is good until"},
+		{check: "dnssec.valid", of: "p384.test.", want: plan.Pass, says: "it validates the answer"},
+		{check: "dnssec.valid", of: "ed25519.test.", want: plan.Pass, says: "its signature is good until"},
+		{check: "dnssec.valid", of: "rsa.test.", want: plan.Pass, says: "its signature is good until"},
+		{check: "dnssec.valid", of: "insecure.test.", want: plan.Pass, says: "unsigned: no DS at insecure.test."},
+		{check: "dnssec.valid", of: "expired.test.", want: plan.Fail, says: "ended at"},
+		{check: "dnssec.valid", of: "expired.test.", want: plan.Fail, says: "it refuses the answer"},
+		{check: "dnssec.valid", of: "missing.test.", want: plan.Fail, says: "none of the keys of missing.test."},
+		{check: "ns.delegation", of: "p256.test.", want: plan.Pass, says: "answer with authority"},
+		{check: "ns.delegation", of: "lame.test.", want: plan.Fail, says: "it answers without authority for lame.test (lame delegation)"},
+		{check: "ns.sync", of: "p256.test.", want: plan.Pass, says: "1 servers serve 10 mail.old.test."},
+		{check: "ns.sync", of: "p256.test.", when: after, want: plan.Fail, says: "was expected"},
+		{check: "ns.ttl", of: "p256.test.", want: plan.Pass, says: "TTL 300 seconds"},
+		{check: "ns.sync", of: "ttl.test.", want: plan.Warn, says: "several versions"},
+		{check: "ns.ttl", of: "ttl.test.", want: plan.Warn, says: "several TTLs: [60 300]"},
+		{check: "ns.negative", of: "p256.test.", want: plan.Pass, says: "300 seconds"},
+		{check: "ns.negative", of: "long.test.", want: plan.Warn, says: "604800 seconds"},
+		{check: "cache.resolver", of: "p256.test.", want: plan.Pass, says: "it answers 10 mail.old.test."},
+		{check: "mx.target", of: "p256.test.", want: plan.Pass, says: "192.0.2.1"},
+		{check: "mx.target", of: "p256.test.", after: "10 alias.gw.test.", want: plan.Fail, says: "alias for gw1.gw.test"},
+		{check: "mx.target", of: "p256.test.", after: "10 mail.old.test.", want: plan.Fail, says: "old server"},
+		{check: "mx.target", of: "p256.test.", after: "10 gone.test.", want: plan.Fail, says: "no address"},
+		{check: "mx.null", of: "p256.test.", want: plan.Pass, says: "no null MX"},
+		{check: "mx.null", of: "p256.test.", after: "0 .", want: plan.Fail, says: "accept no mail"},
+		{check: "mx.null", of: "null.test.", want: plan.Warn, says: "accepts no mail"},
+		{check: "mx.null", of: "null.test.", when: after, want: plan.Fail, says: "accepts no mail"},
+		{check: "mx.null", of: "mixed.test.", when: after, want: plan.Fail, says: "null MX beside others"},
+		{check: "mx.implicit", of: "p256.test.", want: plan.Pass, says: "follows its MX"},
+		{check: "mx.implicit", of: "bare.test.", when: after, want: plan.Fail, says: "its own address 192.0.2.25, the old server"},
+		{check: "mx.implicit", of: "gone.test.", when: after, want: plan.Fail, says: "nobody can send to it"},
+		{check: "mx.wildcard", of: "*.star.test.", want: plan.Pass, says: "names below it are answered with 10 mail.old.test."},
+		{check: "mx.wildcard", of: "*.star.test.", when: after, want: plan.Fail, says: "below the wildcard"},
+		{check: "mx.wildcard", of: "*.w.p384.test.", want: plan.Pass, says: "names below it are answered"},
+		{check: "mx.wildcard", of: "new.hidden.test.", want: plan.Warn, says: "loses [TXT MX]"},
+		{check: "mx.duplicate", of: "p256.test.", after: "10 gw1.gw.test., 20 gw2.gw.test.", want: plan.Pass, says: "2 hosts"},
+		{check: "mx.duplicate", of: "p256.test.", after: "10 gw1.gw.test., 20 gw1.gw.test.", want: plan.Warn, says: "stands twice"},
+		{check: "mx.duplicate", of: "p256.test.", after: "10 gw1.gw.test., 20 twin.gw.test.", want: plan.Warn, says: "when one is down, both are"},
+		{check: "spf.future", of: "strict.test.", want: plan.Pass, says: "with the planned MX as well"},
+		{check: "spf.future", of: "lax.test.", want: plan.Fail, says: "the result is fail; add ip4:192.0.2.25"},
+		{check: "dmarc", of: "strict.test.", want: plan.Pass},
+		{check: "dmarc", of: "lax.test.", want: plan.Warn, says: "missing"},
+		{check: "tlsrpt", of: "strict.test.", want: plan.Pass},
+		{check: "tlsrpt", of: "lax.test.", want: plan.Warn, says: "senders go by none"},
+		{check: "dkim", of: "strict.test.", want: plan.Pass},
+		{check: "dkim", of: "lax.test.", when: before, want: plan.Warn, says: "revoked"},
+	}
+}
+
+// cutover is what a row asks about.
+func (k realRow) cutover(t *testing.T, planned string) plan.Cutover {
+	t.Helper()
+	if k.after != "" {
+		planned = k.after
+	}
+	was := old
+	if zone := strings.TrimSuffix(k.of, "."); zone == "bare.test" || zone == "gone.test" || zone == "new.hidden.test" {
+		was = nil
+	}
+	of := k.of
+	if of == "" {
+		of = "choir.test."
+	}
+	c := cut(t, of, was, strings.Split(planned, ", "))
+	if i := strings.LastIndex(strings.TrimSuffix(of, ".test."), "."); i >= 0 {
+		c.Zone = of[i+1:]
+	}
+	return c
+}
+
+// at is when a row is asked.
+func (k realRow) at() verify.When {
+	if k.when == "" {
+		return verify.Before
+	}
+	return k.when
+}
+
 // TestIntegrationMatrixDNS shows the checks on BIND and Unbound: each passes at a
 // good zone, and tells what is wrong with a broken one.
 func TestIntegrationMatrixDNS(t *testing.T) {
 	t.Parallel()
 	r := startReal(t)
 	c := r.checker(t)
-	asIs := func(zone string) plan.Cutover { return cut(t, zone, old, []string{"10 gw1.gw.test."}) }
-	for _, k := range []struct {
-		check, zone, says string
-		want              plan.Severity
-	}{
-		{"dnssec.valid", "p256.test.", "its signature is good until", plan.Pass},
-		{"dnssec.valid", "p384.test.", "it validates the answer", plan.Pass},
-		{"dnssec.valid", "ed25519.test.", "its signature is good until", plan.Pass},
-		{"dnssec.valid", "rsa.test.", "its signature is good until", plan.Pass},
-		{"dnssec.valid", "insecure.test.", "unsigned: no DS at insecure.test.", plan.Pass},
-		{"dnssec.valid", "expired.test.", "ended at", plan.Fail},
-		{"dnssec.valid", "expired.test.", "it refuses the answer", plan.Fail},
-		{"dnssec.valid", "missing.test.", "none of the keys of missing.test.", plan.Fail},
-		{"ns.delegation", "p256.test.", "answer with authority", plan.Pass},
-		{"ns.sync", "p256.test.", "1 servers serve 10 mail.old.test.", plan.Pass},
-		{"ns.ttl", "p256.test.", "TTL 300 seconds", plan.Pass},
-		{"ns.negative", "p256.test.", "300 seconds", plan.Pass},
-		{"cache.resolver", "p256.test.", "it answers 10 mail.old.test.", plan.Pass},
-		{"mx.target", "p256.test.", "192.0.2.1", plan.Pass},
-		{"mx.null", "p256.test.", "no null MX", plan.Pass},
-		{"mx.implicit", "p256.test.", "follows its MX", plan.Pass},
-	} {
-		judge(t, k.check+" "+k.zone, ofCheck(c.Run(t.Context(), verify.Before, asIs(k.zone)), k.check), k.want, k.says)
+	for _, k := range rowsBIND() {
+		found := only(t, c, k.cutover(t, "10 gw1.gw.test."), row{check: k.check, when: k.at()})
+		judge(t, k.check+" "+k.of, found, k.want, k.says)
 	}
-	alias := cut(t, "p256.test.", old, []string{"10 alias.gw.test."})
-	judge(t, "mx.target: an alias", c.Only(t.Context(), alias, "mx.target"), plan.Fail, "alias for gw1.gw.test")
-	back := cut(t, "p256.test.", old, []string{"10 mail.old.test."})
-	judge(t, "mx.target: the old server", c.Only(t.Context(), back, "mx.target"), plan.Fail, "old server")
-
+	asIs := func(zone string) plan.Cutover { return cut(t, zone, old, []string{"10 gw1.gw.test."}) }
+	c.Run(t.Context(), verify.Before, asIs("insecure.test."))
 	r.change(t, "insecure.test.", "10 gw1.gw.test.")
 	after := asIs("insecure.test.")
 	judge(t, "published", c.Only(t.Context(), after, "ns.sync"), plan.Pass, "gw1.gw.test")
@@ -198,11 +307,19 @@ func TestIntegrationStaleAnswers(t *testing.T) {
 // TestIntegrationSecondaryIsBehind: a secondary that was not told of a change.
 func TestIntegrationSecondaryIsBehind(t *testing.T) {
 	t.Parallel()
+	// BIND leaves an address that another test takes from the interface.
+	block, _, err := site.FreeBlock(2, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := port(t)
-	zone := "$TTL 300\n@ SOA ns1 h 1 3600 600 86400 300\n@ NS ns1\n@ NS ns2\n@ NS ns3\n@ MX 10 mail.old.test.\nns1 A 127.0.0.1\nns2 A 127.0.2.53\nns3 A 127.0.3.53\n"
+	at := func(last byte) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{block[0], block[1], block[2], last}), p.Port())
+	}
+	zone := fmt.Sprintf("$TTL 300\n@ SOA ns1 h 1 3600 600 86400 300\n@ NS ns1\n@ NS ns2\n@ NS ns3\n@ MX 10 mail.old.test.\nns1 A 127.0.0.1\nns2 A %s\nns3 A %s\n", at(2).Addr(), at(3).Addr())
 	primary := bind(t, site.BINDOptions{Addr: p, Zones: map[string]string{"z.test": zone}, Silent: true})
-	_ = bind(t, site.BINDOptions{Addr: netip.AddrPortFrom(netip.MustParseAddr("127.0.2.53"), p.Port()), Zones: map[string]string{"z.test": zone}, Primary: p, Key: primary.Key})
-	_ = bind(t, site.BINDOptions{Addr: netip.AddrPortFrom(netip.MustParseAddr("127.0.3.53"), p.Port()), Zones: map[string]string{"other.test": realZone}})
+	_ = bind(t, site.BINDOptions{Addr: at(2), Zones: map[string]string{"z.test": zone}, Primary: p, Key: primary.Key})
+	_ = bind(t, site.BINDOptions{Addr: at(3), Zones: map[string]string{"other.test": realZone}})
 	u, err := site.StartUnbound(t.Context(), site.UnboundOptions{Addr: port(t), Stubs: map[string][]netip.AddrPort{"z.test": {p}}})
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +345,7 @@ func TestIntegrationChain(t *testing.T) {
 	c := resolve.New(resolve.Settings{Port: r.primary.Addr.Port(), Resolvers: []netip.AddrPort{r.unbound.Addr}, Rate: -1})
 	t.Cleanup(c.Close)
 	for zone := range realZones {
-		for _, name := range []string{zone + ".", "x.w." + zone + ".", "nowhere." + zone + ".", "b." + zone + ".", "a.b." + zone + "."} {
+		for _, name := range []string{zone + ".", "x.w." + zone + ".", "nowhere." + zone + ".", "b." + zone + ".", "a.b." + zone + ".", "y.d." + zone + "."} {
 			ours := "secure"
 			ch, err := c.Chain(t.Context(), r.anchors, zone+".", time.Now())
 			var v resolve.Verdict

@@ -3,20 +3,38 @@
 package verify_test
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"mxcutover/lab/site"
 	"mxcutover/plan"
 	"mxcutover/verify"
 )
 
+// A spoil changes a real site's surroundings or what the checker is told of it.
+type spoil func(*testing.T, *bench, *site.Mail, *verify.Settings)
+
+// ptr gives an address of the lab's block a name; none takes it away.
+func (b *bench) ptr(t *testing.T, a netip.Addr, name ...string) {
+	t.Helper()
+	reverse, err := dns.ReverseAddr(a.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := b.facts.Block.Addr().As4()
+	b.edit(t, fmt.Sprintf("%d.%d.127.in-addr.arpa", block[2], block[1]), reverse, "PTR", name...)
+}
+
 // realMail is the embedded world's DNS with a real site in it: Exim at
 // gw.choir.test, Postfix, Dovecot.
-func realMail(t *testing.T, o site.MailOptions, adjust func(*site.Mail, *verify.Settings)) (*site.Mail, *verify.Checker, plan.Cutover) {
+func realMail(t *testing.T, o site.MailOptions, adjust spoil) (*site.Mail, *verify.Checker, plan.Cutover) {
 	t.Helper()
 	b := newBench(t)
 	at := func(last byte) netip.AddrPort {
@@ -24,7 +42,7 @@ func realMail(t *testing.T, o site.MailOptions, adjust func(*site.Mail, *verify.
 	}
 	block := b.facts.Block.Addr().As4()
 	o.Block, o.Port, o.Domains = [3]byte(block[:3]), b.facts.SMTPPort, []string{"choir.test"}
-	o.Exim.Addr, o.Exim.Name, o.Postfix.Addr, o.Postfix.Name = at(230), "gw.choir.test", at(231), "old.choir.test"
+	o.Exim.Addr, o.Exim.Name, o.Postfix.Addr, o.Postfix.Name = at(230), cmp.Or(o.Exim.Name, "gw.choir.test"), at(231), "old.choir.test"
 	m, err := site.StartMail(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -37,48 +55,53 @@ func realMail(t *testing.T, o site.MailOptions, adjust func(*site.Mail, *verify.
 	if err := b.world.Edit("choir.test", "gw.choir.test", "A", 5, at(230).Addr().String()); err != nil {
 		t.Fatal(err)
 	}
+	b.ptr(t, at(230).Addr(), "gw.choir.test.")
 	box := verify.IMAP{Address: m.Dovecot.Addr.String(), User: m.Dovecot.User, Password: func() (string, error) { return m.Dovecot.Password, nil }, TLS: "none"}
 	c := b.checker(t, func(s *verify.Settings) {
 		s.OldAddresses, s.From, s.StrictSender = []netip.Addr{at(231).Addr()}, site.Prober, site.Prober
 		s.Recipients = verify.Recipients{Rewrite: "mxprobe"}
 		s.IMAP, s.Bounces, s.Arrival = box, box, 10*time.Second
 		if adjust != nil {
-			adjust(m, s)
+			adjust(t, b, m, s)
 		}
 	})
 	return m, c, cut(t, "choir.test.", old, []string{"10 gw.choir.test."})
 }
 
 // byLog lets the old server's log alone tell; byMaildir the folder.
-func byLog(m *site.Mail, s *verify.Settings) { s.IMAP, s.OldLog = verify.IMAP{}, m.Postfix.Log() }
+func byLog(_ *testing.T, _ *bench, m *site.Mail, s *verify.Settings) {
+	s.IMAP, s.OldLog = verify.IMAP{}, m.Postfix.Log()
+}
 
-func byMaildir(m *site.Mail, s *verify.Settings) {
+func byMaildir(_ *testing.T, _ *bench, m *site.Mail, s *verify.Settings) {
 	s.IMAP, s.Bounces, s.Maildir = verify.IMAP{}, verify.IMAP{}, m.Dovecot.Maildir
 }
 
-func impatient(more func(*site.Mail, *verify.Settings)) func(*site.Mail, *verify.Settings) {
-	return func(m *site.Mail, s *verify.Settings) {
+func impatient(more spoil) spoil {
+	return func(t *testing.T, b *bench, m *site.Mail, s *verify.Settings) {
+		t.Helper()
 		s.Arrival = 3 * time.Second
 		if more != nil {
-			more(m, s)
+			more(t, b, m, s)
 		}
 	}
 }
 
-// TestIntegrationMatrixMail shows the checks of arrival with Exim, Postfix and
-// Dovecot, good and broken.
-func TestIntegrationMatrixMail(t *testing.T) {
-	t.Parallel()
+// A mailSite is a real site, and what some checks say of it together.
+type mailSite struct {
+	site   site.MailOptions
+	adjust spoil
+	checks []string
+	want   plan.Severity
+	says   string
+}
+
+// mailSites are those of the checks of arrival: Exim, Postfix, Dovecot.
+func mailSites() map[string]mailSite {
 	exim := func(o site.EximOptions) site.MailOptions { return site.MailOptions{Exim: o} }
 	postfix := func(o site.PostfixOptions) site.MailOptions { return site.MailOptions{Postfix: o} }
 	all := []string{"probe.arrival", "gw.spam", "old.trusts_gateway"}
-	for what, w := range map[string]struct {
-		site   site.MailOptions
-		adjust func(*site.Mail, *verify.Settings)
-		checks []string
-		want   plan.Severity
-		says   string
-	}{
+	return map[string]mailSite{
 		"good":                        {checks: all, want: plan.Pass, says: "it marks spam: X-Spam-Flag: YES"},
 		"good, polled":                {site: site.MailOptions{Dovecot: site.DovecotOptions{Poor: true}}, checks: all, want: plan.Pass},
 		"good, by Maildir":            {adjust: byMaildir, checks: all, want: plan.Pass},
@@ -97,7 +120,13 @@ func TestIntegrationMatrixMail(t *testing.T) {
 		"SPF asked of the gateway":    {site: site.MailOptions{Exim: site.EximOptions{Recipients: []string{"mxprobe@choir.test"}}, Postfix: site.PostfixOptions{Forged: []string{"probe.test"}}}, checks: all[2:], want: plan.Fail, says: "5.7.23"},
 		"gateway throttled":           {site: site.MailOptions{Exim: site.EximOptions{Recipients: []string{"mxprobe@choir.test"}}, Postfix: site.PostfixOptions{Burst: 10}}, adjust: impatient(nil), checks: all[2:], want: plan.Fail, says: "of 20 messages at once"},
 		"throttled, its log tells so": {site: site.MailOptions{Exim: site.EximOptions{Recipients: []string{"mxprobe@choir.test"}}, Postfix: site.PostfixOptions{Burst: 10}}, adjust: impatient(byLog), checks: all[2:], want: plan.Fail, says: "of 20 messages at once"},
-	} {
+	}
+}
+
+// TestIntegrationMatrixMail shows the checks of arrival, good and broken.
+func TestIntegrationMatrixMail(t *testing.T) {
+	t.Parallel()
+	for what, w := range mailSites() {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			m, c, cut := realMail(t, w.site, w.adjust)

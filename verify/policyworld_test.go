@@ -177,8 +177,16 @@ var tlsHost = []string{"10 tls.choir.test."}
 // policyHost starts mta-sts.choir.test, and counts how often it is asked.
 func (b *bench) policyHost(t *testing.T, cert tls.Certificate, h http.HandlerFunc) (asked *atomic.Int32) {
 	t.Helper()
-	asked = &atomic.Int32{}
 	l := b.listen(t, octetWeb, 0)
+	b.put(t, "mta-sts.choir.test", "A", host(b.facts, octetWeb))
+	b.set.HTTPSPort = netip.MustParseAddrPort(l.Addr().String()).Port()
+	return policies(t, l, cert, h)
+}
+
+// policies serves a policy, and counts how often it is asked for.
+func policies(t *testing.T, l net.Listener, cert tls.Certificate, h http.HandlerFunc) (asked *atomic.Int32) {
+	t.Helper()
+	asked = &atomic.Int32{}
 	s := &http.Server{
 		ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0), TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -201,8 +209,6 @@ func (b *bench) policyHost(t *testing.T, cert tls.Certificate, h http.HandlerFun
 		}
 		<-ended
 	})
-	b.put(t, "mta-sts.choir.test", "A", host(b.facts, octetWeb))
-	b.set.HTTPSPort = netip.MustParseAddrPort(l.Addr().String()).Port()
 	return asked
 }
 

@@ -70,7 +70,14 @@ func (a Anchors) above(name string) (zone string, ds []*dns.DS) {
 }
 
 // usable are the DS records that can be followed; none: the zone counts as
-// unsigned (RFC 4035 section 5.2).
+// unsigned (RFC 4035 section 5.2). Digests by SHA-1 count only where there is no
+// other (RFC 4509 section 3): resolvers pass them over, so an old one does not save
+// a zone whose other DS records are wrong.
 func usable(ds []*dns.DS) []*dns.DS {
-	return slices.DeleteFunc(slices.Clone(ds), func(d *dns.DS) bool { return !supported(d.Algorithm) || !supportedDigest(d.DigestType) })
+	ds = slices.DeleteFunc(slices.Clone(ds), func(d *dns.DS) bool { return !supported(d.Algorithm) || !supportedDigest(d.DigestType) })
+	old := func(d *dns.DS) bool { return d.DigestType == dns.SHA1 }
+	if slices.ContainsFunc(ds, func(d *dns.DS) bool { return !old(d) }) {
+		ds = slices.DeleteFunc(ds, old)
+	}
+	return ds
 }

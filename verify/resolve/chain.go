@@ -146,8 +146,7 @@ func delegation(m *dns.Msg, zone, name string, keys []*dns.DNSKEY, b *budget, no
 		}
 		return ds, "", nil
 	}
-	if alias, sigs := pick(m.Answer, name, dns.TypeCNAME); len(alias) > 0 {
-		_, err := b.verify(alias, sigs, zone, keys, now)
+	if alias, err := b.alias(m, name, zone, keys, now); alias != nil || err != nil {
 		return nil, "", err
 	}
 	d, err := denialOf(m, zone, keys, b, now)

@@ -34,11 +34,14 @@ type delegated struct {
 	until time.Time
 }
 
-// Bounds of what is kept about zones. It is kept as long as the NS RRset may be,
-// and no longer than a person would wait for a change of it to be seen.
+// Bounds of what is kept about zones, and of one zone: an NS RRset may name
+// thousands, and lead to as many questions elsewhere. It is kept as long as the NS
+// RRset may be, and no longer than a person would wait for a change of it to be seen.
 const (
-	maxZones  = 1 << 16
-	keepZones = 5 * time.Minute
+	maxZones   = 1 << 16
+	keepZones  = 5 * time.Minute
+	maxNames   = 64  // name servers, by parent and zone; the root has 13
+	maxServers = 256 // their addresses
 )
 
 // Delegation finds the authoritative servers of a zone.
@@ -101,7 +104,10 @@ func (c *Client) addressed(ctx context.Context, d *Delegation) error {
 	d.Servers, d.Nameless = nil, nil
 	names := slices.Concat(d.Parent, d.Child)
 	slices.Sort(names)
-	for _, n := range slices.Compact(names) {
+	if names = slices.Compact(names); len(names) > maxNames {
+		return fmt.Errorf("%s has %d name servers, and at most %d are asked", d.Zone, len(names), maxNames)
+	}
+	for _, n := range names {
 		addrs, err := c.Addresses(ctx, n)
 		if err != nil {
 			return fmt.Errorf("addresses of name server %s: %w", n, err)
@@ -117,6 +123,9 @@ func (c *Client) addressed(ctx context.Context, d *Delegation) error {
 		}
 		for _, a := range addrs {
 			d.Servers = append(d.Servers, Server{Name: n, Addr: netip.AddrPortFrom(a, c.Port)})
+		}
+		if len(d.Servers) > maxServers {
+			return fmt.Errorf("the name servers of %s have more than %d addresses", d.Zone, maxServers)
 		}
 	}
 	if len(d.Servers) == 0 {

@@ -113,7 +113,7 @@ func (d *denial) hashed(name string, qtype uint16) (proof, error) {
 		return lacks(name, n.TypeBitMap, qtype)
 	}
 	encloser, closer := "", name
-	for up := name; up != d.zone && encloser == ""; {
+	for up := name; up != d.zone && up != "." && encloser == ""; {
 		closer, up = up, parentOf(up)
 		n, err := d.match(up)
 		switch {

@@ -271,6 +271,75 @@ func TestAnchors(t *testing.T) {
 	}
 }
 
+// An old digest by SHA-1 does not save a zone whose other DS record is wrong: resolvers
+// pass it over (RFC 4509 section 3). Alone it counts.
+func TestOldDigestsArePassedOver(t *testing.T) {
+	t.Parallel()
+	k, _ := keyOf("z.", 'a')
+	other, _ := keyOf("z.", 'b')
+	right, wrong := k.ToDS(dns.SHA1), other.ToDS(dns.SHA256)
+	if got := matches(usable([]*dns.DS{right, wrong}), []*dns.DNSKEY{k}); len(got) != 0 {
+		t.Errorf("vouched for by SHA-1 beside SHA-256: %v", got)
+	}
+	for _, ds := range [][]*dns.DS{{right}, {right, k.ToDS(dns.SHA384)}} {
+		if got := matches(usable(ds), []*dns.DNSKEY{k}); len(got) != 1 {
+			t.Errorf("%v: vouched for %v", ds, got)
+		}
+	}
+}
+
+// The alias that a DNAME record makes has no signature of its own (RFC 6672 section
+// 5.3.1): that of the DNAME counts, and only for the alias that it makes.
+func TestAliasesOfDNAME(t *testing.T) {
+	t.Parallel()
+	k, by := keyOf("z.", 'a')
+	made := rrs("d.z. 60 IN DNAME t.example.")
+	good, star := signatureOf(k, by, made, then), rrs("*.z. 60 IN DNAME t.example.")
+	wild := signatureOf(k, by, star, then)
+	wild.Hdr.Name = "d.z."
+	for what, c := range map[string]struct {
+		alias string
+		sig   *dns.RRSIG
+		ok    bool
+	}{
+		"made":          {"x.y.d.z. 60 IN CNAME x.Y.t.example.", good, true},
+		"another alias": {"x.y.d.z. 60 IN CNAME evil.example.", good, false},
+		"another depth": {"x.y.d.z. 60 IN CNAME y.t.example.", good, false},
+		"by a wildcard": {"x.y.d.z. 60 IN CNAME x.y.t.example.", wild, false},
+		"not signed":    {"x.y.d.z. 60 IN CNAME x.y.t.example.", nil, false},
+	} {
+		m := new(dns.Msg)
+		m.Answer = append(rrs(c.alias), made...)
+		if c.sig != nil {
+			m.Answer = append(m.Answer, c.sig)
+		}
+		v, err := judge(m, "z.", "x.y.d.z.", dns.TypeMX, []*dns.DNSKEY{k}, &budget{left: maxVerified}, then)
+		if (err == nil) != c.ok || c.ok && v.Until.IsZero() {
+			t.Errorf("%s: %+v, %v", what, v, err)
+		}
+		if _, _, err := delegation(m, "z.", "x.y.d.z.", []*dns.DNSKEY{k}, &budget{left: maxVerified}, then); (err == nil) != c.ok {
+			t.Errorf("%s, asked for DS: %v", what, err)
+		}
+	}
+	m := new(dns.Msg)
+	m.Answer = append(append(rrs("d.z. 60 IN CNAME t.example."), made...), good)
+	if v, err := judge(m, "z.", "d.z.", dns.TypeMX, []*dns.DNSKEY{k}, &budget{left: maxVerified}, then); err == nil {
+		t.Errorf("a DNAME record moves its own name: %+v", v)
+	}
+}
+
+// A name of another zone has no proof, and looking for one ends.
+func TestDenialOfAnotherZonesName(t *testing.T) {
+	t.Parallel()
+	d := chainOf3(someNames, "z.", false, 1)
+	for _, n := range d.nsec3 {
+		n.Hash = 2 // an unknown one, which costs nothing
+	}
+	if p, err := d.absent("a.other.", dns.TypeMX); !errors.Is(err, errNotProven) {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
 // FuzzJudge: whatever a server says, the only MX RRset that validates is the one
 // that was signed.
 func FuzzJudge(f *testing.F) {
@@ -322,6 +391,40 @@ func FuzzAnchors(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		if a, err := ParseAnchors(text); err == nil && (len(a) == 0 || len(a) > maxAnchors) {
 			t.Errorf("%d anchors", len(a))
+		}
+	})
+}
+
+// FuzzDenial: whichever of a zone's true records come in an answer, they deny no name
+// and no type that is there; and looking for a proof ends.
+func FuzzDenial(f *testing.F) {
+	f.Add("a.z.", dns.TypeA, uint32(0xffff), false)
+	f.Add("new.w.z.", dns.TypeMX, uint32(0xffff), true)
+	f.Add("x.dname.z.", dns.TypeTXT, uint32(3), true)
+	f.Add("a.sub.z.", dns.TypeDS, uint32(7), false)
+	f.Fuzz(func(t *testing.T, name string, qtype uint16, some uint32, hashed bool) {
+		if _, ok := dns.IsDomainName(name); !ok || len(name) > 100 {
+			return
+		}
+		name = dns.CanonicalName(name)
+		d := chainOf1(someNames, "z.")
+		if hashed {
+			d = chainOf3(someNames, "z.", false, 1)
+		}
+		i := 0
+		left := func() bool { i++; return some>>(i%32)&1 == 0 }
+		d.nsec = slices.DeleteFunc(d.nsec, func(*dns.NSEC) bool { return left() })
+		d.nsec3 = slices.DeleteFunc(d.nsec3, func(*dns.NSEC3) bool { return left() })
+		_, err := d.absent(name, qtype)
+		types, known := someNames[name]
+		switch {
+		case err != nil:
+		case known && slices.Contains(types, qtype):
+			t.Errorf("%s %s is there, and denied", name, dns.TypeToString[qtype])
+		case qtype == dns.TypeTXT && strictlyBelow(name, "w.z.") && strings.Count(name, ".") == 3:
+			t.Errorf("%s TXT is answered by a wildcard, and denied", name)
+		case strictlyBelow(name, "sub.z."), strictlyBelow(name, "signed.z."), strictlyBelow(name, "dname.z."):
+			t.Errorf("%s belongs to another zone, and is denied", name)
 		}
 	})
 }

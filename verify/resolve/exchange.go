@@ -73,8 +73,8 @@ func (c *Client) exchange(ctx context.Context, server netip.AddrPort, name strin
 	return reply, err
 }
 
-// carry asks by UDP with repeats, and by TCP when the answer is truncated, looks
-// forged, or UDP cannot be had.
+// carry asks by UDP with repeats, and by TCP when the answer is truncated or looks
+// forged; through another host by TCP alone.
 func (c *Client) carry(ctx context.Context, server netip.AddrPort, p *pace, q query) ([]byte, error) {
 	if c.Dial != nil {
 		return c.tcp(ctx, server, q)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -335,6 +336,66 @@ func FuzzAnswers(f *testing.F) {
 		m := new(dns.Msg)
 		if m.Unpack(p) == nil && len(m.Question) == 1 && m.Question[0] != (dns.Question{Name: "a.example.", Qtype: dns.TypeMX, Qclass: dns.ClassINET}) {
 			t.Errorf("taken for an answer to another question: %v", m.Question[0])
+		}
+	})
+}
+
+// FuzzRCode compares the response code that is read with that of a full parse.
+func FuzzRCode(f *testing.F) {
+	for _, rcode := range []int{dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeBadVers, dns.RcodeBadCookie} {
+		m := new(dns.Msg).SetQuestion("a.example.", dns.TypeMX)
+		m.SetEdns0(1232, true)
+		m.Response, m.Rcode = true, rcode
+		b, err := m.Pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, p []byte) {
+		if len(p) < headerSize {
+			return
+		}
+		got := rcodeOf(p)
+		m := new(dns.Msg)
+		if m.Unpack(p) != nil || len(m.Answer) > 0 || len(m.Question) != 1 {
+			return
+		}
+		opts := 0
+		for _, rr := range slices.Concat(m.Ns, m.Extra) {
+			if rr.Header().Rrtype == dns.TypeOPT {
+				opts++
+			}
+		}
+		if o := m.IsEdns0(); o != nil && opts == 1 && got != m.Rcode || opts == 0 && got != m.Rcode {
+			t.Errorf("%d, and a full parse says %d", got, m.Rcode)
+		}
+	})
+}
+
+// FuzzReferred: a referral is believed of names of its zone alone, and of addresses of
+// its own name servers.
+func FuzzReferred(f *testing.F) {
+	for _, rr := range []string{"ns.z. 60 IN A 192.0.2.1", "ns.other. 60 IN AAAA 2001:db8::1", "ns.z. 60 IN TXT x"} {
+		m := new(dns.Msg).SetQuestion("z.", dns.TypeNS)
+		m.Response, m.Ns = true, rrs("z. 60 IN NS ns.z.", "z. 60 IN NS ns.other.", "other. 60 IN NS x.")
+		m.Extra = rrs(rr)
+		b, err := m.Pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, p []byte) {
+		m := new(dns.Msg)
+		if m.Unpack(p) != nil {
+			return
+		}
+		names, glue := referred(m, "z.")
+		for n, addrs := range glue {
+			if !slices.Contains(names, n) || n != "z." && !strictlyBelow(n, "z.") || len(addrs) == 0 {
+				t.Errorf("glue %s %v of %v", n, addrs, names)
+			}
 		}
 	})
 }

@@ -21,7 +21,34 @@ const (
 	maxRecords = 4096 // in answer and authority
 )
 
-var errMessage = errors.New("the reply is no whole message")
+var (
+	errMessage = errors.New("the reply is no whole message")
+	errAliases = fmt.Errorf("the name leads through more than %d aliases, or back to itself", maxChain)
+)
+
+// rcodeOf is a reply's response code. Where there is no answer, its upper bits may be
+// in the OPT record (RFC 6891 section 6.1.3): BADVERS (16) looks like NOERROR without.
+func rcodeOf(p []byte) int {
+	rcode := int(p[3] & 0xf)
+	if binary.BigEndian.Uint16(p[6:]) > 0 || binary.BigEndian.Uint16(p[4:]) == 0 {
+		return rcode
+	}
+	at, err := skipName(p, headerSize)
+	at += 4
+	for range min(int(binary.BigEndian.Uint16(p[8:]))+int(binary.BigEndian.Uint16(p[10:])), maxRecords) {
+		if err != nil || at > len(p) {
+			break
+		}
+		if at, err = skipName(p, at); err != nil || at+10 > len(p) {
+			break
+		}
+		if binary.BigEndian.Uint16(p[at:]) == dns.TypeOPT {
+			return rcode | int(p[at+4])<<4
+		}
+		at += 10 + int(binary.BigEndian.Uint16(p[at+8:]))
+	}
+	return rcode
+}
 
 // A record is where its parts are in the message.
 type record struct {
@@ -127,6 +154,9 @@ func (a *Answer) follow(p []byte, answer []record, qtype uint16) error {
 			a.CNAME = target
 		}
 		owner = alias
+	}
+	if !a.AA { // a resolver that did not come to the end: what is there is not known
+		return errAliases
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func (c *Client) Ask(ctx context.Context, server netip.AddrPort, name, typ strin
 	if err != nil {
 		return Answer{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, server, name, typ, err)
 	}
-	if rcode := int(p[3] & 0xf); rcode != dns.RcodeSuccess && rcode != dns.RcodeNameError {
+	if rcode := rcodeOf(p); rcode != dns.RcodeSuccess && rcode != dns.RcodeNameError {
 		return Answer{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, server, name, typ, refusedError(rcode))
 	}
 	a, err := read(p, name, qtype)

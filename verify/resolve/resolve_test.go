@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -79,6 +80,17 @@ func TestAsk(t *testing.T) {
 			}
 			return reply(q, "a.example. 60 IN MX 10 m.example.")
 		}, 1, false},
+		"truncated by TCP too": {func(q *dns.Msg, _ bool) *dns.Msg {
+			r := reply(q, "a.example. 60 IN MX 10 m.example.")
+			r.Truncated = true
+			return r
+		}, 0, true},
+		"BADVERS": {func(q *dns.Msg, _ bool) *dns.Msg {
+			r := reply(q)
+			r.SetEdns0(1232, false)
+			r.Rcode = dns.RcodeBadVers
+			return r
+		}, 0, true},
 		"another question": {func(q *dns.Msg, _ bool) *dns.Msg {
 			r := reply(q, "a.example. 60 IN MX 10 m.example.")
 			r.Question[0].Name = "other.example."
@@ -111,6 +123,105 @@ func TestAsk(t *testing.T) {
 				t.Errorf("%v is no ErrNoAnswer", err)
 			}
 		})
+	}
+}
+
+// A resolver's chain of aliases without an end tells nothing of what is there; that a
+// name is an alias, its own server tells all the same.
+func TestAliasesWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for _, authority := range []bool{true, false} {
+		at := server(t, func(q *dns.Msg, _ bool) *dns.Msg {
+			r := reply(q, "a.example. 60 IN CNAME b.example.", "b.example. 60 IN CNAME a.example.")
+			r.Authoritative = authority
+			return r
+		})
+		c := client(t, Settings{Resolvers: []netip.AddrPort{at}})
+		addrs, err := c.Addresses(t.Context(), "a.example.")
+		if (err == nil) != authority || len(addrs) > 0 {
+			t.Errorf("authority %v: %v, %v", authority, addrs, err)
+		}
+	}
+}
+
+// A zone that names servers without end, or with addresses without end, costs a
+// bounded number of questions, and is told of.
+func TestNameServersWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for what, n := range map[string]struct{ names, addrs int }{"has 65 name servers": {maxNames + 1, 1}, "have more than 256 addresses": {1, maxServers + 1}} {
+		at := server(t, func(q *dns.Msg, tcp bool) *dns.Msg {
+			r := reply(q)
+			if r.Truncated = !tcp; !tcp {
+				return r
+			}
+			rrs, form := 0, ""
+			switch q.Question[0].Qtype {
+			case dns.TypeNS:
+				rrs, form = n.names, "%s 60 IN NS ns%d-%d.example."
+			case dns.TypeA:
+				rrs, form = n.addrs, "%s 60 IN A 127.9.%d.%d"
+			}
+			for i := range rrs {
+				r.Answer = append(r.Answer, reply(q, fmt.Sprintf(form, q.Question[0].Name, i/250, i%250)).Answer...)
+			}
+			return r
+		})
+		c := client(t, Settings{Resolvers: []netip.AddrPort{at}, Rate: -1, Timeout: 2 * time.Second, Port: 9})
+		if d, err := c.Delegation(t.Context(), "example."); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %d servers, %v", what, len(d.Servers), err)
+		}
+	}
+}
+
+// A resolver that fails is not said to find signatures wrong where it names another
+// reason, or answers when it is asked again.
+func TestFailuresThatAreNotOfSignatures(t *testing.T) {
+	t.Parallel()
+	for what, k := range map[string]struct {
+		code  uint16 // extended error; 0 = none is told
+		times int32  // that it fails at
+		bogus bool
+		says  string
+	}{
+		"always, without a reason": {0, 9, true, ""},
+		"once":                     {0, 1, false, ""},
+		"always, by signatures":    {dns.ExtendedErrorCodeDNSBogus, 9, true, ""},
+		"no server answered it":    {dns.ExtendedErrorCodeNoReachableAuthority, 9, false, "No Reachable Authority"},
+	} {
+		var failed atomic.Int32
+		at := server(t, func(q *dns.Msg, _ bool) *dns.Msg {
+			r := reply(q, "a.example. 60 IN MX 10 m.example.")
+			r.AuthenticatedData = true
+			if q.CheckingDisabled || failed.Add(1) > k.times {
+				return r
+			}
+			r.Answer, r.Rcode = nil, dns.RcodeServerFailure
+			r.SetEdns0(1232, true)
+			if k.code > 0 {
+				r.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EDE{InfoCode: k.code}}
+			}
+			return r
+		})
+		v, err := client(t, Settings{}).Validates(t.Context(), at, "a.example.", "MX")
+		if v.Bogus != k.bogus || v.AD == k.bogus && k.says == "" || (err != nil) != (k.says != "") || err != nil && !strings.Contains(err.Error(), k.says) {
+			t.Errorf("%s: %+v, %v", what, v, err)
+		}
+	}
+}
+
+// A resolver says that it has validated only to who asks so (RFC 6840 section 5.7);
+// an authoritative server is not asked.
+func TestAsksWhetherItIsValidated(t *testing.T) {
+	t.Parallel()
+	at := server(t, func(q *dns.Msg, _ bool) *dns.Msg {
+		r := reply(q, "a.example. 60 IN MX 10 m.example.")
+		r.AuthenticatedData = q.AuthenticatedData
+		return r
+	})
+	for _, recurse := range []bool{true, false} {
+		if a, err := client(t, Settings{}).Ask(t.Context(), at, "a.example.", "MX", recurse); err != nil || a.AD != recurse {
+			t.Errorf("recursive %v: %+v, %v", recurse, a, err)
+		}
 	}
 }
 

@@ -90,6 +90,42 @@ func (b *budget) verify(set []dns.RR, sigs []*dns.RRSIG, zone string, keys []*dn
 	return nil, why
 }
 
+// alias holds a name's CNAME record to its signatures; none: it has none. One that a
+// DNAME record makes is not signed itself: the DNAME is, and must make just that
+// (RFC 6672 section 5.3.1).
+func (b *budget) alias(m *dns.Msg, name, zone string, keys []*dns.DNSKEY, now time.Time) (*dns.RRSIG, error) {
+	set, sigs := pick(m.Answer, name, dns.TypeCNAME)
+	if len(set) == 0 || len(sigs) > 0 {
+		if len(set) == 0 {
+			return nil, nil
+		}
+		return b.verify(set, sigs, zone, keys, now)
+	}
+	for up := name; up != zone && up != "."; {
+		up = parentOf(up)
+		made, sigs := pick(m.Answer, up, dns.TypeDNAME)
+		if len(made) == 0 {
+			continue
+		}
+		c, _ := set[0].(*dns.CNAME)
+		d, _ := made[0].(*dns.DNAME)
+		if c == nil || d == nil || len(set) > 1 || dns.CanonicalName(c.Target) != moved(name, up, d.Target) {
+			return nil, bogus("%s is another alias than the DNAME record of %s makes", name, up)
+		}
+		s, err := b.verify(made, sigs, zone, keys, now)
+		if err == nil && int(s.Labels) < dns.CountLabel(up) {
+			err = bogus("the DNAME record of %s was made by a wildcard", up)
+		}
+		return s, err
+	}
+	return b.verify(set, sigs, zone, keys, now)
+}
+
+// moved is a name below another when that is moved elsewhere (RFC 6672 section 2.2).
+func moved(name, from, to string) string {
+	return dns.CanonicalName(strings.TrimSuffix(strings.TrimSuffix(name, from), ".") + "." + strings.TrimPrefix(dns.Fqdn(to), "."))
+}
+
 // plausible is what RFC 4035 section 5.3.1 asks of a signature beside being right.
 func plausible(s *dns.RRSIG, h *dns.RR_Header, zone string, now time.Time) error {
 	switch {

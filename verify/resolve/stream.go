@@ -35,6 +35,7 @@ const (
 var (
 	errBusy = errors.New("too many questions on one connection")
 	errIdle = errors.New("nothing came for a while")
+	errCut  = errors.New("the answer is cut short by TCP too") // half an RRset must not be taken for the whole
 )
 
 // tcp asks by TCP. A connection that was open may have been closed by the server
@@ -48,7 +49,10 @@ func (c *Client) tcp(ctx context.Context, server netip.AddrPort, q query) ([]byt
 			return nil, err
 		}
 		f := newFlight(ctx, query{append([]byte(nil), q.packet...), q.end}, server)
-		if err = s.ask(ctx, f); err == nil {
+		switch err = s.ask(ctx, f); {
+		case err == nil && f.reply[2]&bitTC != 0:
+			return nil, errCut
+		case err == nil:
 			return f.reply, nil
 		}
 		if fresh || ctx.Err() != nil {

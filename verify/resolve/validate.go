@@ -67,16 +67,17 @@ func judge(m *dns.Msg, zone, name string, qtype uint16, keys []*dns.DNSKEY, b *b
 	if err != nil {
 		return Verdict{}, err
 	}
-	set, sigs := pick(m.Answer, name, qtype)
-	if len(set) == 0 {
-		set, sigs = pick(m.Answer, name, dns.TypeCNAME)
+	var s *dns.RRSIG
+	if set, sigs := pick(m.Answer, name, qtype); len(set) > 0 {
+		s, err = b.verify(set, sigs, zone, keys, now)
+	} else {
+		s, err = b.alias(m, name, zone, keys, now)
 	}
-	if len(set) == 0 {
-		return denied(d, m.Rcode, name, qtype)
-	}
-	s, err := b.verify(set, sigs, zone, keys, now)
-	if err != nil {
+	switch {
+	case err != nil:
 		return Verdict{}, err
+	case s == nil:
+		return denied(d, m.Rcode, name, qtype)
 	}
 	v := Verdict{Until: now.Add(time.Duration(int32(s.Expiration-uint32(now.Unix()))) * time.Second)}
 	encloser, wild := expanded(s)
@@ -118,22 +119,78 @@ type Validated struct {
 	Bogus bool // it answers SERVFAIL, unless it is told not to judge
 }
 
-// Validates asks a resolver for an RRset, and if it fails, once more not to judge.
+// Validates asks a resolver for an RRset, and if it fails, once more not to judge. It
+// may fail for reasons of its own, too, a server that it does not reach: then it says
+// so (RFC 8914), or answers when it is asked again.
 func (c *Client) Validates(ctx context.Context, resolver netip.AddrPort, name, typ string) (Validated, error) {
-	qtype := dns.StringToType[typ]
-	p, err := c.exchange(ctx, resolver, name, qtype, flags{recurse: true, signed: true})
-	if err != nil {
-		return Validated{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, resolver, name, typ, err)
+	v, err := c.judged(ctx, resolver, name, typ)
+	var refused refusedError
+	if !errors.As(err, &refused) || refused != dns.RcodeServerFailure {
+		return v, err
 	}
-	switch rcode := int(p[3] & 0xf); rcode {
-	case dns.RcodeSuccess, dns.RcodeNameError:
-		return Validated{AD: p[3]&0x20 != 0}, nil
-	case dns.RcodeServerFailure:
-		if _, err := c.message(ctx, resolver, name, qtype, flags{recurse: true, signed: true, checking: true}); err != nil {
-			return Validated{}, err
-		}
+	if _, err := c.message(ctx, resolver, name, dns.StringToType[typ], flags{recurse: true, signed: true, checking: true}); err != nil {
+		return Validated{}, err
+	}
+	v, err = c.judged(ctx, resolver, name, typ)
+	if errors.As(err, &refused) && refused == dns.RcodeServerFailure {
 		return Validated{Bogus: true}, nil
-	default:
-		return Validated{}, fmt.Errorf("%w from %s: %s %s: %s", ErrNoAnswer, resolver, name, typ, dns.RcodeToString[rcode])
 	}
+	return v, err
+}
+
+// judged asks a resolver once for what it has validated. A failure that it explains by
+// something else than signatures is no [refusedError].
+func (c *Client) judged(ctx context.Context, resolver netip.AddrPort, name, typ string) (Validated, error) {
+	p, err := c.exchange(ctx, resolver, name, dns.StringToType[typ], flags{recurse: true, signed: true})
+	if err == nil {
+		switch rcode := rcodeOf(p); rcode {
+		case dns.RcodeSuccess, dns.RcodeNameError:
+			return Validated{AD: p[3]&bitAD != 0}, nil
+		default:
+			if err = refusedError(rcode); rcode == dns.RcodeServerFailure {
+				err = explained(p, err)
+			}
+		}
+	}
+	return Validated{}, fmt.Errorf("%w from %s: %s %s: %w", ErrNoAnswer, resolver, name, typ, err)
+}
+
+// explained is a failure in a resolver's words, if it names other reasons than
+// signatures (RFC 8914 section 4); else it is as it was.
+func explained(p []byte, err error) error {
+	m := new(dns.Msg)
+	if m.Unpack(p) != nil || m.IsEdns0() == nil {
+		return err
+	}
+	var why error
+	for _, o := range m.IsEdns0().Option {
+		e, ok := o.(*dns.EDNS0_EDE)
+		if !ok {
+			continue
+		}
+		if ofSignatures(e.InfoCode) {
+			return err
+		}
+		why = fmt.Errorf("SERVFAIL, for no reason of signatures: %d (%s) %.100q", e.InfoCode, dns.ExtendedErrorCodeToString[e.InfoCode], e.ExtraText)
+	}
+	if why != nil {
+		return why
+	}
+	return err
+}
+
+// ofSignatures are the extended errors of those who validate; a "cached error" may be
+// one of them.
+func ofSignatures(code uint16) bool {
+	switch code {
+	case dns.ExtendedErrorCodeOther, dns.ExtendedErrorCodeCachedError,
+		dns.ExtendedErrorCodeUnsupportedDNSKEYAlgorithm, dns.ExtendedErrorCodeUnsupportedDSDigestType,
+		dns.ExtendedErrorCodeDNSSECIndeterminate, dns.ExtendedErrorCodeDNSBogus,
+		dns.ExtendedErrorCodeSignatureExpired, dns.ExtendedErrorCodeSignatureNotYetValid,
+		dns.ExtendedErrorCodeDNSKEYMissing, dns.ExtendedErrorCodeRRSIGsMissing,
+		dns.ExtendedErrorCodeNoZoneKeyBitSet, dns.ExtendedErrorCodeNSECMissing,
+		dns.ExtendedErrorCodeSignatureExpiredBeforeValid, dns.ExtendedErrorCodeUnsupportedNSEC3IterValue:
+		return true
+	}
+	return false
 }

@@ -31,6 +31,7 @@ const (
 	bitQR      = 0x80
 	bitTC      = 0x02
 	bitRD      = 0x01
+	bitAD      = 0x20
 	bitCD      = 0x10
 )
 
@@ -41,8 +42,11 @@ func pack(name string, qtype uint16, f flags) (query, error) {
 	if f.recurse {
 		b[2] = bitRD
 	}
-	if f.checking {
+	switch {
+	case f.checking:
 		b[3] = bitCD
+	case f.recurse:
+		b[3] = bitAD // without it a resolver does not say that it has validated (RFC 6840 section 5.7)
 	}
 	end, err := dns.PackDomainName(name, b, headerSize, nil, false)
 	if err != nil {
