@@ -83,7 +83,8 @@ func (p place) command(wait time.Duration, sudo bool) string {
 }
 
 // ForcedCommand is the line of authorized_keys that lets a key do what the driver ssh
-// does, and nothing else; the key itself stands after it.
+// does, and nothing else: run the script, and connect to the machine itself, to see
+// whether its own mail still works. The key itself stands after it.
 func ForcedCommand(boot string, sudo bool) (string, error) {
 	p, err := placeOf(boot, "")
 	if err != nil {
@@ -94,7 +95,7 @@ func ForcedCommand(boot string, sudo bool) (string, error) {
 	if sudo {
 		run = "sudo -n " + run
 	}
-	return `restrict,command="` + strings.ReplaceAll(run, `"`, `\"`) + `"`, nil
+	return `restrict,port-forwarding,permitopen="127.0.0.1:*",permitopen="[::1]:*",command="` + strings.ReplaceAll(run, `"`, `\"`) + `"`, nil
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

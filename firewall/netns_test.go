@@ -396,3 +396,27 @@ func list(t *testing.T, ns string) string {
 	}
 	return string(out)
 }
+
+// OwnMail sees from within what a rule cuts off there, and NewLogin who comes anew.
+func TestIntegrationInside(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t)
+	d := h.bySSH(t, nil)
+	if err := d.Apply(t.Context(), rulesFor(), until(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	own := []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+	if at, err := d.OwnMail(t.Context(), own, 25); err != nil || at != "127.0.0.1:25" {
+		t.Errorf("its own mail while armed: %q, %v", at, err)
+	}
+	if who, err := d.NewLogin(t.Context()); err != nil || who == "" {
+		t.Errorf("a new login while armed: %q, %v", who, err)
+	}
+	ruleset(t, h.old, "table inet zealous { chain c { type filter hook input priority -200; tcp dport { 25, 2222 } ct state new reject with tcp reset; }; }")
+	if _, err := d.OwnMail(t.Context(), own, 25); err == nil {
+		t.Error("its own mail was cut off, and that was not seen")
+	}
+	if _, err := d.NewLogin(t.Context()); err == nil {
+		t.Error("nobody can come anew, and that was not seen")
+	}
+}

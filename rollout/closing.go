@@ -1,7 +1,9 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"mxcutover/plan"
 	"mxcutover/rrset"
 	"mxcutover/state"
+	"mxcutover/verify"
 )
 
 // observe is the Action that gathers the evidence that isolation is earned (P7).
@@ -57,7 +60,14 @@ func (o observe) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 	if o.Firewall == nil || len(o.Trust) == 0 {
 		return Outcome{}, hold(nil, "isolate needs a driver, and the gateway's addresses in isolate.trust")
 	}
-	return o.evidence(ctx, t)
+	out, err := o.evidence(ctx, t)
+	if err != nil {
+		return out, err
+	}
+	nodes := o.nodes(ctx, t)
+	out.Verdict = plan.Judge(append(nodes, plan.Finding{Severity: out.verdict()}))
+	out.Findings = append(out.Findings, nodes...)
+	return out, ctx.Err()
 }
 
 // checkNames asks whether names lead to the old server.
@@ -146,6 +156,12 @@ func (a arm) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if err := a.stillEarned(ctx, t); err != nil {
 		return state.Intent{}, err
 	}
+	if nodes := a.nodes(ctx, t); plan.Judge(nodes) != plan.Pass {
+		return state.Intent{}, hold(nodes, "a node of the gateway would be cut off, or it is not known: %s", worst(nodes))
+	}
+	if err := cmp.Or(ctx.Err(), t.givesWay()); err != nil {
+		return state.Intent{}, err
+	}
 	return state.Intent{Until: t.Now().Add(a.Policy.ConfirmWithin)}, nil
 }
 
@@ -208,10 +224,49 @@ func (w World) proof(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	for _, port := range t.Step.Ports {
 		found = append(found, w.Checker.OldClosed(ctx, port)...)
 	}
-	for _, c := range oneLiveOfEach(t) {
+	live := oneLiveOfEach(t)
+	for _, c := range live {
 		found = append(found, w.Checker.Routed(ctx, c)...)
 	}
+	found = append(found, w.nodes(ctx, t)...)
+	found = append(found, w.inside(ctx, t)...)
 	return found, ctx.Err()
+}
+
+// nodes asks whether each node of the gateway passes mail on to the old server, from
+// an address that stays let in there.
+func (w World) nodes(ctx context.Context, t Turn) (found []plan.Finding) {
+	for _, c := range verify.NodesOf(oneLiveOfEach(t)) {
+		found = append(found, w.Checker.Nodes(ctx, c, w.Trust)...)
+	}
+	return found
+}
+
+// inside asks what nobody outside sees: whether the old server's own mail works, and
+// whether an administrator who comes anew gets in.
+func (w World) inside(ctx context.Context, t Turn) (found []plan.Finding) {
+	in, ok := w.Firewall.(firewall.Insider)
+	if !ok {
+		return nil // an embedded world's has no inside
+	}
+	judge := func(target string, err error, pass string) {
+		f := plan.Finding{Check: "old.inside", Target: target, Severity: plan.Pass, Detail: pass, At: t.Now()}
+		switch {
+		case ctx.Err() != nil, errors.Is(err, firewall.ErrNoWay):
+			f.Severity, f.Detail = plan.Unknown, fmt.Sprint("could not check: ", cmp.Or(ctx.Err(), err))
+		case err != nil:
+			f.Severity, f.Detail = plan.Fail, err.Error()
+		}
+		found = append(found, f)
+	}
+	for _, port := range t.Step.Ports {
+		at, err := in.OwnMail(ctx, w.Checker.Old(), port)
+		judge(fmt.Sprint("its own mail at port ", port), err, "greets itself at "+at)
+	}
+	if who, err := in.NewLogin(ctx); who != "" {
+		judge("a new login", err, who+" lets in who comes anew")
+	}
+	return found
 }
 
 // oneLiveOfEach is a live domain of each wave that has one.

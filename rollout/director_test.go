@@ -104,6 +104,9 @@ func (w *sim) decide(s *state.Status) (out []state.Decision) {
 		out = append(out, state.Decision{Verb: state.Retry, Target: state.DomainTarget(raisedDomain), Drift: state.Adopt})
 	}
 	i := s.Isolation
+	if i.State == state.IsolationConfirmed && w.permanent && !w.kept {
+		w.oracle.blame("P5", "isolation is confirmed, and a reboot would open the old server")
+	}
 	switch {
 	case !live:
 	case i.Held:

@@ -62,6 +62,18 @@ func TestOldEvidenceClosesNothing(t *testing.T) {
 			s.leadBack(first)
 			s.do(keep)
 		},
+		"a node is not let in": func(s *scene) {
+			s.observed()
+			s.world(func(w *sim) { w.nodeLost = true })
+			s.do(approve)
+		},
+		"a node is lost while armed": func(s *scene) {
+			s.observed()
+			s.do(approve)
+			s.until("it is proven", proven)
+			s.world(func(w *sim) { w.nodeLost = true })
+			s.do(keep)
+		},
 		"drifted while armed": func(s *scene) {
 			s.observed()
 			s.do(approve)

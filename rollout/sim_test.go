@@ -38,6 +38,7 @@ type sim struct {
 	closed    bool
 	permanent bool
 	kept      bool      // for the next boot
+	nodeLost  bool      // a node of the gateway is not let in to the old server
 	opens     time.Time // when the kernel opens by itself, unless permanent
 
 	failing map[string]bool // probes to them fail

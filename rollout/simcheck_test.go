@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"mxcutover/plan"
@@ -122,6 +123,12 @@ func (c simChecker) Returned(_ context.Context, cut plan.Cutover, back rrset.Set
 		return one("probe.arrival", cut.Domain, severity(!c.w.isClosed()), "the old server")
 	})
 }
+
+func (c simChecker) Nodes(_ context.Context, cut plan.Cutover, _ []netip.Prefix) []plan.Finding {
+	return c.ask("", func() []plan.Finding { return one("old.trust", cut.Domain, severity(!c.w.nodeLost), "192.0.2.21") })
+}
+
+func (c simChecker) Old() []netip.Addr { return nil }
 
 func (c simChecker) OldClosed(context.Context, uint16) []plan.Finding {
 	return c.ask("", func() []plan.Finding { return one("old.closed", "old", severity(c.w.isClosed()), "") })

@@ -44,6 +44,8 @@ type Checker interface {
 	Returned(ctx context.Context, c plan.Cutover, back rrset.Set) []plan.Finding
 	OldClosed(ctx context.Context, port uint16) []plan.Finding
 	OldOpen(ctx context.Context) []plan.Finding
+	Nodes(ctx context.Context, c plan.Cutover, trust []netip.Prefix) []plan.Finding // never empty
+	Old() []netip.Addr                                                              // the old server's addresses
 }
 
 // Actions are those of all kinds of steps, one a kind.

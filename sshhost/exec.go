@@ -104,6 +104,24 @@ func (h *Host) Run(ctx context.Context, command string, talk func(in io.WriteClo
 	return h.trouble("how the command ended is not known: %v", err)
 }
 
+// Fresh comes to the host anew, by an SSH connection of its own that is closed at
+// once: whoever is connected already does not see that nobody else can.
+func (h *Host) Fresh(ctx context.Context) error {
+	l, err := h.connect(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := l.client.NewSession()
+	if err == nil {
+		s.Close()
+	}
+	l.close()
+	if err != nil {
+		return h.trouble("a new connection, but no session: %v", err)
+	}
+	return nil
+}
+
 // head keeps the beginning of what is written to it.
 type head struct{ kept []byte }
 

@@ -90,6 +90,10 @@ func (d *dry) Returned(_ context.Context, c plan.Cutover, _ rrset.Set) []plan.Fi
 	return pass("probe.arrival", c.Domain)
 }
 
+func (d *dry) Nodes(_ context.Context, c plan.Cutover, _ []netip.Prefix) []plan.Finding {
+	return pass("old.trust", c.Domain)
+}
+func (d *dry) Old() []netip.Addr                                { return nil }
 func (d *dry) OldClosed(context.Context, uint16) []plan.Finding { return pass("old.closed", "old") }
 func (d *dry) OldOpen(context.Context) []plan.Finding           { return pass("old.open", "old") }
 
