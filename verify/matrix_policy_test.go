@@ -203,6 +203,17 @@ func rowsDANE() []row {
 			})(t)
 			return c, cut(t, "choir.test.", old, []string{"10 other.signed.test."})
 		}, plan.Fail, "not other.signed.test"),
+		a("a match by the weaker digest alone", set(func(_ *authority, leaf *x509.Certificate) []string {
+			return []string{"3 1 1 " + spki(leaf), "3 1 2 " + spki512(leaf)}
+		}), set(func(_ *authority, leaf *x509.Certificate) []string {
+			return []string{"3 1 1 " + spki(leaf), "3 1 2 " + wrong + wrong}
+		}), plan.Fail, "RFC 7671 section 9"),
+		a("another usage has the stronger digest", set(func(_ *authority, leaf *x509.Certificate) []string {
+			return []string{"3 1 1 " + spki(leaf), "2 1 2 " + wrong + wrong}
+		}), fixed("3 1 1 "+wrong, "2 1 2 "+wrong+wrong), plan.Fail, "add \"3 1 1 "),
+		a("the only record has the stronger digest", set(func(_ *authority, leaf *x509.Certificate) []string {
+			return []string{"3 1 2 " + spki512(leaf)}
+		}), fixed("3 1 2 "+wrong+wrong), plan.Fail, "add \"3 1 2 "),
 		a("unusable records", good, fixed("1 1 1 "+wrong), plan.Warn, "cannot use"),
 		a("not signed", good, dane("choir.test", nil), plan.Warn, "no zone that validates"),
 		a("no match, and not signed", good, dane("choir.test", func(t *testing.T, b *bench, _ *authority, _ *x509.Certificate) {
