@@ -98,6 +98,9 @@ func daneFuture(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pl
 func (c *Checker) daneOld(ctx context.Context, host string) ([]plan.Finding, error) {
 	return c.shared(ctx, "dane old "+host, func(ctx context.Context) ([]plan.Finding, error) {
 		set, err := c.tlsa(ctx, host)
+		if err != nil && c.unsigned(ctx, host) {
+			return []plan.Finding{pass(rrset.Bare(host), "its addresses are not signed")}, nil
+		}
 		if err != nil || set.Absent() {
 			return []plan.Finding{pass(rrset.Bare(host), "it has no TLSA records")}, err
 		}
@@ -120,7 +123,10 @@ func (c *Checker) tlsa(ctx context.Context, host string) (rrset.Set, error) {
 func (c *Checker) daneHost(ctx context.Context, host string) ([]plan.Finding, error) {
 	return c.shared(ctx, "dane "+host, func(ctx context.Context) ([]plan.Finding, error) {
 		set, err := c.tlsa(ctx, host)
-		if err != nil {
+		switch {
+		case err != nil && c.unsigned(ctx, host):
+			return []plan.Finding{pass(rrset.Bare(host), "its addresses are not signed, so senders do not look for TLSA records; they could not be asked for: %v", err)}, nil
+		case err != nil:
 			return nil, err
 		}
 		if set.Absent() {
@@ -152,6 +158,20 @@ func (c *Checker) daneSecure(ctx context.Context, host string) (bool, error) {
 		return ok, err
 	}
 	return c.secure(ctx, host, "AAAA")
+}
+
+// unsigned tells whether it is proven, from an anchor, that a host's addresses are in
+// an unsigned zone. Some name servers fail at what they do not know, TLSA among it.
+func (c *Checker) unsigned(ctx context.Context, host string) bool {
+	if len(c.Anchors) == 0 {
+		return false
+	}
+	zone, err := c.zoneOf(ctx, host)
+	if err != nil {
+		return false
+	}
+	ch, err := c.chainOf(ctx, zone)
+	return err == nil && ch.Insecure != ""
 }
 
 // daneMatches asks each address of a host for its certificate.
