@@ -150,11 +150,29 @@ func TestCompanionChangesPolicyID(t *testing.T) {
 
 func TestCompanionAddsTLSA(t *testing.T) {
 	t.Parallel()
+	for what, k := range map[string]struct{ wrong, kind string }{
+		"beside SHA2-256": {"3 1 1 " + strings.Repeat("ab", 32), "3 1 1 "},
+		"beside SHA2-512": {"3 1 2 " + strings.Repeat("ab", 64), "3 1 2 "}, // senders would pass 3 1 1 over there
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			addsTLSA(t, k.wrong, func(leaf *x509.Certificate) string {
+				if k.kind == "3 1 2 " {
+					return k.kind + spki512(leaf)
+				}
+				return k.kind + spki(leaf)
+			})
+		})
+	}
+}
+
+func addsTLSA(t *testing.T, wrong string, of func(*x509.Certificate) string) {
+	t.Helper()
 	var b *bench
-	wrong, right := "3 1 1 "+strings.Repeat("ab", 32), ""
+	right := ""
 	_, x := dane("signed.test", func(t *testing.T, w *bench, _ *authority, leaf *x509.Certificate) {
 		w.put(t, w.tlsa("tls.signed.test"), "TLSA", wrong)
-		b, right = w, "3 1 1 "+spki(leaf)
+		b, right = w, of(leaf)
 	})(t)
 	all, found := b.checker(t, nil).Companions(t.Context(), x)
 	if len(all) != 0 {

@@ -98,6 +98,9 @@ func daneFuture(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pl
 func (c *Checker) daneOld(ctx context.Context, host string) ([]plan.Finding, error) {
 	return c.shared(ctx, "dane old "+host, func(ctx context.Context) ([]plan.Finding, error) {
 		set, err := c.tlsa(ctx, host)
+		if err != nil && c.unsigned(ctx, host) {
+			return []plan.Finding{pass(rrset.Bare(host), "its addresses are not signed")}, nil
+		}
 		if err != nil || set.Absent() {
 			return []plan.Finding{pass(rrset.Bare(host), "it has no TLSA records")}, err
 		}
@@ -120,7 +123,10 @@ func (c *Checker) tlsa(ctx context.Context, host string) (rrset.Set, error) {
 func (c *Checker) daneHost(ctx context.Context, host string) ([]plan.Finding, error) {
 	return c.shared(ctx, "dane "+host, func(ctx context.Context) ([]plan.Finding, error) {
 		set, err := c.tlsa(ctx, host)
-		if err != nil {
+		switch {
+		case err != nil && c.unsigned(ctx, host):
+			return []plan.Finding{pass(rrset.Bare(host), "its addresses are not signed, so senders do not look for TLSA records; they could not be asked for: %v", err)}, nil
+		case err != nil:
 			return nil, err
 		}
 		if set.Absent() {
@@ -152,6 +158,20 @@ func (c *Checker) daneSecure(ctx context.Context, host string) (bool, error) {
 		return ok, err
 	}
 	return c.secure(ctx, host, "AAAA")
+}
+
+// unsigned tells whether it is proven, from an anchor, that a host's addresses are in
+// an unsigned zone. Some name servers fail at what they do not know, TLSA among it.
+func (c *Checker) unsigned(ctx context.Context, host string) bool {
+	if len(c.Anchors) == 0 {
+		return false
+	}
+	zone, err := c.zoneOf(ctx, host)
+	if err != nil {
+		return false
+	}
+	ch, err := c.chainOf(ctx, zone)
+	return err == nil && ch.Insecure != ""
 }
 
 // daneMatches asks each address of a host for its certificate.
@@ -220,19 +240,26 @@ func unmet(secure bool) func(string, string, ...any) plan.Finding {
 }
 
 func (c *Checker) daneEndpoint(e endpoint, records []*dns.TLSA, chain []*x509.Certificate, secure bool) plan.Finding {
-	n := 0
+	n, counted := 0, false
 	var why error
 	for _, r := range records {
 		err := matches(r, chain, rrset.Bare(e.host), c.Now())
 		if err == nil {
 			n++
+			counted = counted || !weaker(r, records)
 		} else if why == nil || errors.Is(why, errNoMatch) {
 			why = err
 		}
 	}
-	if n == 0 {
-		f := unmet(secure)(e.String(), "its certificate matches none of its %d TLSA records (%v): senders that follow them do not deliver; add \"%s\", wait two TTLs, then let the MX move", len(records), why, tlsaOf(chain[0]))
-		f.Evidence = tlsaOf(chain[0])
+	add := tlsaOf(chain[0], records)
+	switch {
+	case n == 0:
+		f := unmet(secure)(e.String(), "its certificate matches none of its %d TLSA records (%v): senders that follow them do not deliver; add \"%s\", wait two TTLs, then let the MX move", len(records), why, add)
+		f.Evidence = add
+		return f
+	case !counted:
+		f := unmet(secure)(e.String(), "its certificate matches a TLSA record with SHA2-256 alone, and where others have SHA2-512 many senders look at those only (RFC 7671 section 9), and do not deliver; add \"%s\", wait two TTLs, then let the MX move", add)
+		f.Evidence = add
 		return f
 	}
 	words := "its certificate matches its TLSA record"
@@ -240,6 +267,14 @@ func (c *Checker) daneEndpoint(e endpoint, records []*dns.TLSA, chain []*x509.Ce
 		words = fmt.Sprintf("its certificate matches %d of its %d TLSA records, the rest is for another", n, len(records))
 	}
 	return pass(e.String(), "%s", words)
+}
+
+// weaker tells whether senders that choose the strongest digest pass a record over
+// (RFC 7671 section 9): SHA2-256 beside SHA2-512 of the same usage and selector.
+func weaker(r *dns.TLSA, records []*dns.TLSA) bool {
+	return r.MatchingType == 1 && slices.ContainsFunc(records, func(o *dns.TLSA) bool {
+		return o.MatchingType == 2 && o.Usage == r.Usage && o.Selector == r.Selector
+	})
 }
 
 // usable are the TLSA records that a sender can use: DANE-TA and DANE-EE with
@@ -301,13 +336,18 @@ func carries(r *dns.TLSA, x *x509.Certificate) error {
 }
 
 // advised begins the records of [tlsaOf].
-const advised = "3 1 1 "
+const advised = "3 1 "
 
-// tlsaOf is the record that RFC 7672 section 3.1 advises: DANE-EE(3) SPKI(1) SHA2-256(1).
-func tlsaOf(x *x509.Certificate) string {
-	digest, err := dns.CertificateToDANE(1, 1, x)
+// tlsaOf is the record that RFC 7672 section 3.1 advises: DANE-EE(3) SPKI(1)
+// SHA2-256(1); beside one with SHA2-512(2) such a one, so that it counts.
+func tlsaOf(x *x509.Certificate, beside []*dns.TLSA) string {
+	r := &dns.TLSA{Usage: 3, Selector: 1, MatchingType: 1}
+	if weaker(r, beside) {
+		r.MatchingType = 2
+	}
+	digest, err := dns.CertificateToDANE(r.Selector, r.MatchingType, x)
 	if err != nil {
 		return "" // the digest is a known one
 	}
-	return advised + digest
+	return fmt.Sprintf("%s%d %s", advised, r.MatchingType, digest)
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"mxcutover/lab"
 	"mxcutover/plan"
 	"mxcutover/verify"
@@ -203,6 +205,17 @@ func rowsDANE() []row {
 			})(t)
 			return c, cut(t, "choir.test.", old, []string{"10 other.signed.test."})
 		}, plan.Fail, "not other.signed.test"),
+		a("a match by the weaker digest alone", set(func(_ *authority, leaf *x509.Certificate) []string {
+			return []string{"3 1 1 " + spki(leaf), "3 1 2 " + spki512(leaf)}
+		}), set(func(_ *authority, leaf *x509.Certificate) []string {
+			return []string{"3 1 1 " + spki(leaf), "3 1 2 " + wrong + wrong}
+		}), plan.Fail, "RFC 7671 section 9"),
+		a("another usage has the stronger digest", set(func(_ *authority, leaf *x509.Certificate) []string {
+			return []string{"3 1 1 " + spki(leaf), "2 1 2 " + wrong + wrong}
+		}), fixed("3 1 1 "+wrong, "2 1 2 "+wrong+wrong), plan.Fail, "add \"3 1 1 "),
+		a("the only record has the stronger digest", set(func(_ *authority, leaf *x509.Certificate) []string {
+			return []string{"3 1 2 " + spki512(leaf)}
+		}), fixed("3 1 2 "+wrong+wrong), plan.Fail, "add \"3 1 2 "),
 		a("unusable records", good, fixed("1 1 1 "+wrong), plan.Warn, "cannot use"),
 		a("not signed", good, dane("choir.test", nil), plan.Warn, "no zone that validates"),
 		a("no match, and not signed", good, dane("choir.test", func(t *testing.T, b *bench, _ *authority, _ *x509.Certificate) {
@@ -219,6 +232,26 @@ func rowsDANE() []row {
 			c, _ := good(t)
 			return c, cut(t, "choir.test.", []string{"10 " + name + "."}, gws)
 		}, plan.Warn, "DANE's protection ends"),
+	}
+}
+
+// A host whose servers fail at TLSA is asked for no records by senders if its zone is
+// unsigned; else they keep its mail back, and here it is not known.
+func TestServersThatFailAtTLSA(t *testing.T) {
+	t.Parallel()
+	for zone, want := range map[string]plan.Severity{"choir.test": plan.Pass, "signed.test": plan.Unknown} {
+		c, cut := dane(zone, func(t *testing.T, b *bench, _ *authority, _ *x509.Certificate) {
+			forwarded(t, b, &b.set, func(q *dns.Msg) bool { return q.Question[0].Qtype != dns.TypeTLSA })
+		})(t)
+		judge(t, zone, c.Only(t.Context(), cut, "dane.future"), want, "SERVFAIL")
+		set := c.Settings
+		set.Anchors = nil
+		blind, err := verify.New(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(blind.Close)
+		judge(t, zone+", and nothing is proven", blind.Only(t.Context(), cut, "dane.future"), plan.Unknown, "SERVFAIL")
 	}
 }
 

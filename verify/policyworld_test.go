@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -223,6 +224,12 @@ func serves(text string) http.HandlerFunc {
 // spki is the digest of a certificate's key.
 func spki(c *x509.Certificate) string {
 	d := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(d[:])
+}
+
+// spki512 is the same with SHA2-512.
+func spki512(c *x509.Certificate) string {
+	d := sha512.Sum512(c.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(d[:])
 }
 

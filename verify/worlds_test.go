@@ -92,6 +92,21 @@ func resolver(t *testing.T, answer func(*dns.Msg) *dns.Msg) netip.AddrPort {
 	return netip.MustParseAddrPort(s.PacketConn.LocalAddr().String())
 }
 
+// forwarded puts a forwarder before the lab's resolver that passes on what it likes, and
+// fails at the rest.
+func forwarded(t *testing.T, b *bench, s *verify.Settings, likes func(*dns.Msg) bool) {
+	t.Helper()
+	at := resolver(t, func(q *dns.Msg) *dns.Msg {
+		m, _, err := (&dns.Client{UDPSize: 4096}).Exchange(q.Copy(), netip.AddrPortFrom(b.facts.Resolver, b.facts.DNSPort).String())
+		if !likes(q) || err != nil {
+			m = new(dns.Msg)
+			m.SetRcode(q, dns.RcodeServerFailure)
+		}
+		return m
+	})
+	s.Resolvers = []verify.Resolver{{View: "public", Addr: at}}
+}
+
 // unaware puts a forwarder before the lab's resolver that knows no EDNS, and so no
 // DNSSEC.
 func unaware(t *testing.T, b *bench, s *verify.Settings) {
