@@ -81,7 +81,7 @@ func turnOf(t *testing.T, c plan.Cutover, k plan.Kind) Turn {
 	if !ok {
 		t.Fatalf("no step %s", k)
 	}
-	return Turn{Cutover: c, Step: s, Clock: SystemClock(), Observe: unheard, Domain: state.DomainStatus{Domain: c.Domain, Steps: map[string]state.StepRecord{}}}
+	return Turn{Cutover: c, Step: s, Clock: SystemClock(), Observe: unheard, Idle: func(wait func() error) error { return wait() }, Domain: state.DomainStatus{Domain: c.Domain, Steps: map[string]state.StepRecord{}}}
 }
 
 func unheard(context.Context, time.Time, ...plan.Finding) error { return nil }

@@ -19,12 +19,31 @@ func (p preflight) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 	if err := p.unchanged(ctx, t); err != nil {
 		return Outcome{}, err
 	}
+	if err := p.turn(ctx, t); err != nil {
+		return Outcome{}, err
+	}
 	found := append(p.credentials(ctx, t), p.Checker.Run(ctx, "before", t.Cutover)...)
 	if ctx.Err() != nil {
 		return Outcome{}, ctx.Err()
 	}
 	told, matter := foreseen(t, found)
 	return Outcome{Findings: digest(told, t.Now()), Verdict: weigh(matter)}, nil
+}
+
+// turn waits until the domain may be asked about, before anything is: findings that
+// wait for others grow old. Meanwhile it takes no place in its wave, so that domains
+// which are proven move while their proof counts.
+func (p preflight) turn(ctx context.Context, t Turn) error {
+	at, why := p.Checker.Turn(ctx, t.Cutover)
+	left := at.Sub(t.Now())
+	if left <= 0 || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	err := t.Observe(ctx, at, plan.Finding{Check: "gw.unknown", Target: t.Cutover.Domain, Severity: plan.Warn, Detail: why, RFC: "RFC 5321 section 3.3"})
+	if err != nil {
+		return err
+	}
+	return t.Idle(func() error { return sleep(ctx, left) })
 }
 
 // weigh judges findings, without those that nobody could make and nothing depends on.

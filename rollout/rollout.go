@@ -75,6 +75,8 @@ type Turn struct {
 	View    func(func(*state.Status)) // shows the fold; it must not be kept or changed
 	// Observe journals what was seen, and the deadline if it is known.
 	Observe func(ctx context.Context, until time.Time, found ...plan.Finding) error
+	// Idle runs a wait that takes no place in the domain's wave.
+	Idle func(wait func() error) error
 }
 
 // Now is the wall's time.

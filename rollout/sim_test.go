@@ -53,6 +53,8 @@ type sim struct {
 	keyless bool            // its credentials are lost
 	flap    string          // whose secondary comes and goes
 
+	turn func(domain string) time.Time // when it may be asked about; nil = at once
+
 	inOrder bool           // no two Actions begin at the same instant
 	turns   map[string]int // by domain: Actions begun, where they begin in order
 

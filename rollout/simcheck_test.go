@@ -80,6 +80,13 @@ func (c simChecker) NegativeTTL(context.Context, string) (uint32, error) {
 	return uint32(negativeTTL / time.Second), nil
 }
 
+func (c simChecker) Turn(_ context.Context, cut plan.Cutover) (time.Time, string) {
+	if c.w.turn == nil {
+		return time.Time{}, ""
+	}
+	return c.w.turn(cut.Domain), "it waits for its turn"
+}
+
 func (simChecker) Expect(string, time.Time) {}
 
 func (c simChecker) LeadsToOld(_ context.Context, _, name string) (bool, string, error) {

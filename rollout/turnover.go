@@ -238,6 +238,29 @@ func (e *Engine) turn(c plan.Cutover, d state.DomainStatus, s plan.Step) Turn {
 			}
 			return e.emit(ctx, ev)
 		},
+		Idle: func(wait func() error) error {
+			e.rest(c.Domain, true)
+			defer e.rest(c.Domain, false)
+			return wait()
+		},
+	}
+}
+
+// rest gives a domain's place in its wave to others, or takes one again, also where
+// that is one too many for a while.
+func (e *Engine) rest(domain string, idle bool) {
+	e.mu.Lock()
+	if w := e.running[domain]; w != nil && w.idle != idle {
+		w.idle = idle
+		if idle {
+			e.agenda.busy[w.wave]--
+		} else {
+			e.agenda.busy[w.wave]++
+		}
+	}
+	e.mu.Unlock()
+	if idle {
+		e.look()
 	}
 }
 

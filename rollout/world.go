@@ -33,6 +33,7 @@ type World struct {
 
 // A Checker asks and probes; package verify has the one that does.
 type Checker interface {
+	Turn(ctx context.Context, c plan.Cutover) (at time.Time, why string) // to run; before that it waits
 	Run(ctx context.Context, when verify.When, c plan.Cutover) []plan.Finding
 	Only(ctx context.Context, c plan.Cutover, checks ...string) []plan.Finding
 	Served(ctx context.Context, zone, name, typ string) (map[string]rrset.Set, []plan.Finding)

@@ -21,13 +21,32 @@ func (c *Checker) tlsaName(host string) string { return fmt.Sprintf("_%d._tcp.%s
 
 // secure tells whether an RRset is signed and validates, by a chain of trust from
 // the anchors, or, where there are none, in the resolver's words. Senders make nothing
-// of TLSA records that are not (RFC 7672 section 2.1). [resolve.ErrBogus]: it should
-// validate, and does not.
+// of TLSA records that are not (RFC 7672 section 2.1). Where the name is an alias, each
+// one on the way must be, and what it leads to (RFC 7671 section 7). [resolve.ErrBogus]:
+// it should validate, and does not.
 func (c *Checker) secure(ctx context.Context, name, typ string) (bool, error) {
 	if len(c.Anchors) == 0 {
 		a, err := c.dns.Recurse(ctx, name, typ)
 		return a.AD, err
 	}
+	for range maxAliases {
+		if ok, err := c.secureAt(ctx, name, typ); !ok || err != nil {
+			return false, err
+		}
+		a, err := c.dns.Recurse(ctx, name, typ)
+		if err != nil || a.CNAME == "" {
+			return err == nil, err
+		}
+		name = a.CNAME
+	}
+	return false, fmt.Errorf("%s: more than %d aliases in a row", rrset.Bare(name), maxAliases)
+}
+
+// maxAliases bounds how many aliases are followed.
+const maxAliases = 8
+
+// secureAt is secure for what stands at a name itself: the RRset, or an alias.
+func (c *Checker) secureAt(ctx context.Context, name, typ string) (bool, error) {
 	zone, err := c.zoneOf(ctx, name)
 	if err != nil {
 		return false, err

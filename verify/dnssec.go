@@ -14,46 +14,12 @@ import (
 	"mxcutover/verify/resolve"
 )
 
-// chains keeps the chains of trust of zones, which their domains share.
-type chains struct {
-	mu   sync.Mutex
-	kept map[string]*chain
-}
-
-type chain struct {
-	mu    sync.Mutex
-	chain resolve.Chain
-	err   error
-	until time.Time
-}
-
-// chainOf is the chain of trust to a zone, followed at most once in
-// Settings.Shared; one that is broken again after a tenth of that.
+// chainOf is the chain of trust to a zone, which its domains share: followed at most
+// once in Settings.Shared; one that is broken again after a tenth of that.
 func (c *Checker) chainOf(ctx context.Context, zone string) (resolve.Chain, error) {
-	c.chains.mu.Lock()
-	if c.chains.kept == nil || len(c.chains.kept) >= maxKept {
-		c.chains.kept = map[string]*chain{}
-	}
-	k := c.chains.kept[zone]
-	if k == nil {
-		k = &chain{}
-		c.chains.kept[zone] = k
-	}
-	c.chains.mu.Unlock()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if c.Now().Before(k.until) {
-		return k.chain, k.err
-	}
-	k.chain, k.err = c.dns.Chain(ctx, c.Anchors, zone, c.Now())
-	switch {
-	case ctx.Err() != nil: // says nothing
-	case k.err == nil:
-		k.until = c.Now().Add(c.Shared)
-	default:
-		k.until = c.Now().Add(c.Shared / 10)
-	}
-	return k.chain, k.err
+	return recall(ctx, c, &c.chains, zone, func(resolve.Chain) time.Duration { return c.Shared }, func(ctx context.Context) (resolve.Chain, error) {
+		return c.dns.Chain(ctx, c.Anchors, zone, c.Now())
+	})
 }
 
 // dnssecValid validates the MX RRset of every authoritative server, or the proof

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"mxcutover/plan"
@@ -84,7 +83,7 @@ func (c *Checker) realSince(ctx context.Context, cut plan.Cutover, since time.Ti
 
 // logs are the servers' logs, read once for all domains.
 type logs struct {
-	mu      sync.Mutex
+	mu      lock
 	gateway *follower
 	now     traffic.Tally  // the gateway's
 	before  traffic.Tally  // the old server's, as it was when the first domain was asked about
@@ -99,8 +98,10 @@ const pollEvery = time.Second
 
 // picture gives one domain's counts, with what is new in the logs.
 func (l *logs) picture(ctx context.Context, c *Checker, domain string, since time.Time) (p picture, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.mu.take(ctx); err != nil {
+		return p, err
+	}
+	defer l.mu.free()
 	if err := l.readOld(ctx, c); err != nil {
 		return p, err
 	}
@@ -138,8 +139,10 @@ func (l *logs) picture(ctx context.Context, c *Checker, domain string, since tim
 
 // close lets go of the logs; a question after it opens them again.
 func (l *logs) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if l.mu.take(context.Background()) != nil {
+		return
+	}
+	defer l.mu.free()
 	if l.gateway != nil {
 		l.gateway.close()
 		l.gateway = nil

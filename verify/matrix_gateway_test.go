@@ -56,6 +56,19 @@ func matrixGateway() []row {
 	anyAddress := func(gateway, old bool) world {
 		return worldOf(func(o *lab.Options) { o.Gateway.CatchAll, o.OldServer.CatchAll = gateway, old }, func(_ *bench, s *verify.Settings) { s.CatchAlls = []string{"choir.test."} })
 	}
+	// eight is a gateway, or an old server, that offers some extensions.
+	eight := func(offers string, isOld bool) world {
+		return furnished(func(t *testing.T, b *bench) plan.Cutover {
+			k := &clerk{says: saysAlways("250 OK"), offers: offers}
+			at := k.serve(t, b, 242).Addr
+			if isOld {
+				b.set.OldAddresses = []netip.Addr{at}
+				return cut(t, "choir.test.", old, gws)
+			}
+			b.put(t, "eight.choir.test", "A", at.String())
+			return cut(t, "choir.test.", old, []string{"10 eight.choir.test."})
+		})
+	}
 	// hosted is a gateway that takes mail for the probes' sender, whose domain has an MX.
 	hosted := func(mx string, more func(*verify.Settings)) world {
 		return furnishedWith(func(o *lab.Options) { o.Gateway.Relays = lab.Anybody }, func(t *testing.T, b *bench) plan.Cutover {
@@ -124,6 +137,8 @@ func matrixGateway() []row {
 		{check: "gw.limits", breaks: "larger than the old server's", broken: gateway(lab.Habits{Size: 1 << 21}), want: plan.Warn, says: "what is between bounces"},
 		{check: "gw.limits", breaks: "only the gateway has SMTPUTF8", broken: worldOf(func(o *lab.Options) { o.OldServer.NoSMTPUTF8 = true }, nil), want: plan.Warn, says: "bounces at the old server"},
 		{check: "gw.limits", breaks: "only the old server has SMTPUTF8", broken: gateway(lab.Habits{NoSMTPUTF8: true}), want: plan.Warn, says: "is refused"},
+		{check: "gw.limits", breaks: "only the old server has 8BITMIME", good: eight("-SIZE 1048576\r\n250-SMTPUTF8\r\n250 8BITMIME", false), broken: eight("-SIZE 1048576\r\n250 SMTPUTF8", false), want: plan.Warn, says: "senders must convert 8-bit mail"},
+		{check: "gw.limits", breaks: "only the gateway has 8BITMIME", good: eight("-SIZE 1048576\r\n250-SMTPUTF8\r\n250 8BITMIME", true), broken: eight("-SIZE 1048576\r\n250 SMTPUTF8", true), want: plan.Warn, says: "must convert 8-bit mail for the old server"},
 		{check: "gw.limits", breaks: "the old server cannot be asked", broken: noOld, want: plan.Unknown, says: "what the old server takes"},
 		{check: "mx.loop", breaks: "the next hop refuses", broken: in(func(_ *testing.T, b *bench, _ *verify.Settings, _ *plan.Cutover) { b.world.Old.Forget("choir.test") }), says: "the next hop refuses"},
 		{check: "mx.loop", breaks: "both have one name", broken: gateway(lab.Habits{Name: "mail.old.test"}), says: "takes that for a loop"},
@@ -132,7 +147,9 @@ func matrixGateway() []row {
 		{check: "mx.loop", breaks: "the next hop cannot be asked", broken: noOld, want: plan.Unknown, says: "no address of it"},
 	}
 	for i := range rows {
-		rows[i].when, rows[i].good = verify.Before, in(nil)
+		if rows[i].when = verify.Before; rows[i].good == nil {
+			rows[i].good = in(nil)
+		}
 	}
 	return rows
 }

@@ -192,6 +192,20 @@ func rowsDANE() []row {
 			}
 		})
 	}
+	// alias is a world whose TLSA records stand where an alias leads, or the alias of one;
+	// those at the end of two aliases do not match.
+	alias := func(target string, twice bool) world {
+		return dane("signed.test", func(t *testing.T, b *bench, _ *authority, leaf *x509.Certificate) {
+			b.put(t, b.tlsa(name), "TLSA")
+			from, data := b.tlsa(name), "3 1 1 "+spki(leaf)
+			if twice {
+				b.put(t, from, "CNAME", "between.signed.test.")
+				from, data = "between.signed.test", "3 1 1 "+wrong
+			}
+			b.put(t, from, "CNAME", target+".")
+			b.put(t, target, "TLSA", data)
+		})
+	}
 	a := func(breaks string, good, broken world, want plan.Severity, says string) row {
 		return row{check: "dane.future", breaks: breaks, when: verify.Before, good: good, broken: broken, want: want, says: says}
 	}
@@ -223,6 +237,8 @@ func rowsDANE() []row {
 		}), plan.Unknown, "none of its"),
 		a("signatures have ended", good, broken(lab.Expired), plan.Fail, "keep their mail back"),
 		a("signatures are missing", good, broken(lab.Stripped), plan.Fail, "keep their mail back"),
+		a("an alias leads to a zone that is not signed", alias("_tlsa.signed.test", false), alias("_tlsa.choir.test", false), plan.Warn, "no zone that validates"),
+		a("no match, and the second alias leaves the signed zone", good, alias("_tlsa.choir.test", true), plan.Unknown, "none of its"),
 		a("no STARTTLS", good, furnished(func(t *testing.T, b *bench) plan.Cutover {
 			b.mailHost(t, name, nil)
 			b.put(t, b.tlsa(name), "TLSA", "3 1 1 "+wrong)

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type clerk struct {
 	says func(n int, address string) string // of the n-th RCPT, from 1; "" = it hangs up
 
 	greets string // "" = 220
+	offers string // after the code in reply to EHLO; "" = " ENHANCEDSTATUSCODES"
 	mu     sync.Mutex
 	asked  []string
 	verbs  []string
@@ -64,7 +66,7 @@ func (k *clerk) talk(c net.Conn) {
 		says := "250 OK"
 		switch verb, rest, _ := strings.Cut(lines.Text(), " "); verb {
 		case "EHLO":
-			says = "250-clerk\r\n250 ENHANCEDSTATUSCODES"
+			says = "250-clerk\r\n250" + cmp.Or(k.offers, " ENHANCEDSTATUSCODES")
 		case "QUIT":
 			fmt.Fprint(c, "221 bye\r\n")
 			return

@@ -63,7 +63,7 @@ type relays struct {
 }
 
 type relayed struct {
-	mu    sync.Mutex
+	mu    lock
 	begun time.Time
 	heard map[string]error // by way; nil = accepted
 }
@@ -133,8 +133,10 @@ func trusted(found []plan.Finding) {
 func (c *Checker) relay(ctx context.Context, v Vantage, e endpoint, to stranger, domain, key string) plan.Finding {
 	all := ways(to.address, mailDomain(domain), rrset.Bare(e.host), e.addr)
 	memory := c.relays.of(key, c.Now())
-	memory.mu.Lock()
-	defer memory.mu.Unlock()
+	if err := memory.mu.take(ctx); err != nil {
+		return unknown(e.String(), "%v", err)
+	}
+	defer memory.mu.free()
 	err := c.patiently(ctx, func() error { return c.try(ctx, v, e, all, memory.heard) })
 	var open, perhaps []string
 	for _, w := range all {

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"mxcutover/plan"
@@ -25,7 +24,7 @@ const (
 // stragglers counts, from the old server's log, what came past the gateway since each
 // domain was published, by domain and peer.
 type stragglers struct {
-	mu     sync.Mutex
+	mu     lock
 	log    *follower
 	polled time.Time
 	last   time.Time // that the log tells of
@@ -87,8 +86,10 @@ func (c *Checker) expected(domain string) time.Time {
 // since tells of those who came for a domain after a time, and are none of the
 // gateway's addresses.
 func (s *stragglers) since(ctx context.Context, c *Checker, domain string, after time.Time, gateway []endpoint) (n uint64, who string, last time.Time, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.mu.take(ctx); err != nil {
+		return 0, "", last, err
+	}
+	defer s.mu.free()
 	if err := s.poll(ctx, c); err != nil {
 		return 0, "", last, err
 	}
@@ -196,8 +197,10 @@ func itself(a netip.Addr) bool {
 
 // close lets go of the log; a question after it begins anew.
 func (s *stragglers) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if s.mu.take(context.Background()) != nil {
+		return
+	}
+	defer s.mu.free()
 	if s.log != nil {
 		s.log.close()
 		s.log = nil

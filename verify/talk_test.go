@@ -185,25 +185,25 @@ func TestRandomAddressesAreCountedByTheHour(t *testing.T) {
 		c := &Checker{Settings: Settings{RandomPerHour: 3, Arrival: time.Minute, Now: time.Now}}
 		begun := time.Now()
 		for range 3 {
-			if err := c.draw(t.Context(), a); err != nil {
+			if err := c.draw(t.Context(), a, "choir.test."); err != nil {
 				t.Error(err)
 			}
 			time.Sleep(10 * time.Minute)
 		}
-		if err := c.draw(t.Context(), a); err == nil || !strings.Contains(err.Error(), begun.Add(time.Hour).UTC().Format(time.RFC3339)) {
+		if err := c.draw(t.Context(), a, "choir.test."); err == nil || !strings.Contains(err.Error(), begun.Add(time.Hour).UTC().Format(time.RFC3339)) {
 			t.Errorf("the fourth: %v", err)
 		}
-		if err := c.draw(t.Context(), netip.MustParseAddr("192.0.2.2")); err != nil {
+		if err := c.draw(t.Context(), netip.MustParseAddr("192.0.2.2"), "choir.test."); err != nil {
 			t.Errorf("another address: %v", err)
 		}
 		time.Sleep(29*time.Minute + 30*time.Second)
-		if err := c.draw(t.Context(), a); err != nil || time.Since(begun) != time.Hour {
+		if err := c.draw(t.Context(), a, "choir.test."); err != nil || time.Since(begun) != time.Hour {
 			t.Errorf("it did not wait for its turn: %v after %s", err, time.Since(begun))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		c.Arrival = time.Hour
-		if err := c.draw(ctx, a); err == nil || time.Since(begun) != time.Hour {
+		if err := c.draw(ctx, a, "choir.test."); err == nil || time.Since(begun) != time.Hour {
 			t.Errorf("it waited for what cannot come in time: %v", err)
 		}
 	})

@@ -2,10 +2,8 @@ package verify
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"mxcutover/plan"
@@ -94,7 +92,7 @@ func (c *Checker) askMadeUp(ctx context.Context, v Vantage, addr netip.Addr, dom
 	}
 	always := func(string) time.Duration { return time.Hour }
 	rcpt, err := recall(ctx, c, &m.random, addr.String()+" "+domain, always, func(ctx context.Context) (string, error) {
-		return randomLabel() + "@" + mailDomain(domain), c.draw(ctx, addr)
+		return randomLabel() + "@" + mailDomain(domain), c.draw(ctx, addr, domain)
 	})
 	if err != nil {
 		return madeUp{}, err
@@ -102,51 +100,4 @@ func (c *Checker) askMadeUp(ctx context.Context, v Vantage, addr netip.Addr, dom
 	return recall(ctx, c, &m.answers, v.Name+"|"+addr.String()+" "+domain, func(madeUp) time.Duration { return time.Hour }, func(ctx context.Context) (madeUp, error) {
 		return madeUp{rcpt, c.askPatiently(ctx, v, addr, rcpt)}, ctx.Err()
 	})
-}
-
-// hourly counts what each server was asked in the last hour. Addresses made up by
-// chance look like a harvest, and a server may well shut out who asks for many.
-type hourly struct {
-	mu sync.Mutex
-	by map[netip.Addr][]time.Time // the newest last
-}
-
-// take counts one more if that keeps within a limit, and else tells when it will.
-func (h *hourly) take(addr netip.Addr, limit int, now time.Time) (next time.Time, ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	had := h.by[addr]
-	for len(had) > 0 && !now.Before(had[0].Add(time.Hour)) {
-		had = had[1:]
-	}
-	if len(had) >= limit {
-		return had[len(had)-limit].Add(time.Hour), false
-	}
-	if h.by == nil {
-		h.by = map[netip.Addr][]time.Time{}
-	}
-	h.by[addr] = append(had, now)
-	return now, true
-}
-
-// draw waits for its turn to ask for an address made up by chance, as long as a
-// probe may take.
-func (c *Checker) draw(ctx context.Context, addr netip.Addr) error {
-	deadline := c.Now().Add(c.Arrival)
-	for {
-		next, ok := c.random.take(addr, c.RandomPerHour, c.Now())
-		if ok {
-			return nil
-		}
-		if d, has := ctx.Deadline(); next.After(deadline) || has && next.After(d) {
-			return fmt.Errorf("%d addresses made up by chance were asked for within the hour (probe.random_per_hour); the next one may be at %s", c.RandomPerHour, next.UTC().Format(time.RFC3339))
-		}
-		t := time.NewTimer(next.Sub(c.Now()))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		}
-	}
 }

@@ -122,7 +122,7 @@ type Checker struct {
 	dns      *resolve.Client // by the resolvers of the public view
 	views    []view
 	caches   caches
-	chains   chains
+	chains   memo[resolve.Chain]
 	arrivals *arrivals
 	slots    slots
 	memo     memo[[]plan.Finding]

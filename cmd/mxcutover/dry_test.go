@@ -72,6 +72,8 @@ func (d *dry) Served(ctx context.Context, zone, name, typ string) (map[string]rr
 	return map[string]rrset.Set{"ns1.example. 192.0.2.53": s, "ns2.example. 192.0.2.54": s}, pass("ns.sync", name)
 }
 
+func (d *dry) Turn(context.Context, plan.Cutover) (time.Time, string) { return time.Time{}, "" }
+
 func (d *dry) Expect(string, time.Time) {}
 
 func (d *dry) NegativeTTL(context.Context, string) (uint32, error) { return 0, nil }

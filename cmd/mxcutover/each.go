@@ -25,7 +25,7 @@ func each(ctx context.Context, cuts []plan.Cutover, ask func(context.Context, pl
 		g.Go(func() (err error) {
 			answers[i], err = ask(ctx, c)
 			if n := done.Add(1); isTerminal(progress) {
-				fmt.Fprintf(progress, "\r%d of %d domains ", n, len(cuts))
+				fmt.Fprintf(progress, "\r\x1b[K%d of %d domains ", n, len(cuts))
 			}
 			return err
 		})

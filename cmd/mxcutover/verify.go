@@ -208,7 +208,15 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 	if o.quiet || o.nagios {
 		progress = io.Discard
 	}
+	if asked("gw.unknown") {
+		tellEstimate(site.checker, cuts, cfg.Probe.RandomPerHour, progress)
+	}
 	if _, err = each(ctx, cuts, func(ctx context.Context, c plan.Cutover) (string, error) {
+		if asked("gw.unknown") {
+			if err := takeTurn(ctx, site.checker, c, progress); err != nil {
+				return "", err
+			}
+		}
 		f := site.checker.Some(ctx, when, c, asked)
 		mu.Lock()
 		defer mu.Unlock()
@@ -239,6 +247,33 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 	}
 	v.Findings, v.Domains, v.At, v.Took = report.Gather(found), len(cuts), time.Now(), time.Since(begun)
 	return v, context.Cause(ctx)
+}
+
+// tellEstimate says before anything is asked for how long a run will wait.
+func tellEstimate(c *verify.Checker, cuts []plan.Cutover, perHour int, out io.Writer) {
+	if wait, most := c.Estimate(cuts); wait > 0 {
+		fmt.Fprintf(out, "about %d h at probe.random_per_hour %d: gw.unknown asks one host of the gateway for %d addresses made up by chance, one for each domain.\n"+
+			"Raise it if the gateway's administrator agrees, ask about some domains (--domain), or leave that check out (--check).\n", int(wait.Hours()), perHour, most)
+	}
+}
+
+// takeTurn waits until a domain may be asked about, and says so on a terminal.
+func takeTurn(ctx context.Context, c *verify.Checker, cut plan.Cutover, progress io.Writer) error {
+	at, _ := c.Turn(ctx, cut)
+	wait := time.Until(at)
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	if isTerminal(progress) {
+		fmt.Fprintf(progress, "\r\x1b[K%s waits until %s (probe.random_per_hour) ", rrset.Bare(cut.Domain), at.Format(time.TimeOnly))
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 // patience ends a context after some time; 0 = never. The context has no deadline
