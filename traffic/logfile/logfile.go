@@ -12,8 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -56,14 +54,8 @@ type File struct {
 	Format string // of package traffic; "" = none was found
 	Bytes  int64  // decompressed
 	traffic.Stats
-	Samples []Sample // lines that were not understood, the first ones
+	Samples []string // the first lines that were not understood: foreign, at most 512 bytes of each
 	Err     error    // what kept it from being read to its end
-}
-
-// A Sample is a line that was not understood.
-type Sample struct {
-	Line uint64 // its number, from 1
-	Text string // foreign; at most 512 bytes
 }
 
 // Read counts the mail of all logs by recipient domain. Paths are files, directories
@@ -74,52 +66,48 @@ func Read(ctx context.Context, paths []string, o Options) (*Result, error) {
 	if o.Zone == nil {
 		o.Zone = time.Local
 	}
-	out := &Result{Table: &traffic.Table{Wanted: o.Wanted, Since: o.Since, Until: o.Until, Zone: cmp.Or(o.Hours, o.Zone)}}
-	for _, g := range paths {
-		found, err := filepath.Glob(g)
-		if err != nil || len(found) == 0 {
-			return nil, fmt.Errorf("log %s: no such file", g)
-		}
-		for _, path := range found {
-			out.Files = append(out.Files, one(ctx, path, o, out.Table))
+	if o.Now.IsZero() {
+		o.Now = time.Now()
+	}
+	r := &reading{Options: o, out: &Result{Table: &traffic.Table{Wanted: o.Wanted, Since: o.Since, Until: o.Until, Zone: cmp.Or(o.Hours, o.Zone)}}}
+	all, err := find(ctx, paths, o)
+	if err != nil {
+		return r.out, err
+	}
+	for _, s := range all {
+		if s.info != nil && s.info.Mode().IsRegular() {
+			r.total += s.info.Size()
 		}
 	}
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].log == all[0].log {
+			n++
+		}
+		if err := r.log(ctx, all[:n]); err != nil {
+			return r.out, err
+		}
+		all = all[n:]
+	}
+	return r.out, r.out.sum()
+}
+
+// sum adds the files up; an error if nothing could be read.
+func (r *Result) sum() error {
 	var faults []error
-	for _, f := range out.Files {
-		out.Lines, out.Parsed, out.Skipped, out.Long = out.Lines+f.Lines, out.Parsed+f.Parsed, out.Skipped+f.Skipped, out.Long+f.Long
+	for _, f := range r.Files {
+		r.Stats = r.Plus(f.Stats)
 		if f.Err != nil {
 			faults = append(faults, fmt.Errorf("log %s: %w", f.Path, f.Err))
 		}
 	}
-	if ctx.Err() != nil {
-		return out, ctx.Err()
+	switch {
+	case r.Parsed > 0:
+		return nil
+	case len(faults) > 0:
+		return errors.Join(faults...)
+	case r.Lines == 0:
+		return errors.New("the logs are empty")
 	}
-	if out.Parsed == 0 {
-		return out, errors.Join(append(faults, fmt.Errorf("none of %d lines is of a format that is known (%s)", out.Lines, strings.Join(traffic.Formats(), ", ")))...)
-	}
-	return out, nil
-}
-
-func one(ctx context.Context, path string, o Options, t *traffic.Table) (f File) {
-	f.Path = path
-	file, err := os.Open(path)
-	if err != nil {
-		f.Err = err
-		return f
-	}
-	defer file.Close()
-	defer context.AfterFunc(ctx, func() { _ = file.Close() })()
-	info, err := file.Stat()
-	if err != nil {
-		f.Err = err
-		return f
-	}
-	l, err := traffic.NewLog(traffic.Options{Format: o.Format, Zone: o.Zone, Now: info.ModTime()}, t.Add)
-	if err != nil {
-		f.Err = err
-		return f
-	}
-	f.Err = l.Read(file)
-	f.Stats = l.Stats
-	return f
+	return fmt.Errorf("none of the %d lines is of a format that is known (%s)", r.Lines, strings.Join(traffic.Formats(), ", "))
 }
