@@ -35,9 +35,8 @@ type Options struct {
 
 // A Status tells how far the reading is.
 type Status struct {
-	Read  int64  // bytes of the files as they lie there
-	Total int64  // 0 = not known
-	Lines uint64 // so far
+	Read  int64 // bytes of the files as they lie there
+	Total int64 // 0 = not known
 }
 
 // A Result is what was read.

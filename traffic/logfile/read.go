@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"mxcutover/traffic"
 )
@@ -17,6 +18,7 @@ type reading struct {
 	out   *Result
 	read  atomic.Int64 // bytes of the files as they lie there
 	total int64
+	told  time.Time
 }
 
 // log reads the files of one log, one after the other.
@@ -76,7 +78,17 @@ type noted struct {
 func (n *noted) Read(p []byte) (int, error) {
 	k, err := n.Reader.Read(p)
 	n.of.read.Add(int64(k))
+	n.of.tell()
 	return k, err
+}
+
+// tell shows how far the reading is, ten times a second at most.
+func (r *reading) tell() {
+	if r.Progress == nil || time.Since(r.told) < 100*time.Millisecond {
+		return
+	}
+	r.told = time.Now()
+	r.Progress(Status{Read: r.read.Load(), Total: r.total})
 }
 
 // sample keeps a line that was not understood, if there is room.
