@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"rrset":                 {},
 	"plan":                  {"rrset"},
 	"traffic":               {},
+	"traffic/logfile":       {"traffic"},
 	"firewall":              {"plan"},
 	"config":                {"plan", "rrset", "secret"},
 	"providers":             {"rrset", "secret"},

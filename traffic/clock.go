@@ -11,6 +11,13 @@ type clock struct {
 	hour time.Time // that it means
 }
 
+// at sets about when the next lines were written: their years may be others.
+func (c *clock) at(now time.Time) {
+	if !now.Equal(c.now) {
+		c.now, c.key, c.hour = now, [16]byte{}, time.Time{}
+	}
+}
+
 // keep gives the time of an hour's text, at most 16 bytes, asking read only if it is
 // another than the last. There, b is that text.
 func (c *clock) keep(b []byte, read func(b []byte) (time.Time, bool)) (time.Time, bool) {

@@ -45,8 +45,9 @@ type recipients struct{ each []told }
 
 // told is what was told of one recipient.
 type told struct {
-	hash   uint64
-	events uint8 // 1<<Event
+	hash   uint64 // of the address
+	domain uint64 // of its domain, in lower case
+	events uint8  // 1<<Event
 }
 
 func newJoin() join {
@@ -127,7 +128,7 @@ func (j *join) accept(m *message, e *entry, emit func(*Record)) {
 		j.out = m.record(e, Accepted)
 		if len(to) > 0 {
 			j.out.Recipient = to
-			j.out.First, j.out.Again = m.tell(maphash.Bytes(j.seed, to), Accepted)
+			j.tell(m, to, Accepted)
 		}
 		emit(&j.out)
 		if len(to) == 0 {
@@ -182,7 +183,7 @@ func (j *join) outcome(e *entry, emit func(*Record)) {
 	j.out = m.record(e, e.event)
 	j.out.Recipient, j.out.Status = e.recipient, e.status
 	if len(e.recipient) > 0 {
-		j.out.First, j.out.Again = m.tell(maphash.Bytes(j.seed, e.recipient), e.event)
+		j.tell(m, e.recipient, e.event)
 	}
 	emit(&j.out)
 }
@@ -191,19 +192,25 @@ func (m *message) record(e *entry, event Event) Record {
 	return Record{At: e.at, Event: event, Origin: m.origin, Queue: e.queue, Sender: m.sender, Size: m.size, Peer: m.peer}
 }
 
-// tell notes an event of a recipient.
-func (m *message) tell(hash uint64, event Event) (first, again bool) {
+// tell notes an event of a recipient in the record to come.
+func (j *join) tell(m *message, recipient []byte, event Event) {
+	hash := maphash.Bytes(j.seed, recipient)
 	for i := range m.to.each {
 		if t := &m.to.each[i]; t.hash == hash {
-			again = t.events&(1<<event) != 0
+			j.out.Again = t.events&(1<<event) != 0
 			t.events |= 1 << event
-			return false, again
+			return
 		}
 	}
-	if len(m.to.each) < maxNamed {
-		m.to.each = append(m.to.each, told{hash, 1 << event})
+	j.key = lower(j.key[:0], bytes.TrimSuffix(recipient[bytes.LastIndexByte(recipient, '@')+1:], []byte{'.'}))
+	domain := maphash.Bytes(j.seed, j.key)
+	j.out.First, j.out.Domain = true, true
+	for i := range m.to.each {
+		j.out.Domain = j.out.Domain && m.to.each[i].domain != domain
 	}
-	return true, false
+	if len(m.to.each) < maxNamed {
+		m.to.each = append(m.to.each, told{hash, domain, 1 << event})
+	}
 }
 
 // find gives a message under way; nil = there is none of that id.

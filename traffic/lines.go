@@ -74,11 +74,12 @@ func (l *Lines) read(r io.Reader) error {
 	for {
 		n, err := r.Read(buf)
 		_, _ = l.Write(buf[:n]) // never fails
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
 			l.Rest()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
+			return nil
+		case err != nil:
+			l.Drop() // half a line may name another domain
 			return err
 		}
 	}

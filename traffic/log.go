@@ -13,6 +13,8 @@ type Options struct {
 	Format string         // a name of [Formats]; "" = found from the lines themselves
 	Now    time.Time      // about when the log was written: syslog's times have no year
 	Zone   *time.Location // of times without one; nil = UTC
+
+	Unknown func(line []byte) // is told of each line that is skipped; may be nil
 }
 
 // Stats count the lines of a log: each is parsed or skipped.
@@ -21,6 +23,16 @@ type Stats struct {
 	Parsed  uint64 // understood, if only to be of no interest
 	Skipped uint64
 	Long    uint64 // above [MaxLine], and cut there
+}
+
+// Plus adds others.
+func (s Stats) Plus(o Stats) Stats {
+	return Stats{s.Lines + o.Lines, s.Parsed + o.Parsed, s.Skipped + o.Skipped, s.Long + o.Long}
+}
+
+// Since are what came after others of the same log.
+func (s Stats) Since(o Stats) Stats {
+	return Stats{s.Lines - o.Lines, s.Parsed - o.Parsed, s.Skipped - o.Skipped, s.Long - o.Long}
 }
 
 // A format understands the lines of one kind of server.
@@ -46,34 +58,61 @@ func Formats() (names []string) {
 // of it are one log; logs of several servers are several.
 type Log struct {
 	Stats
-	emit  func(*Record)
-	known []format // one, when it is known
-	clock clock
-	lines Lines
-	join  join
-	entry entry
+	emit    func(*Record)
+	unknown func(line []byte)
+	all     []format // that it may be
+	known   []format // one, when it is known
+	clock   clock
+	lines   Lines
+	join    join
+	entry   entry
 }
 
 // NewLog makes a Log that hands its records to a function. The records are good
 // until that returns.
 func NewLog(o Options, emit func(*Record)) (*Log, error) {
-	l := &Log{emit: emit, known: formats(), clock: clock{now: o.Now, zone: o.Zone}, join: newJoin()}
+	all, err := chosen(o.Format)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{emit: emit, unknown: o.Unknown, all: all, known: all, clock: clock{now: o.Now, zone: o.Zone}, join: newJoin()}
 	if l.clock.zone == nil {
 		l.clock.zone = time.UTC
-	}
-	if o.Format != "" {
-		i := slices.IndexFunc(l.known, func(f format) bool { return f.name == o.Format })
-		if i < 0 {
-			return nil, fmt.Errorf("traffic: no format %.40q; there are: %s", o.Format, strings.Join(Formats(), ", "))
-		}
-		l.known = l.known[i : i+1]
 	}
 	l.lines.Each = l.Line
 	return l, nil
 }
 
+// chosen are the formats of a name; "" = all.
+func chosen(name string) ([]format, error) {
+	all := formats()
+	if name == "" {
+		return all, nil
+	}
+	i := slices.IndexFunc(all, func(f format) bool { return f.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("traffic: no format %.40q; there are: %s", name, strings.Join(Formats(), ", "))
+	}
+	return all[i : i+1], nil
+}
+
 // At tells about when what comes next was written.
-func (l *Log) At(now time.Time) { l.clock.now = now }
+func (l *Log) At(now time.Time) { l.clock.at(now) }
+
+// File tells that a new file of the log begins, and about when it was written. Its
+// format is found anew.
+func (l *Log) File(now time.Time) {
+	l.At(now)
+	l.known = l.all
+}
+
+// Format is the name of the file's format; "" = it is not known yet.
+func (l *Log) Format() string {
+	if len(l.known) > 1 {
+		return ""
+	}
+	return l.known[0].name
+}
 
 // Line takes one line, without its end.
 func (l *Log) Line(line []byte) {
@@ -88,6 +127,9 @@ func (l *Log) Line(line []byte) {
 		}
 	}
 	l.Skipped++
+	if l.unknown != nil {
+		l.unknown(line)
+	}
 }
 
 // Write takes the next bytes, whatever lines they are cut into. It never fails.

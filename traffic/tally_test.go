@@ -29,14 +29,14 @@ func samples(t testing.TB, name string) (out [][]byte) {
 	return out
 }
 
-// counted counts a log of testdata.
-func counted(t *testing.T, name string, tally *Tally) {
+// read hands the records of a log of testdata on.
+func read(t *testing.T, name string, emit func(*Record)) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/" + name + ".log")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := NewLog(Options{Now: now}, tally.Add)
+	l, err := NewLog(Options{Now: now}, emit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestTallyOfRealLogs(t *testing.T) {
 		"postfix-long":  {"choir.example": {Accepted: 1, Delivered: 1, Rejected: 1}, "bakery.example": {Accepted: 1, Delivered: 1}, "bounce.example": {Accepted: 1, Bounced: 1}, "sender.example": {}},
 	} {
 		var tally Tally
-		counted(t, name, &tally)
+		read(t, name, tally.Add)
 		for domain, c := range want {
 			if got := tally.Between(domain, time.Time{}, time.Time{}); got != c {
 				t.Errorf("%s, %s: %+v, want %+v", name, domain, got, c)

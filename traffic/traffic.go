@@ -66,8 +66,9 @@ type Record struct {
 	Peer      netip.Addr // who handed the message over; not valid = not told, or nobody did
 	Status    []byte     // the reply, or the reason, of at most 512 bytes
 
-	First bool // this message and recipient are told together for the first time
-	Again bool // this event of this message and recipient was told before
+	First  bool // this message and recipient are told together for the first time
+	Domain bool // and no recipient of this domain was told of this message before
+	Again  bool // this event of this message and recipient was told before
 }
 
 // maxStatus bounds what is kept of a reply, in bytes.

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -48,9 +47,6 @@ type followed struct {
 	proof  []byte // what stands before offset
 	lost   bool   // no path leads to it
 }
-
-// A rotated log's name has a number or date at its end.
-var rotated = regexp.MustCompile(`[.-][0-9][0-9.-]*$`)
 
 // poll reads what is new.
 func (f *follower) poll(ctx context.Context) error {
@@ -155,7 +151,7 @@ func (f *follower) open(path string) (*followed, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := rotated.ReplaceAllString(path, "")
+	name := traffic.LogName(path)
 	if f.logs[name] == nil {
 		l, err := traffic.NewLog(traffic.Options{Format: f.format, Zone: f.zone}, f.emit)
 		if err != nil {

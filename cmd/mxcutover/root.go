@@ -58,7 +58,7 @@ func newRoot(s *streams) *cobra.Command {
 		return usagef("%w\nsee: %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newDemo(s), newInventory(s), newPlan(s), newPreflight(s), newParity(s), newRun(s), newStatus(s), newWatch(s), newEvents(s),
+		newDemo(s), newInventory(s), newTraffic(s), newPlan(s), newPreflight(s), newParity(s), newRun(s), newStatus(s), newWatch(s), newEvents(s),
 		newApprove(s), newHold(s), newResume(s), newRetry(s), newRollback(s), newIsolate(s), newVerify(s), newChecks(s), newReport(s), newBackup(s), newState(s), newProviders(s), newVersion(s),
 	)
 	for _, c := range root.Commands() {
@@ -89,12 +89,21 @@ func (s *streams) load() (*config.Config, error) {
 	if path := cmp.Or(s.configPath, os.Getenv("MXCUTOVER_CONFIG")); path != "" {
 		return config.Load(path)
 	}
-	for _, path := range []string{"mxcutover.yaml", "/etc/mxcutover/mxcutover.yaml"} {
-		if _, err := os.Stat(path); err == nil {
-			return config.Load(path)
-		}
+	if path := defaultConfig(); path != "" {
+		return config.Load(path)
 	}
 	return nil, usagef("no configuration: neither ./mxcutover.yaml nor /etc/mxcutover/mxcutover.yaml is there; name one with --config, or look around first with:\n  mxcutover demo")
+}
+
+// defaultConfig is the configuration file that is taken if none is named; "" = none is
+// there.
+func defaultConfig() string {
+	for _, path := range []string{"mxcutover.yaml", "/etc/mxcutover/mxcutover.yaml"} {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
 }
 
 // loadNamed is load, with the journal that was named by --journal.
