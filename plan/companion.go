@@ -165,7 +165,7 @@ func companionChange(c rrset.Change) error {
 }
 
 // at tells what keeps a companion from being written at its name: a zone cut, a
-// CNAME, or a wildcard that the new name would hide (RFC 4592 section 2.2.1).
+// DNAME above it, a CNAME, or a wildcard that the new name would hide (RFC 4592 section 2.2.1).
 func (g ground) at(x Companion) string {
 	name := x.Change.After.Name
 	names, ok := g.of(x.Change.Zone, x.Provider)
@@ -178,6 +178,12 @@ func (g ground) at(x Companion) string {
 	for n := name; n != x.Change.Zone && n != "."; n = rrset.Parent(n) {
 		if slices.Contains(names[n], "NS") {
 			return "and " + rrset.Bare(n) + " is delegated to another zone"
+		}
+	}
+	for n := name; n != x.Change.Zone && n != "."; {
+		n = rrset.Parent(n) // a DNAME's own name is not redirected
+		if slices.Contains(names[n], "DNAME") {
+			return "and " + rrset.Bare(n) + " has a DNAME, which leads all names below it elsewhere (RFC 6672 section 2.4), so that nobody would see it there; make that change where the DNAME leads, then plan again"
 		}
 	}
 	if slices.Contains(names[name], "CNAME") {

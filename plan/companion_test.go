@@ -99,6 +99,9 @@ func TestCompanionsThatCannotBe(t *testing.T) {
 		"so is one below it":              {map[string][]Companion{"a.test.": {sts}}, []rrset.Set{txt("*.a.test.", "w"), txt("x._mta-sts.a.test.", "1")}, ""},
 		"below a zone cut":                {map[string][]Companion{"a.test.": {sts}}, []rrset.Set{{Name: "_mta-sts.a.test.", Type: "NS", TTL: 1, Data: []string{"ns.x."}}}, "delegated"},
 		"beside a CNAME":                  {map[string][]Companion{"a.test.": {sts}}, []rrset.Set{{Name: "_mta-sts.a.test.", Type: "CNAME", TTL: 1, Data: []string{"x."}}}, "CNAME"},
+		"below a DNAME":                   {map[string][]Companion{"a.test.": {deep}}, []rrset.Set{{Name: "sub.a.test.", Type: "DNAME", TTL: 1, Data: []string{"x."}}}, "sub.a.test has a DNAME"},
+		"below a DNAME at the apex":       {map[string][]Companion{"a.test.": {sts}}, []rrset.Set{{Name: "a.test.", Type: "DNAME", TTL: 1, Data: []string{"x."}}}, "a.test has a DNAME"},
+		"at a DNAME, not below":           {map[string][]Companion{"a.test.": {sts}}, []rrset.Set{{Name: "_mta-sts.a.test.", Type: "DNAME", TTL: 1, Data: []string{"x."}}}, ""},
 		"a zone that was not read":        {map[string][]Companion{"a.test.": with(func(x *Companion) { x.Provider = "q" })}, nil, "was not read"},
 		"nobody's zone":                   {map[string][]Companion{"a.test.": with(func(x *Companion) { x.Provider = "" })}, nil, "no provider"},
 		"an MX": {map[string][]Companion{"a.test.": with(func(x *Companion) {
