@@ -31,10 +31,32 @@ func TestDigestKeepsWhatMatters(t *testing.T) {
 	}
 	var many []plan.Finding
 	for i := range 100 {
-		many = append(many, plan.Finding{Check: "gw.recipient", Target: fmt.Sprint(i), Severity: plan.Unknown})
+		many = append(many,
+			plan.Finding{Check: "gw.ptr", Target: fmt.Sprint(i), Severity: plan.Warn},
+			plan.Finding{Check: "ns.sync", Target: fmt.Sprint(i), Severity: plan.Unknown})
 	}
-	if out := digest(many, time.Now()); len(out) != maxDigest+1 || out[maxDigest].Severity != plan.Unknown || !strings.HasPrefix(out[maxDigest].Detail, "52 more") {
-		t.Errorf("%d findings, the last %+v", len(out), out[len(out)-1])
+	for i := range 10 {
+		many = append(many,
+			plan.Finding{Check: "gw.recipient", Target: fmt.Sprint(i), Severity: plan.Pass},
+			plan.Finding{Check: "gw.null", Target: fmt.Sprint(i), Severity: plan.Fail})
+	}
+	count := map[string]int{}
+	out = digest(many, time.Now())
+	for _, f := range out {
+		count[f.Check]++
+	}
+	if count["gw.recipient"] != 10 || count["gw.null"] != 10 || count["ns.sync"] != 28 || count["gw.ptr"] != 0 || len(out) != maxDigest+1 {
+		t.Errorf("%d findings: %v", len(out), count)
+	}
+	if last := out[len(out)-1]; last.Severity != plan.Unknown || !strings.HasPrefix(last.Detail, "172 more") {
+		t.Errorf("what was cut: %+v", last)
+	}
+	many = nil
+	for i := range 60 {
+		many = append(many, plan.Finding{Check: "gw.unknown", Target: fmt.Sprint(i), Severity: plan.Pass})
+	}
+	if out := digest(append(many, plan.Finding{Check: "ns.sync", Severity: plan.Unknown}), time.Now()); len(out) != 61 || plan.Judge(out) != plan.Unknown {
+		t.Errorf("more proofs than the bound: %d findings", len(out))
 	}
 	if out := digest(nil, time.Now()); len(out) != 0 || plan.Judge(out) != plan.Unknown {
 		t.Errorf("out of nothing: %+v", out)

@@ -176,8 +176,8 @@ func untilOf(e Event) (t time.Time) {
 }
 
 // mergeFindings keeps the last findings of each check, target and vantage, and
-// not more than a screenful and a half. One event may have several of these, and
-// the worst is not hidden by another.
+// not more than a screenful and a half: the oldest that did not fail go first. One
+// event may have several of these, and the worst is not hidden by another.
 func mergeFindings(have, more []plan.Finding) []plan.Finding {
 	have = slices.DeleteFunc(have, func(o plan.Finding) bool {
 		return slices.ContainsFunc(more, func(f plan.Finding) bool {
@@ -185,10 +185,15 @@ func mergeFindings(have, more []plan.Finding) []plan.Finding {
 		})
 	})
 	have = append(have, more...)
-	if n := len(have) - maxFindings; n > 0 {
-		have = slices.Delete(have, 0, n)
-	}
-	return have
+	n := len(have) - maxFindings
+	have = slices.DeleteFunc(have, func(f plan.Finding) bool {
+		if n <= 0 || f.Severity == plan.Fail {
+			return false
+		}
+		n--
+		return true
+	})
+	return slices.Delete(have, 0, max(n, 0))
 }
 
 const maxFindings = 64
