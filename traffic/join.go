@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"bytes"
+	"cmp"
 	"hash/maphash"
 	"net/netip"
 	"slices"
@@ -18,17 +19,18 @@ const (
 // Message-ID, from a loopback address, while the first is still in the queue, or
 // because the filter says so. It counts once, as what came from outside.
 type join struct {
-	seed  maphash.Seed
-	open  map[string]*message // by host and queue id
-	byID  map[uint64]*message // by Message-ID, of those
-	order []*message          // the oldest first from head on, with those that are gone
-	head  int
-	key   []byte
-	out   Record
+	seed maphash.Seed
+	open map[uint64]*message // by host and queue id
+	byID map[uint64]*message // by Message-ID, of those
+	line uint64              // that is taken now: its number in the log
+	part *Part               // that this is a join of; nil = of the whole log
+	key  []byte
+	out  Record
 }
 
 type message struct {
-	key      string
+	key      uint64
+	begun    uint64 // the line of the log
 	id       uint64 // of its Message-ID
 	sender   []byte // nil = not told
 	size     int64
@@ -38,6 +40,11 @@ type message struct {
 	again    bool // a filter handed it back
 	gone     bool
 	to       *recipients
+
+	// In a part of a log:
+	client *entry // the line of a client that may be a filter, and nothing since
+	shared bool   // others asked for its Message-ID
+	second bool   // its Message-ID is another message's, before the part
 }
 
 // recipients are a message's, shared with the message that a filter hands back.
@@ -51,11 +58,14 @@ type told struct {
 }
 
 func newJoin() join {
-	return join{seed: maphash.MakeSeed(), open: map[string]*message{}, byID: map[uint64]*message{}}
+	return join{seed: maphash.MakeSeed(), open: map[uint64]*message{}, byID: map[uint64]*message{}}
 }
 
 // take adds an entry, and hands on the records that follow from it.
 func (j *join) take(e *entry, emit func(*Record)) {
+	if j.part != nil && j.part.later(e) {
+		return
+	}
 	switch e.kind {
 	case arrival:
 		j.arrive(e, emit)
@@ -64,6 +74,10 @@ func (j *join) take(e *entry, emit func(*Record)) {
 		m.peer, m.origin = addr(e.peer), from(e)
 		if first := j.find(e.host, e.next); len(e.next) > 0 && first != nil {
 			m.continues(first)
+		}
+		if j.part != nil && m.peer.IsLoopback() {
+			c := *e
+			m.client = &c
 		}
 	case submitted:
 		j.fresh(e).origin = Submitted
@@ -148,13 +162,28 @@ func (j *join) name(e *entry) {
 	if len(e.messageID) == 0 {
 		return
 	}
-	m.id = maphash.Bytes(j.seed, e.messageID)
-	first := j.byID[m.id]
+	id := maphash.Bytes(j.seed, e.messageID)
+	if m.id != 0 && m.id != id {
+		if j.byID[m.id] == m {
+			delete(j.byID, m.id)
+		}
+		if j.part != nil {
+			j.part.tangled = true
+		}
+	}
+	m.id, m.client = id, nil
+	first := j.byID[id]
 	switch {
 	case first == nil || first.gone:
-		j.byID[m.id] = m
-	case first != m && m.peer.IsLoopback():
-		m.continues(first)
+		j.byID[id] = m
+		if j.part != nil {
+			j.part.names = append(j.part.names, nameOf{j.line, m})
+		}
+	case first != m:
+		first.shared = true
+		if m.peer.IsLoopback() {
+			m.continues(first)
+		}
 	}
 }
 
@@ -213,10 +242,19 @@ func (j *join) tell(m *message, recipient []byte, event Event) {
 	}
 }
 
+// hash is that of a host and a queue id.
+func (j *join) hash(host, id []byte) uint64 {
+	j.key = append(append(append(j.key[:0], host...), ' '), id...)
+	return maphash.Bytes(j.seed, j.key)
+}
+
 // find gives a message under way; nil = there is none of that id.
 func (j *join) find(host, id []byte) *message {
-	j.key = append(append(append(j.key[:0], host...), ' '), id...)
-	return j.open[string(j.key)]
+	if m := j.open[j.hash(host, id)]; m != nil && !m.gone {
+		m.client = nil
+		return m
+	}
+	return nil
 }
 
 // get is find, or a message of which nothing was told before.
@@ -234,25 +272,38 @@ func (j *join) fresh(e *entry) *message {
 	if m := j.find(e.host, e.queue); m != nil {
 		j.remove(m)
 	}
-	for len(j.open) >= maxOpen {
-		if first := j.order[j.head]; !first.gone {
-			j.remove(first)
-		}
-		j.head++
+	if j.part == nil && len(j.open) >= maxOpen {
+		j.forget()
 	}
-	if len(j.order) >= 2*maxOpen {
-		j.order = slices.DeleteFunc(j.order[j.head:], func(m *message) bool { return m.gone })
-		j.head = 0
+	m := &message{key: j.hash(e.host, e.queue), begun: j.line, to: &recipients{}}
+	if j.part != nil {
+		j.part.begin(m)
 	}
-	m := &message{key: string(j.key), to: &recipients{}}
 	j.open[m.key] = m
-	j.order = append(j.order, m)
 	return m
 }
 
+// forget forgets the older half of the messages under way. It is the older half, and
+// not the oldest one, so that it is seldom and parts of a log can be joined apart.
+func (j *join) forget() {
+	all := make([]*message, 0, len(j.open))
+	for _, m := range j.open {
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b *message) int { return cmp.Compare(a.begun, b.begun) })
+	for _, m := range all[:(len(all)+1)/2] {
+		j.remove(m)
+	}
+}
+
+// remove ends a message. In a part of a log it is remembered that it is over.
 func (j *join) remove(m *message) {
 	m.gone = true
-	delete(j.open, m.key)
+	if j.part == nil {
+		delete(j.open, m.key)
+	} else {
+		j.part.under--
+	}
 	if j.byID[m.id] == m {
 		delete(j.byID, m.id)
 	}
