@@ -39,7 +39,8 @@ type message struct {
 	accepted bool // told
 	again    bool // a filter handed it back
 	gone     bool
-	to       *recipients
+	to       *recipients // own, unless they are shared
+	own      recipients
 
 	// In a part of a log:
 	client *entry // the line of a client that may be a filter, and nothing since
@@ -48,7 +49,10 @@ type message struct {
 }
 
 // recipients are a message's, shared with the message that a filter hands back.
-type recipients struct{ each []told }
+type recipients struct {
+	each []told
+	few  [2]told // room for most
+}
 
 // told is what was told of one recipient.
 type told struct {
@@ -63,6 +67,10 @@ func newJoin() join {
 
 // take adds an entry, and hands on the records that follow from it.
 func (j *join) take(e *entry, emit func(*Record)) {
+	if e.kind == idle {
+		return
+	}
+	e.key, e.from = j.hash(e.host, e.queue), addr(e.peer)
 	if j.part != nil && j.part.later(e) {
 		return
 	}
@@ -71,11 +79,11 @@ func (j *join) take(e *entry, emit func(*Record)) {
 		j.arrive(e, emit)
 	case client:
 		m := j.fresh(e)
-		m.peer, m.origin = addr(e.peer), from(e)
+		m.peer, m.origin = e.from, from(e)
 		if first := j.find(e.host, e.next); len(e.next) > 0 && first != nil {
 			m.continues(first)
 		}
-		if j.part != nil && m.peer.IsLoopback() {
+		if j.part != nil && len(e.next) == 0 && m.peer.IsLoopback() {
 			c := *e
 			m.client = &c
 		}
@@ -86,28 +94,37 @@ func (j *join) take(e *entry, emit func(*Record)) {
 	case queued:
 		m := j.get(e, Unknown)
 		if m.sender == nil {
-			m.sender, m.size = append([]byte{}, e.sender...), e.size
+			m.sender, m.size = j.text(e.sender), e.size
 		}
 		j.accept(m, e, emit)
 	case outcome:
 		j.outcome(e, emit)
 	case refused:
-		j.out = Record{At: e.at, Event: e.event, Origin: from(e), Queue: e.queue, Sender: e.sender, Recipient: e.recipient, Peer: addr(e.peer), Status: e.status}
+		j.out = Record{At: e.at, Event: e.event, Origin: from(e), Queue: e.queue, Sender: e.sender, Recipient: e.recipient, Peer: e.from, Status: e.status}
 		emit(&j.out)
 	case internal:
 		if m := j.find(e.host, e.next); m != nil {
 			m.origin = Internal
 		}
 	case done:
-		if m := j.find(e.host, e.queue); m != nil {
+		if m := j.known(e.key); m != nil {
 			j.remove(m)
 		}
 	}
 }
 
+// text is a part of a line to keep. Of a part of a log the text stays until it is
+// joined.
+func (j *join) text(b []byte) []byte {
+	if j.part != nil && b != nil {
+		return b
+	}
+	return append([]byte{}, b...)
+}
+
 // from is where a message comes from, by what its first line tells.
 func from(e *entry) Origin {
-	switch p := addr(e.peer); {
+	switch p := e.from; {
 	case e.own:
 		return Internal
 	case e.auth, p == netip.AddrFrom4([4]byte{127, 0, 0, 1}), p == netip.IPv6Loopback():
@@ -119,7 +136,7 @@ func from(e *entry) Origin {
 // arrive takes a whole message in.
 func (j *join) arrive(e *entry, emit func(*Record)) {
 	m := j.fresh(e)
-	m.sender, m.size, m.peer = append([]byte{}, e.sender...), e.size, addr(e.peer)
+	m.sender, m.size, m.peer = j.text(e.sender), e.size, e.from
 	m.origin = from(e)
 	j.name(e)
 	j.accept(m, e, emit)
@@ -192,6 +209,9 @@ func (m *message) continues(first *message) {
 	if m == first {
 		return
 	}
+	if first.to == &first.own {
+		first.to = &recipients{each: slices.Clone(first.own.each)}
+	}
 	m.again, m.peer, m.origin, m.to = true, first.peer, first.origin, first.to
 	if first.sender != nil {
 		m.sender, m.size = first.sender, first.size
@@ -201,7 +221,7 @@ func (m *message) continues(first *message) {
 func (j *join) outcome(e *entry, emit func(*Record)) {
 	m := j.get(e, Unknown)
 	if m.sender == nil && e.sender != nil {
-		m.sender = append([]byte{}, e.sender...)
+		m.sender = j.text(e.sender)
 	}
 	if e.event == Delivered && len(e.next) > 0 {
 		// Handed to a filter: what comes of it is told by the message it hands back.
@@ -250,7 +270,12 @@ func (j *join) hash(host, id []byte) uint64 {
 
 // find gives a message under way; nil = there is none of that id.
 func (j *join) find(host, id []byte) *message {
-	if m := j.open[j.hash(host, id)]; m != nil && !m.gone {
+	return j.known(j.hash(host, id))
+}
+
+// known is find, of a hash.
+func (j *join) known(key uint64) *message {
+	if m := j.open[key]; m != nil && !m.gone {
 		m.client = nil
 		return m
 	}
@@ -259,7 +284,7 @@ func (j *join) find(host, id []byte) *message {
 
 // get is find, or a message of which nothing was told before.
 func (j *join) get(e *entry, origin Origin) *message {
-	if m := j.find(e.host, e.queue); m != nil {
+	if m := j.known(e.key); m != nil {
 		return m
 	}
 	m := j.fresh(e)
@@ -269,13 +294,20 @@ func (j *join) get(e *entry, origin Origin) *message {
 
 // fresh begins a message. One of the same id, which servers use again, is over.
 func (j *join) fresh(e *entry) *message {
-	if m := j.find(e.host, e.queue); m != nil {
+	if m := j.known(e.key); m != nil {
 		j.remove(m)
 	}
 	if j.part == nil && len(j.open) >= maxOpen {
 		j.forget()
 	}
-	m := &message{key: j.hash(e.host, e.queue), begun: j.line, to: &recipients{}}
+	var m *message
+	if j.part == nil {
+		m = &message{}
+	} else {
+		m = j.part.room()
+	}
+	m.key, m.begun, m.to = e.key, j.line, &m.own
+	m.own.each = m.own.few[:0]
 	if j.part != nil {
 		j.part.begin(m)
 	}

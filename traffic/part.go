@@ -30,6 +30,7 @@ type Part struct {
 	names   []nameOf
 	kept    []keptLine
 	ids     map[uint64]bool // Message-IDs in kept lines
+	rooms   []message       // for messages to come
 	under   int             // messages under way
 	peak    int             // the most at once
 	tangled bool
@@ -91,13 +92,15 @@ func (l *Log) Part(o Options, emit func(*Record)) *Part {
 		return nil
 	}
 	p := &Part{emit: emit, unknown: o.Unknown, format: all[0], clock: clock{now: o.Now, zone: cmp.Or(o.Zone, time.UTC)}, ids: map[uint64]bool{}}
-	p.join = join{seed: l.join.seed, open: map[uint64]*message{}, byID: map[uint64]*message{}, part: p}
+	p.join = join{seed: l.join.seed, part: p}
 	return p
 }
 
 // Read reads the part: whole lines. The text must stay as it is until the part is
 // joined.
 func (p *Part) Read(text []byte) {
+	p.join.open = make(map[uint64]*message, len(text)/512)
+	p.join.byID = make(map[uint64]*message, len(text)/8192)
 	for len(text) > 0 {
 		i := bytes.IndexByte(text, '\n')
 		if i < 0 {
@@ -128,6 +131,30 @@ func (p *Part) line(line []byte) {
 	}
 }
 
+// room is for one more message.
+func (p *Part) room() *message {
+	if len(p.rooms) == 0 {
+		p.rooms = make([]message, 256)
+	}
+	m := &p.rooms[0]
+	p.rooms = p.rooms[1:]
+	return m
+}
+
+// moved is a message that outlives the part, with texts of its own.
+func (m *message) moved() *message {
+	out := *m
+	out.client = nil
+	if m.sender != nil {
+		out.sender = append([]byte{}, m.sender...)
+	}
+	if m.to == &m.own {
+		out.to = &out.own
+		out.own.each = append(out.own.few[:0], m.own.each...)
+	}
+	return &out
+}
+
 // begin notes a message that begins in the part.
 func (p *Part) begin(m *message) {
 	if p.join.open[m.key] == nil {
@@ -150,10 +177,10 @@ func (p *Part) later(e *entry) bool {
 		p.tangled = p.tangled || bytes.Equal(e.next, e.queue)
 		p.hand(e)
 	case arrival:
-		if !addr(e.peer).IsLoopback() || len(e.messageID) == 0 {
+		if !e.from.IsLoopback() || len(e.messageID) == 0 {
 			return false
 		}
-		if m := j.find(e.host, e.queue); m != nil {
+		if m := j.known(e.key); m != nil {
 			j.remove(m)
 		}
 		if first := j.byID[maphash.Bytes(j.seed, e.messageID)]; first != nil && !first.gone {
@@ -166,7 +193,7 @@ func (p *Part) later(e *entry) bool {
 		}
 		p.keep(e, j.line)
 	case named:
-		m := j.open[j.hash(e.host, e.queue)]
+		m := j.open[e.key]
 		switch {
 		case m == nil:
 			p.keep(e, j.line)
@@ -184,7 +211,7 @@ func (p *Part) later(e *entry) bool {
 			p.keep(e, j.line)
 		}
 	default:
-		if j.open[j.hash(e.host, e.queue)] != nil {
+		if j.open[e.key] != nil {
 			return false
 		}
 		p.keep(e, j.line)
@@ -195,10 +222,10 @@ func (p *Part) later(e *entry) bool {
 // hand keeps a line with which a message begins, and all of that message.
 func (p *Part) hand(e *entry) {
 	j := &p.join
-	if m := j.find(e.host, e.queue); m != nil {
+	if m := j.known(e.key); m != nil {
 		j.remove(m)
 	}
-	delete(j.open, j.hash(e.host, e.queue))
+	delete(j.open, e.key)
 	p.keep(e, j.line)
 }
 
@@ -271,11 +298,11 @@ func (l *Log) Join(p *Part) bool {
 		if m.gone {
 			continue
 		}
-		m.begun += l.Lines
-		m.client = nil
-		j.open[m.key] = m
+		to := m.moved()
+		to.begun += l.Lines
+		j.open[m.key] = to
 		if p.join.byID[m.id] == m && !m.second {
-			j.byID[m.id] = m
+			j.byID[m.id] = to
 		}
 	}
 	l.Stats = l.Plus(p.Stats)
