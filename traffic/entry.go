@@ -37,8 +37,10 @@ type entry struct {
 	peer       []byte // an address
 	messageID  []byte
 	status     []byte
-	auth       bool // authenticated
-	own        bool // the server's own message
+	key        uint64     // of host and queue, see join
+	from       netip.Addr // peer, as the join has read it
+	auth       bool       // authenticated
+	own        bool       // the server's own message
 }
 
 // addr reads an address; not valid if it is none.
@@ -46,12 +48,36 @@ func addr(b []byte) netip.Addr {
 	if len(b) == 0 || len(b) > 64 {
 		return netip.Addr{}
 	}
+	if a, ok := addr4(b); ok {
+		return a
+	}
 	b = bytes.TrimPrefix(b, []byte("IPv6:"))
 	a, err := netip.ParseAddr(string(b))
 	if err != nil {
 		return netip.Addr{}
 	}
 	return a.WithZone("").Unmap()
+}
+
+// addr4 reads "192.0.2.1", as nearly all addresses are.
+func addr4(b []byte) (netip.Addr, bool) {
+	var out [4]byte
+	n, part, digits := 0, 0, 0
+	for _, c := range b {
+		switch {
+		case digit(c) && digits < 3 && (digits == 0 || n > 0): // no zero before others
+			n, digits = n*10+int(c-'0'), digits+1
+		case c == '.' && digits > 0 && n < 256 && part < 3:
+			out[part], n, digits, part = byte(n), 0, 0, part+1
+		default:
+			return netip.Addr{}, false
+		}
+	}
+	if part != 3 || digits == 0 || n > 255 {
+		return netip.Addr{}, false
+	}
+	out[3] = byte(n)
+	return netip.AddrFrom4(out), true
 }
 
 // between gives what stands in b after one text and before the next one of

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"bytes"
+	"cmp"
 	"hash/maphash"
 	"net/netip"
 	"slices"
@@ -18,17 +19,18 @@ const (
 // Message-ID, from a loopback address, while the first is still in the queue, or
 // because the filter says so. It counts once, as what came from outside.
 type join struct {
-	seed  maphash.Seed
-	open  map[string]*message // by host and queue id
-	byID  map[uint64]*message // by Message-ID, of those
-	order []*message          // the oldest first from head on, with those that are gone
-	head  int
-	key   []byte
-	out   Record
+	seed maphash.Seed
+	open map[uint64]*message // by host and queue id
+	byID map[uint64]*message // by Message-ID, of those
+	line uint64              // that is taken now: its number in the log
+	part *Part               // that this is a join of; nil = of the whole log
+	key  []byte
+	out  Record
 }
 
 type message struct {
-	key      string
+	key      uint64
+	begun    uint64 // the line of the log
 	id       uint64 // of its Message-ID
 	sender   []byte // nil = not told
 	size     int64
@@ -37,11 +39,20 @@ type message struct {
 	accepted bool // told
 	again    bool // a filter handed it back
 	gone     bool
-	to       *recipients
+	to       *recipients // own, unless they are shared
+	own      recipients
+
+	// In a part of a log:
+	client *entry // the line of a client that may be a filter, and nothing since
+	shared bool   // others asked for its Message-ID
+	second bool   // its Message-ID is another message's, before the part
 }
 
 // recipients are a message's, shared with the message that a filter hands back.
-type recipients struct{ each []told }
+type recipients struct {
+	each []told
+	few  [2]told // room for most
+}
 
 // told is what was told of one recipient.
 type told struct {
@@ -51,19 +62,30 @@ type told struct {
 }
 
 func newJoin() join {
-	return join{seed: maphash.MakeSeed(), open: map[string]*message{}, byID: map[uint64]*message{}}
+	return join{seed: maphash.MakeSeed(), open: map[uint64]*message{}, byID: map[uint64]*message{}}
 }
 
 // take adds an entry, and hands on the records that follow from it.
 func (j *join) take(e *entry, emit func(*Record)) {
+	if e.kind == idle {
+		return
+	}
+	e.key, e.from = j.hash(e.host, e.queue), addr(e.peer)
+	if j.part != nil && j.part.later(e) {
+		return
+	}
 	switch e.kind {
 	case arrival:
 		j.arrive(e, emit)
 	case client:
 		m := j.fresh(e)
-		m.peer, m.origin = addr(e.peer), from(e)
+		m.peer, m.origin = e.from, from(e)
 		if first := j.find(e.host, e.next); len(e.next) > 0 && first != nil {
 			m.continues(first)
+		}
+		if j.part != nil && len(e.next) == 0 && m.peer.IsLoopback() {
+			c := *e
+			m.client = &c
 		}
 	case submitted:
 		j.fresh(e).origin = Submitted
@@ -72,28 +94,37 @@ func (j *join) take(e *entry, emit func(*Record)) {
 	case queued:
 		m := j.get(e, Unknown)
 		if m.sender == nil {
-			m.sender, m.size = append([]byte{}, e.sender...), e.size
+			m.sender, m.size = j.text(e.sender), e.size
 		}
 		j.accept(m, e, emit)
 	case outcome:
 		j.outcome(e, emit)
 	case refused:
-		j.out = Record{At: e.at, Event: e.event, Origin: from(e), Queue: e.queue, Sender: e.sender, Recipient: e.recipient, Peer: addr(e.peer), Status: e.status}
+		j.out = Record{At: e.at, Event: e.event, Origin: from(e), Queue: e.queue, Sender: e.sender, Recipient: e.recipient, Peer: e.from, Status: e.status}
 		emit(&j.out)
 	case internal:
 		if m := j.find(e.host, e.next); m != nil {
 			m.origin = Internal
 		}
 	case done:
-		if m := j.find(e.host, e.queue); m != nil {
+		if m := j.known(e.key); m != nil {
 			j.remove(m)
 		}
 	}
 }
 
+// text is a part of a line to keep. Of a part of a log the text stays until it is
+// joined.
+func (j *join) text(b []byte) []byte {
+	if j.part != nil && b != nil {
+		return b
+	}
+	return append([]byte{}, b...)
+}
+
 // from is where a message comes from, by what its first line tells.
 func from(e *entry) Origin {
-	switch p := addr(e.peer); {
+	switch p := e.from; {
 	case e.own:
 		return Internal
 	case e.auth, p == netip.AddrFrom4([4]byte{127, 0, 0, 1}), p == netip.IPv6Loopback():
@@ -105,7 +136,7 @@ func from(e *entry) Origin {
 // arrive takes a whole message in.
 func (j *join) arrive(e *entry, emit func(*Record)) {
 	m := j.fresh(e)
-	m.sender, m.size, m.peer = append([]byte{}, e.sender...), e.size, addr(e.peer)
+	m.sender, m.size, m.peer = j.text(e.sender), e.size, e.from
 	m.origin = from(e)
 	j.name(e)
 	j.accept(m, e, emit)
@@ -148,13 +179,28 @@ func (j *join) name(e *entry) {
 	if len(e.messageID) == 0 {
 		return
 	}
-	m.id = maphash.Bytes(j.seed, e.messageID)
-	first := j.byID[m.id]
+	id := maphash.Bytes(j.seed, e.messageID)
+	if m.id != 0 && m.id != id {
+		if j.byID[m.id] == m {
+			delete(j.byID, m.id)
+		}
+		if j.part != nil {
+			j.part.tangled = true
+		}
+	}
+	m.id, m.client = id, nil
+	first := j.byID[id]
 	switch {
 	case first == nil || first.gone:
-		j.byID[m.id] = m
-	case first != m && m.peer.IsLoopback():
-		m.continues(first)
+		j.byID[id] = m
+		if j.part != nil {
+			j.part.names = append(j.part.names, nameOf{j.line, m})
+		}
+	case first != m:
+		first.shared = true
+		if m.peer.IsLoopback() {
+			m.continues(first)
+		}
 	}
 }
 
@@ -162,6 +208,9 @@ func (j *join) name(e *entry) {
 func (m *message) continues(first *message) {
 	if m == first {
 		return
+	}
+	if first.to == &first.own {
+		first.to = &recipients{each: slices.Clone(first.own.each)}
 	}
 	m.again, m.peer, m.origin, m.to = true, first.peer, first.origin, first.to
 	if first.sender != nil {
@@ -172,7 +221,7 @@ func (m *message) continues(first *message) {
 func (j *join) outcome(e *entry, emit func(*Record)) {
 	m := j.get(e, Unknown)
 	if m.sender == nil && e.sender != nil {
-		m.sender = append([]byte{}, e.sender...)
+		m.sender = j.text(e.sender)
 	}
 	if e.event == Delivered && len(e.next) > 0 {
 		// Handed to a filter: what comes of it is told by the message it hands back.
@@ -213,15 +262,29 @@ func (j *join) tell(m *message, recipient []byte, event Event) {
 	}
 }
 
+// hash is that of a host and a queue id.
+func (j *join) hash(host, id []byte) uint64 {
+	j.key = append(append(append(j.key[:0], host...), ' '), id...)
+	return maphash.Bytes(j.seed, j.key)
+}
+
 // find gives a message under way; nil = there is none of that id.
 func (j *join) find(host, id []byte) *message {
-	j.key = append(append(append(j.key[:0], host...), ' '), id...)
-	return j.open[string(j.key)]
+	return j.known(j.hash(host, id))
+}
+
+// known is find, of a hash.
+func (j *join) known(key uint64) *message {
+	if m := j.open[key]; m != nil && !m.gone {
+		m.client = nil
+		return m
+	}
+	return nil
 }
 
 // get is find, or a message of which nothing was told before.
 func (j *join) get(e *entry, origin Origin) *message {
-	if m := j.find(e.host, e.queue); m != nil {
+	if m := j.known(e.key); m != nil {
 		return m
 	}
 	m := j.fresh(e)
@@ -231,28 +294,48 @@ func (j *join) get(e *entry, origin Origin) *message {
 
 // fresh begins a message. One of the same id, which servers use again, is over.
 func (j *join) fresh(e *entry) *message {
-	if m := j.find(e.host, e.queue); m != nil {
+	if m := j.known(e.key); m != nil {
 		j.remove(m)
 	}
-	for len(j.open) >= maxOpen {
-		if first := j.order[j.head]; !first.gone {
-			j.remove(first)
-		}
-		j.head++
+	if j.part == nil && len(j.open) >= maxOpen {
+		j.forget()
 	}
-	if len(j.order) >= 2*maxOpen {
-		j.order = slices.DeleteFunc(j.order[j.head:], func(m *message) bool { return m.gone })
-		j.head = 0
+	var m *message
+	if j.part == nil {
+		m = &message{}
+	} else {
+		m = j.part.room()
 	}
-	m := &message{key: string(j.key), to: &recipients{}}
+	m.key, m.begun, m.to = e.key, j.line, &m.own
+	m.own.each = m.own.few[:0]
+	if j.part != nil {
+		j.part.begin(m)
+	}
 	j.open[m.key] = m
-	j.order = append(j.order, m)
 	return m
 }
 
+// forget forgets the older half of the messages under way. It is the older half, and
+// not the oldest one, so that it is seldom and parts of a log can be joined apart.
+func (j *join) forget() {
+	all := make([]*message, 0, len(j.open))
+	for _, m := range j.open {
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b *message) int { return cmp.Compare(a.begun, b.begun) })
+	for _, m := range all[:(len(all)+1)/2] {
+		j.remove(m)
+	}
+}
+
+// remove ends a message. In a part of a log it is remembered that it is over.
 func (j *join) remove(m *message) {
 	m.gone = true
-	delete(j.open, m.key)
+	if j.part == nil {
+		delete(j.open, m.key)
+	} else {
+		j.part.under--
+	}
 	if j.byID[m.id] == m {
 		delete(j.byID, m.id)
 	}

@@ -117,6 +117,7 @@ func (l *Log) Format() string {
 // Line takes one line, without its end.
 func (l *Log) Line(line []byte) {
 	l.Lines++
+	l.join.line = l.Lines
 	for i, f := range l.known {
 		l.entry = entry{}
 		if f.parse(line, &l.clock, &l.entry) {
@@ -144,6 +145,12 @@ func (l *Log) Read(r io.Reader) error {
 	err := l.lines.read(r)
 	l.Long = l.lines.Long
 	return err
+}
+
+// Rest takes the last line, if it has no end.
+func (l *Log) Rest() {
+	l.lines.Rest()
+	l.Long = l.lines.Long
 }
 
 // Drop forgets a last line whose end has not come.

@@ -114,6 +114,49 @@ func stretch(first, last *time.Time, from, to time.Time) {
 	}
 }
 
+// Part is an empty table that counts the same way.
+func (t *Table) Part() *Table {
+	return &Table{Wanted: t.Wanted, Since: t.Since, Until: t.Until, Zone: t.Zone}
+}
+
+// Fits tells whether there is room for all domains of a part, and for some more.
+func (t *Table) Fits(part *Table, more int) bool {
+	return part.Left == 0 && len(t.domains)+len(part.domains)+more <= MaxRanked
+}
+
+// Merge adds what a part has counted, which is of no use after it.
+func (t *Table) Merge(part *Table) {
+	if !part.First.IsZero() {
+		stretch(&t.First, &t.Last, part.First, part.Last)
+	}
+	if t.domains == nil {
+		t.domains = make(map[string]*Domain, len(part.domains))
+	}
+	for name, o := range part.domains {
+		if d := t.domains[name]; d != nil {
+			d.merge(o)
+		} else {
+			t.domains[name] = o
+		}
+	}
+}
+
+func (d *Domain) merge(o *Domain) {
+	switch was, is := d.Messages+d.Delivered > 0, o.Messages+o.Delivered > 0; {
+	case was == is:
+		stretch(&d.First, &d.Last, o.First, o.Last)
+	case is:
+		d.First, d.Last = o.First, o.Last
+	}
+	d.Messages += o.Messages
+	d.Delivered += o.Delivered
+	d.Rejected += o.Rejected
+	d.Bytes += o.Bytes
+	for i, n := range o.Hours {
+		d.Hours[i] += n
+	}
+}
+
 // hourOf is the hour of the day. Zones differ by quarters of an hour.
 func (t *Table) hourOf(at time.Time) int {
 	if q := at.Unix() / 900; q != t.quarter {

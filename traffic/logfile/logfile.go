@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ type Options struct {
 	Wanted func(domain []byte) bool // lower case, no final dot; nil = all; called by several at once
 	Stdin  io.Reader                // what "-" means
 	Now    time.Time                // what Stdin was written before; zero = now
+
+	Workers int // that read parts of a file at once; 0 = as many as there are processors
+	Segment int // bytes of such a part; 0 = 8 MiB
 
 	Samples  int             // lines that were not understood to keep, of each file
 	Progress func(at Status) // called now and then
@@ -67,6 +71,12 @@ func Read(ctx context.Context, paths []string, o Options) (*Result, error) {
 	}
 	if o.Now.IsZero() {
 		o.Now = time.Now()
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Segment <= 0 {
+		o.Segment = 8 << 20
 	}
 	r := &reading{Options: o, out: &Result{Table: &traffic.Table{Wanted: o.Wanted, Since: o.Since, Until: o.Until, Zone: cmp.Or(o.Hours, o.Zone)}}}
 	all, err := find(ctx, paths, o)

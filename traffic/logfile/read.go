@@ -24,7 +24,7 @@ type reading struct {
 // log reads the files of one log, one after the other.
 func (r *reading) log(ctx context.Context, files []*source) error {
 	var now *File
-	l, err := traffic.NewLog(traffic.Options{Format: r.Format, Zone: r.Zone, Unknown: func(line []byte) { now.sample(r.Samples, line) }}, r.out.Add)
+	l, err := traffic.NewLog(traffic.Options{Format: r.Format, Zone: r.Zone, Unknown: func(line []byte) { now.Samples = sample(now.Samples, r.Samples, line) }}, r.out.Add)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (r *reading) file(ctx context.Context, l *traffic.Log, s *source, f *File) 
 	}
 	l.File(written)
 	unpacked := &counted{r: in}
-	err = l.Read(unpacked)
+	err = r.parts(ctx, l, unpacked, traffic.Options{Format: r.Format, Zone: r.Zone, Now: written}, f)
 	f.Bytes = unpacked.n
 	return plain(err)
 }
@@ -92,8 +92,9 @@ func (r *reading) tell() {
 }
 
 // sample keeps a line that was not understood, if there is room.
-func (f *File) sample(most int, line []byte) {
-	if len(f.Samples) < most {
-		f.Samples = append(f.Samples, string(line[:min(len(line), maxSample)]))
+func sample(to []string, most int, line []byte) []string {
+	if len(to) < most {
+		to = append(to, string(line[:min(len(line), maxSample)]))
 	}
+	return to
 }

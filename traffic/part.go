@@ -1,0 +1,312 @@
+package traffic
+
+import (
+	"bytes"
+	"cmp"
+	"hash/maphash"
+	"slices"
+	"time"
+)
+
+// A Part is a part of a log that is read apart, while others read what is before and
+// after it. It hands on the records of messages that begin in it; what it tells of
+// messages from before is kept for [Log.Join], which joins the parts in their order
+// to what the whole log tells. A part is of one format, and of whole lines.
+//
+// What a part cannot know is whether an id that it has not seen is known from
+// before. So an id is one of three: under way in the part; over in the part, and then
+// nobody else's; or not seen, and then all lines of it are kept. Whatever goes beyond
+// that makes the part tangled, and it is read anew in its place.
+type Part struct {
+	Stats
+	emit    func(*Record)
+	unknown func(line []byte)
+	format  format
+	clock   clock
+	join    join
+	entry   entry
+
+	begins  []beginOf
+	names   []nameOf
+	kept    []keptLine
+	ids     map[uint64]bool // Message-IDs in kept lines
+	rooms   []message       // for messages to come
+	under   int             // messages under way
+	peak    int             // the most at once
+	tangled bool
+}
+
+// beginOf is the begin of a message whose id may be one from before.
+type beginOf struct {
+	line uint64
+	key  uint64
+}
+
+// nameOf is when a message's Message-ID was taken up.
+type nameOf struct {
+	line uint64
+	m    *message
+}
+
+// keptLine is of a message from before, perhaps.
+type keptLine struct {
+	line  uint64
+	entry entry
+}
+
+// apart are the formats whose lines can be understood each by itself.
+var apart = map[string]bool{"exim": true, "postfix": true}
+
+// FormatOf is the format of the first line that is understood, if parts of such a log
+// can be read apart, or else ""; none = no line is understood.
+func FormatOf(text []byte, o Options) (format string, none bool) {
+	all, err := chosen(o.Format)
+	if err != nil {
+		return "", true
+	}
+	c := clock{now: o.Now, zone: cmp.Or(o.Zone, time.UTC)}
+	for line := range bytes.Lines(text) {
+		for _, f := range all {
+			if f.parse(cut(line), &c, &entry{}) {
+				if apart[f.name] {
+					return f.name, false
+				}
+				return "", false
+			}
+		}
+	}
+	return "", true
+}
+
+// cut takes a line's end away, and what is above the bound.
+func cut(line []byte) []byte {
+	line = bytes.TrimSuffix(line, []byte{'\n'})
+	return trim(line[:min(len(line), MaxLine)])
+}
+
+// Part begins a part of the file that the log is at, of a format of [FormatOf]. Its
+// records are handed to a function of its own: [Log.Join] tells whether they count.
+func (l *Log) Part(o Options, emit func(*Record)) *Part {
+	all, err := chosen(o.Format)
+	if err != nil || len(all) != 1 {
+		return nil
+	}
+	p := &Part{emit: emit, unknown: o.Unknown, format: all[0], clock: clock{now: o.Now, zone: cmp.Or(o.Zone, time.UTC)}, ids: map[uint64]bool{}}
+	p.join = join{seed: l.join.seed, part: p}
+	return p
+}
+
+// Read reads the part: whole lines. The text must stay as it is until the part is
+// joined.
+func (p *Part) Read(text []byte) {
+	p.join.open = make(map[uint64]*message, len(text)/512)
+	p.join.byID = make(map[uint64]*message, len(text)/8192)
+	for len(text) > 0 {
+		i := bytes.IndexByte(text, '\n')
+		if i < 0 {
+			i = len(text)
+		}
+		line := text[:i]
+		text = text[min(i+1, len(text)):]
+		if len(line) > MaxLine {
+			line = line[:MaxLine]
+			p.Long++
+		}
+		p.line(trim(line))
+	}
+}
+
+func (p *Part) line(line []byte) {
+	p.Lines++
+	p.join.line = p.Lines
+	p.entry = entry{}
+	if p.format.parse(line, &p.clock, &p.entry) {
+		p.Parsed++
+		p.join.take(&p.entry, p.emit)
+		return
+	}
+	p.Skipped++
+	if p.unknown != nil {
+		p.unknown(line)
+	}
+}
+
+// room is for one more message.
+func (p *Part) room() *message {
+	if len(p.rooms) == 0 {
+		p.rooms = make([]message, 256)
+	}
+	m := &p.rooms[0]
+	p.rooms = p.rooms[1:]
+	return m
+}
+
+// moved is a message that outlives the part, with texts of its own.
+func (m *message) moved() *message {
+	out := *m
+	out.client = nil
+	if m.sender != nil {
+		out.sender = append([]byte{}, m.sender...)
+	}
+	if m.to == &m.own {
+		out.to = &out.own
+		out.own.each = append(out.own.few[:0], m.own.each...)
+	}
+	return &out
+}
+
+// begin notes a message that begins in the part.
+func (p *Part) begin(m *message) {
+	if p.join.open[m.key] == nil {
+		p.begins = append(p.begins, beginOf{m.begun, m.key})
+	}
+	p.under++
+	p.peak = max(p.peak, p.under)
+}
+
+// later keeps a line that may be of a message from before. It tells whether it did.
+func (p *Part) later(e *entry) bool {
+	j := &p.join
+	switch e.kind {
+	case idle, refused, submitted:
+		return false
+	case client:
+		if len(e.next) == 0 || j.open[j.hash(e.host, e.next)] != nil && !bytes.Equal(e.next, e.queue) {
+			return false
+		}
+		p.tangled = p.tangled || bytes.Equal(e.next, e.queue)
+		p.hand(e)
+	case arrival:
+		if !e.from.IsLoopback() || len(e.messageID) == 0 {
+			return false
+		}
+		if m := j.known(e.key); m != nil {
+			j.remove(m)
+		}
+		if first := j.byID[maphash.Bytes(j.seed, e.messageID)]; first != nil && !first.gone {
+			return false
+		}
+		p.hand(e)
+	case internal:
+		if j.open[j.hash(e.host, e.next)] != nil {
+			return false
+		}
+		p.keep(e, j.line)
+	case named:
+		m := j.open[e.key]
+		switch {
+		case m == nil:
+			p.keep(e, j.line)
+		case m.gone || !m.peer.IsLoopback() || len(e.messageID) == 0:
+			return false
+		default:
+			if first := j.byID[maphash.Bytes(j.seed, e.messageID)]; first != nil && !first.gone {
+				return false
+			}
+			if m.client == nil {
+				p.tangled = true
+				return false
+			}
+			p.give(m)
+			p.keep(e, j.line)
+		}
+	default:
+		if j.open[e.key] != nil {
+			return false
+		}
+		p.keep(e, j.line)
+	}
+	return true
+}
+
+// hand keeps a line with which a message begins, and all of that message.
+func (p *Part) hand(e *entry) {
+	j := &p.join
+	if m := j.known(e.key); m != nil {
+		j.remove(m)
+	}
+	delete(j.open, e.key)
+	p.keep(e, j.line)
+}
+
+// give hands a message over of which there is its first line alone.
+func (p *Part) give(m *message) {
+	p.keep(m.client, m.begun)
+	p.join.remove(m)
+	delete(p.join.open, m.key)
+}
+
+func (p *Part) keep(e *entry, line uint64) {
+	if len(e.messageID) > 0 {
+		id := maphash.Bytes(p.join.seed, e.messageID)
+		if m := p.join.byID[id]; m != nil && !m.gone {
+			p.tangled = true
+		}
+		p.ids[id] = true
+	}
+	p.kept = append(p.kept, keptLine{line, *e})
+}
+
+// Records are how many records the lines may give, at most, that are kept to be joined.
+func (p *Part) Records() (n int) {
+	for i := range p.kept {
+		n += 1 + bytes.Count(p.kept[i].entry.recipients, []byte{' '})
+	}
+	return n
+}
+
+// Join takes the next part up. False: it must be read in its place, by Write, and
+// what it handed on does not count.
+func (l *Log) Join(p *Part) bool {
+	j := &l.join
+	if len(l.lines.part) > 0 || p.tangled || len(j.open)+p.peak+len(p.kept) > maxOpen {
+		return false
+	}
+	for _, n := range p.names {
+		if n.m.shared && (j.byID[n.m.id] != nil || p.ids[n.m.id]) {
+			return false
+		}
+	}
+	slices.SortStableFunc(p.kept, func(a, b keptLine) int { return cmp.Compare(a.line, b.line) })
+	begins, names := p.begins, p.names
+	upTo := func(line uint64) {
+		for len(begins)+len(names) > 0 {
+			switch {
+			case len(begins) > 0 && begins[0].line <= line && (len(names) == 0 || begins[0].line <= names[0].line):
+				if m := j.open[begins[0].key]; m != nil {
+					j.remove(m)
+				}
+				begins = begins[1:]
+			case len(names) > 0 && names[0].line <= line:
+				m := names[0].m
+				first := j.byID[m.id]
+				m.second = first != nil && !first.gone
+				names = names[1:]
+			default:
+				return
+			}
+		}
+	}
+	for i := range p.kept {
+		k := &p.kept[i]
+		upTo(k.line)
+		j.line = l.Lines + k.line
+		j.take(&k.entry, l.emit)
+	}
+	upTo(p.Lines)
+	for _, m := range p.join.open {
+		if m.gone {
+			continue
+		}
+		to := m.moved()
+		to.begun += l.Lines
+		j.open[m.key] = to
+		if p.join.byID[m.id] == m && !m.second {
+			j.byID[m.id] = to
+		}
+	}
+	l.Stats = l.Plus(p.Stats)
+	l.lines.Long += p.Long
+	l.known = []format{p.format}
+	return true
+}
