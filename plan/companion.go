@@ -91,6 +91,7 @@ func (set Settings) companions(all []Cutover) (kept []Cutover, left []Left) {
 		}
 		if len(list) > 0 {
 			c.Steps = with(c.Steps, list)
+			c.Traits = append(slices.Clone(c.Traits), Accompanied)
 		}
 		kept = append(kept, c)
 	}

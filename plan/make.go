@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"mxcutover/rrset"
@@ -22,6 +21,7 @@ type Settings struct {
 	First     int                   // domains in the first wave
 	Growth    float64               // each wave is this many times the one before
 	Max       int                   // domains in a wave at most
+	Share     float64               // of all mail; a wave that carries more is warned of; 0 = none is
 	Pin       map[string][]string   // wave name -> domains
 	Gate      Gate
 	LowTTL    uint32   // seconds
@@ -60,14 +60,13 @@ func Make(inv Inventory, set Settings) (Plan, error) {
 		f.At = p.Made // when it was looked at would make another plan of the same
 		p.Findings = append(p.Findings, f)
 	}
-	slices.SortStableFunc(moving, func(a, b Cutover) int {
-		return cmp.Or(cmp.Compare(a.Messages, b.Messages), strings.Compare(a.Domain, b.Domain))
-	})
 	waves, err := divide(moving, set)
 	if err != nil {
 		return Plan{}, err
 	}
 	p.Waves = waves
+	p.Findings = append(p.Findings, p.loadFindings(set.Share)...)
+	p.Findings = append(p.Findings, p.lateTraits()...)
 	if len(set.Ports) > 0 {
 		for _, k := range []Kind{Observe, Arm, Prove, Confirm} {
 			p.Isolate = append(p.Isolate, Step{ID: string(k), Kind: k, Ports: set.Ports})
@@ -100,6 +99,7 @@ func cutover(d Domain, set Settings) (Cutover, *Left) {
 	}
 	c := Cutover{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, PointsTo: d.PointsTo, Traffic: d.Traffic}
 	c.Steps = steps(d, after, set.LowTTL)
+	c.Traits = traitsOf(d, c)
 	return c, nil
 }
 

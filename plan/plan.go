@@ -40,12 +40,13 @@ type Cutover struct {
 	Provider string   `json:"provider"`
 	PointsTo PointsTo `json:"points_to"` // before the cutover
 	Traffic
-	Steps []Step `json:"steps"`
+	Traits []Trait `json:"traits,omitempty"`
+	Steps  []Step  `json:"steps"`
 }
 
 // Traffic is a domain's mail, over the time that was counted.
 type Traffic struct {
-	Messages uint64 `json:"messages"`
+	Messages uint64 `json:"messages"`       // delivered; one for several recipients counts for each, if logs were counted
 	Peak     *int   `json:"peak,omitempty"` // the hour with most messages, from 0 to 23 in the gate's zone; nil = unknown
 }
 

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -11,9 +12,33 @@ import (
 	"mxcutover/rrset"
 )
 
-// divide puts cutovers, the least used first, into waves: pins where they
-// belong, then First, then Growth times as many, never more than Max.
-func divide(sorted []Cutover, set Settings) ([]Wave, error) {
+// byUse sorts cutovers, the least used first. Of two that are used alike, a name
+// below its zone's apex comes before an apex, since it is less to lose, and then
+// names decide. If no mail was counted, names alone do.
+func byUse(cuts []Cutover, known bool) {
+	apex := func(c Cutover) int {
+		if known && c.Domain == c.Zone {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(cuts, func(a, b Cutover) int {
+		return cmp.Or(cmp.Compare(a.Messages, b.Messages), cmp.Compare(apex(a), apex(b)), strings.Compare(a.Domain, b.Domain))
+	})
+}
+
+// counted tells whether mail was counted for any.
+func counted(cuts []Cutover) bool {
+	return slices.ContainsFunc(cuts, func(c Cutover) bool { return c.Messages > 0 })
+}
+
+// divide puts cutovers into waves: pins where they belong, then canaries, then the
+// least used first; First in the first wave, then Growth times as many, never more
+// than Max.
+func divide(all []Cutover, set Settings) ([]Wave, error) {
+	known := counted(all)
+	sorted := slices.Clone(all)
+	byUse(sorted, known)
 	pinned, err := pins(set)
 	if err != nil {
 		return nil, err
@@ -32,6 +57,13 @@ func divide(sorted []Cutover, set Settings) ([]Wave, error) {
 		names := slices.Sorted(maps.Keys(pinned))
 		return nil, fmt.Errorf("waves.pin: %s: the plan moves no such domain; see: mxcutover inventory", rrset.Bare(names[0]))
 	}
+	met := map[Trait]bool{}
+	for _, c := range byWave[FirstWave] {
+		for _, t := range c.AllTraits() {
+			met[t] = true
+		}
+	}
+	free = canariesFirst(free, met, known)
 	last := byWave[LastWave]
 	delete(byWave, LastWave)
 	var waves []Wave
@@ -50,6 +82,7 @@ func divide(sorted []Cutover, set Settings) ([]Wave, error) {
 			return nil, fmt.Errorf("waves.pin: there are only %d waves besides %q: no wave %s", len(waves), LastWave, strings.Join(slices.Sorted(maps.Keys(byWave)), ", "))
 		}
 		if len(members) > 0 {
+			byUse(members, known)
 			waves = append(waves, wave(name, members, set.Gate))
 		}
 	}

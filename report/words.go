@@ -13,6 +13,7 @@ import (
 type Printer struct {
 	ASCII bool // no symbols beyond ASCII
 	Color bool // ANSI colours, beside symbol and word
+	Width int  // of the terminal, in columns; 0 = 80
 }
 
 // A Tone is how a thing is to be taken; each has a symbol and a colour.

@@ -93,7 +93,7 @@ func (s *site) makePlan(ctx context.Context, now time.Time) (plan.Plan, error) {
 	set := plan.Settings{
 		Migration: cfg.Migration, Config: cfg.Hash(), Made: now, Selected: selected(cfg.Domains),
 		Planned: cfg.MX.Records, Templates: cfg.MX.Templates, Keep: cfg.MX.Keep,
-		First: cfg.Waves.First, Growth: cfg.Waves.Growth, Max: cfg.Waves.Max, Pin: cfg.Waves.Pin,
+		First: cfg.Waves.First, Growth: cfg.Waves.Growth, Max: cfg.Waves.Max, Share: cfg.Waves.Share, Pin: cfg.Waves.Pin,
 		Gate: cfg.Gate.Plan(), LowTTL: cfg.TTL.Low,
 	}
 	if cfg.Isolate != nil {
