@@ -13,12 +13,15 @@ import (
 	"mxcutover/rrset"
 )
 
-// A Plan is a whole ordered migration. It does not change once it is begun.
+// A Plan is a whole ordered migration. Once it is begun it can get more waves
+// ([Extend]), and nothing else changes.
 type Plan struct {
-	ID        string    // SHA-256 of all the rest, in hexadecimal
-	Migration string    // its name, from the configuration
-	Config    string    // hash of the settings it was made from
-	Made      time.Time // when, UTC, whole seconds
+	ID        string            // SHA-256 of all the rest, in hexadecimal
+	Migration string            // its name, from the configuration
+	Config    string            // hash of the settings it was made from
+	Made      time.Time         // when, UTC, whole seconds; when it was extended, if it was
+	Fixed     string            // hash of those settings that an extension must not change; "" = not known
+	Kinds     map[string]string // provider -> its kind, which stays as well
 	Waves     []Wave
 	Isolate   []Step
 	Left      []Left

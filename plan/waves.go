@@ -34,13 +34,17 @@ func counted(cuts []Cutover) bool {
 
 // divide puts cutovers into waves: pins where they belong, then canaries, then the
 // least used first; First in the first wave, then Growth times as many, never more
-// than Max.
-func divide(all []Cutover, set Settings) ([]Wave, error) {
+// than Max. The waves come after those that there are already; what these show
+// needs no canary.
+func divide(all []Cutover, set Settings, have []Wave) ([]Wave, error) {
 	known := counted(all)
 	sorted := slices.Clone(all)
 	byUse(sorted, known)
 	pinned, err := pins(set)
 	if err != nil {
+		return nil, err
+	}
+	if err := pinnedBefore(pinned, have); err != nil {
 		return nil, err
 	}
 	byWave := map[string][]Cutover{}
@@ -58,7 +62,7 @@ func divide(all []Cutover, set Settings) ([]Wave, error) {
 		return nil, fmt.Errorf("waves.pin: %s: the plan moves no such domain; see: mxcutover inventory", rrset.Bare(names[0]))
 	}
 	met := map[Trait]bool{}
-	for _, c := range byWave[FirstWave] {
+	for _, c := range slices.Concat(byWave[nameOfWave(have)], Plan{Waves: have}.Cutovers()) {
 		for _, t := range c.AllTraits() {
 			met[t] = true
 		}
@@ -66,12 +70,9 @@ func divide(all []Cutover, set Settings) ([]Wave, error) {
 	free = canariesFirst(free, met, known)
 	last := byWave[LastWave]
 	delete(byWave, LastWave)
-	var waves []Wave
+	waves, old := slices.Clone(have), len(have)
 	for size := float64(max(set.First, 1)); len(free) > 0 || len(byWave) > 0; size *= max(set.Growth, 1) {
-		name := FirstWave
-		if len(waves) > 0 {
-			name = "wave-" + strconv.Itoa(len(waves)+1)
-		}
+		name := nameOfWave(waves)
 		members := byWave[name]
 		delete(byWave, name)
 		room := int(math.Ceil(min(size, float64(max(set.Max, 1))))) - len(members)
@@ -89,7 +90,7 @@ func divide(all []Cutover, set Settings) ([]Wave, error) {
 	if len(last) > 0 {
 		waves = append(waves, wave(LastWave, last, set.Gate))
 	}
-	return waves, nil
+	return waves[old:], nil
 }
 
 func wave(name string, members []Cutover, g Gate) Wave {
