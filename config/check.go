@@ -184,6 +184,9 @@ func (k *checker) waves(zones map[string]bool) {
 	if k.good("waves.growth") && (w.Growth < 1 || w.Growth > 100) {
 		k.fault("waves.growth", fmt.Sprintf("is %g; a factor from 1 to 100 was expected", w.Growth), "")
 	}
+	if k.good("waves.share") && (w.Share <= 0 || w.Share > 1) {
+		k.fault("waves.share", fmt.Sprintf("is %g; a share above 0, up to 1, was expected", w.Share), "write 0.25")
+	}
 	if !k.bad["waves.first"] && !k.bad["waves.max"] && w.First > w.Max {
 		k.fault("waves.first", fmt.Sprintf("is %d, above waves.max, %d", w.First, w.Max), "")
 	}

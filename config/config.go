@@ -104,6 +104,7 @@ type Waves struct {
 	First  int                 `yaml:"first"`         // domains in the first wave; default 3
 	Growth float64             `yaml:"growth"`        // each wave is this many times the one before, from 1 to 100; default 4
 	Max    int                 `yaml:"max"`           // domains in one wave at most; default 500
+	Share  float64             `yaml:"share"`         // of all mail; a wave that carries more is warned of; default 0.25
 	Pin    map[string][]string `yaml:"pin" is:"name"` // wave ("pilot", "wave-N" from 2, "last") -> domains
 }
 

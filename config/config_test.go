@@ -85,7 +85,7 @@ providers:
   q-1: {kind: powerdns, zones: [xn--bcher-kva.example]}
 domains: {include: ["*.example.org", example.org], exclude: ["Lists.*", bücher.example.], own_name: [mail.example.org]}
 traffic: {table: ../t.txt, logs: [old/mainlog*], gateway_logs: [/var/log/gw1.log, gw2.log], format: exim, zone: Europe/Berlin, real: {messages: 30, excess: 0.5, quiet: 2h}}
-waves: {first: 1, growth: 1.5, max: 9, pin: {pilot: [a.example.org], wave-2: [b.example.org], last: [example.org]}}
+waves: {first: 1, growth: 1.5, max: 9, share: 0.5, pin: {pilot: [a.example.org], wave-2: [b.example.org], last: [example.org]}}
 gate: {approve: auto, persons: 2, soak: 1d12h, failures: 2, consecutive: 4, shared: 5, concurrency: 7, windows: ["fri,sun  22:00-04:30"], zone: Europe/Berlin, avoid_peak: true}
 ttl: {low: 2m, prepare: wave, assume: 0s, settle_after: 1h}
 preflight: {lifetime: 90s, addresses: valid.txt, each: 2}
@@ -142,7 +142,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Table: "t.txt", Logs: []string{"etc/old/mainlog*"}, GatewayLogs: []string{"/var/log/gw1.log", "etc/gw2.log"}, Format: "exim", Zone: "Europe/Berlin",
 			Real: Real{Messages: 30, Excess: 0.5, Quiet: 2 * time.Hour},
 		},
-		Waves: Waves{First: 1, Growth: 1.5, Max: 9, Pin: map[string][]string{
+		Waves: Waves{First: 1, Growth: 1.5, Max: 9, Share: 0.5, Pin: map[string][]string{
 			"pilot": {"a.example.org."}, "wave-2": {"b.example.org."}, "last": {"example.org."},
 		}},
 		Gate: Gate{

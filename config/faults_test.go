@@ -35,6 +35,7 @@ var broken = []struct {
 	{"wrong-types", []string{"migration: m", "migration: §2026", "hosts: [mail.example.org]", "hosts: §mail.example.org", "kind: rfc2136", "kind: §[rfc2136]", "preference: 10", "preference: §ten", "postmaster: true", "postmaster: §yes", "", "waves: §3\ngate: {failures: §1.5, shared: §0x3}\n"}},
 	{"ranges", []string{"preference: 10", "preference: §65536", "", "waves: {first: §0, growth: §0.5, max: §-1}\ngate: {failures: §0, shared: §1}\nprobe2: 1\n", "probe2", "§probe2", "", "ports: {dns: §0, smtp: §70000}\nttl: {low: §25h}\n"}},
 	{"infinite-growth", []string{"", "waves: {growth: §.inf}\n"}},
+	{"share", []string{"", "waves: {share: §1.5}\n"}},
 	{"first-above-max", []string{"", "waves: {first: §10, max: 9}\n"}},
 	{"words", []string{"", "gate: {approve: §Manual}\nttl: {prepare: §waves}\nisolate: {driver: §locale, action: §redirect}\n"}},
 	{"duplicate-keys", []string{"", "gate:\n  soak: 1m\n  §soak: 2m\n§migration: n\n"}},

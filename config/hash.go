@@ -88,6 +88,18 @@ func (c *Config) Hash() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Fixed is the SHA-256, in hexadecimal, of those settings of [Config.Hash] that
+// must not change once a migration is begun, even when its plan is extended:
+// migration, old, mx.records, gate, ttl, the domain of probe.from, and the ports of
+// isolate. What is left of the others is compared with the plan itself.
+func (c *Config) Fixed() string {
+	part := Config{
+		Migration: c.Migration, Old: c.Old, MX: MX{Records: c.MX.Records}, Gate: c.Gate, TTL: c.TTL,
+		Probe: Probe{From: c.Probe.From}, Isolate: c.Isolate,
+	}
+	return part.Hash()
+}
+
 func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
 
 func records(list []rrset.MX) []rrset.MX {

@@ -21,7 +21,7 @@ func Default() Config {
 	return Config{
 		Domains:   Domains{Include: []string{"*"}},
 		Traffic:   Traffic{Format: "auto", Real: Real{Messages: 20, Excess: 0.2, Quiet: 24 * time.Hour}},
-		Waves:     Waves{First: 3, Growth: 4, Max: 500},
+		Waves:     Waves{First: 3, Growth: 4, Max: 500, Share: 0.25},
 		Gate:      Gate{Approve: plan.Manual, Persons: 1, Soak: 30 * time.Minute, Failures: 1, Shared: 3, Concurrency: 50},
 		TTL:       TTL{Low: 300, Prepare: "all", Assume: 24 * time.Hour, SettleAfter: week},
 		Preflight: Preflight{Lifetime: time.Hour, Each: 3},

@@ -70,9 +70,14 @@ func (c Cutover) Companions() (out []Step) {
 
 // companions adds what the settings have for each cutover, or leaves it with a
 // question.
-func (set Settings) companions(all []Cutover) (kept []Cutover, left []Left) {
+func (set Settings) companions(all, had []Cutover) (kept []Cutover, left []Left) {
 	wanted := map[string]string{} // by RRset: the domain that changes it
 	shared := map[string]bool{}
+	for _, c := range had {
+		for _, s := range c.Companions() {
+			wanted[rrsetKey(*s.Change)] = c.Domain
+		}
+	}
 	for _, c := range all {
 		for _, x := range set.Companions[c.Domain] {
 			k := rrsetKey(x.Change)
@@ -91,6 +96,7 @@ func (set Settings) companions(all []Cutover) (kept []Cutover, left []Left) {
 		}
 		if len(list) > 0 {
 			c.Steps = with(c.Steps, list)
+			c.Traits = append(slices.Clone(c.Traits), Accompanied)
 		}
 		kept = append(kept, c)
 	}

@@ -28,13 +28,15 @@ var (
 const maxLine = 1 << 20
 
 type header struct {
-	V         int       `json:"v"`
-	ID        string    `json:"id"`
-	Migration string    `json:"migration"`
-	Config    string    `json:"config"`
-	Made      time.Time `json:"made"`
-	Waves     []Wave    `json:"waves"`
-	Isolate   []Step    `json:"isolate,omitempty"`
+	V         int               `json:"v"`
+	ID        string            `json:"id"`
+	Migration string            `json:"migration"`
+	Config    string            `json:"config"`
+	Made      time.Time         `json:"made"`
+	Fixed     string            `json:"fixed,omitempty"`
+	Kinds     map[string]string `json:"kinds,omitempty"`
+	Waves     []Wave            `json:"waves"`
+	Isolate   []Step            `json:"isolate,omitempty"`
 }
 
 type leftLine struct {
@@ -57,7 +59,7 @@ func (p Plan) write(w io.Writer, id string) error {
 	e.SetEscapeHTML(false)
 	err := e.Encode(header{
 		V: FileVersion, ID: id, Migration: p.Migration, Config: p.Config, Made: p.Made,
-		Waves: p.Waves, Isolate: p.Isolate,
+		Waves: p.Waves, Isolate: p.Isolate, Fixed: p.Fixed, Kinds: p.Kinds,
 	})
 	for _, wave := range p.Waves {
 		for _, c := range wave.Cutovers {
@@ -137,7 +139,7 @@ func readHeader(line []byte) (Plan, error) {
 	case h.V > FileVersion:
 		return Plan{}, fmt.Errorf("%w: version %d, and this mxcutover reads up to %d", ErrFormat, h.V, FileVersion)
 	}
-	return Plan{ID: h.ID, Migration: h.Migration, Config: h.Config, Made: h.Made, Waves: h.Waves, Isolate: h.Isolate}, nil
+	return Plan{ID: h.ID, Migration: h.Migration, Config: h.Config, Made: h.Made, Waves: h.Waves, Isolate: h.Isolate, Fixed: h.Fixed, Kinds: h.Kinds}, nil
 }
 
 func (p *Plan) readLine(line []byte, waves map[string]int, seen map[string]bool) error {
@@ -231,6 +233,13 @@ func checkChange(c rrset.Change) error {
 		}
 	}
 	return nil
+}
+
+// sameJSON compares as a plan file does.
+func sameJSON(a, b any) bool {
+	x, err := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err == nil && err2 == nil && bytes.Equal(x, y)
 }
 
 func strictJSON(line []byte, into any) error {

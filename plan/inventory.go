@@ -34,7 +34,9 @@ type Domain struct {
 	Third    []string  `json:"third,omitempty"` // MX hosts of a third party beside the old server's
 	Why      string    `json:"why"`             // by which host and address it was judged
 	Traffic
-	Blocked string `json:"blocked,omitempty"` // why nothing may be written at this name
+	Signed  bool   `json:"signed,omitempty"`   // its zone has keys of DNSSEC
+	SubZone bool   `json:"sub_zone,omitempty"` // its zone is delegated from another of ours
+	Blocked string `json:"blocked,omitempty"`  // why nothing may be written at this name
 }
 
 // A Zone is one DNS zone as its provider shows it: every RRset.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"mxcutover/rrset"
@@ -13,8 +12,10 @@ import (
 // Settings shape a plan.
 type Settings struct {
 	Migration string
-	Config    string    // hash of the settings
-	Made      time.Time // the plan's date; part of its ID
+	Config    string            // hash of the settings
+	Made      time.Time         // the plan's date; part of its ID
+	Fixed     string            // hash of those settings that must stay once it is begun
+	Kinds     map[string]string // provider -> its kind
 	Selected  func(domain string) bool
 	Planned   []rrset.MX
 	Templates map[string][]rrset.MX // other records for named domains
@@ -22,13 +23,14 @@ type Settings struct {
 	First     int                   // domains in the first wave
 	Growth    float64               // each wave is this many times the one before
 	Max       int                   // domains in a wave at most
+	Share     float64               // of all mail; a wave that carries more is warned of; 0 = none is
 	Pin       map[string][]string   // wave name -> domains
 	Gate      Gate
 	LowTTL    uint32   // seconds
 	Ports     []uint16 // to be closed at the old server; none = no isolation
 
 	Companions map[string][]Companion // by domain: what else its cutover needs
-	Zones      []Zone                 // as they are, to tell where a companion can be written
+	Zones      []Zone                 // as they are, to tell where a companion can be written, and what was planned still stands
 	Findings   []Finding              // of looking for companions
 }
 
@@ -42,32 +44,17 @@ const (
 // changed is put into waves, the least used first; all else is left, with the
 // reason. It fails only where the settings cannot be satisfied.
 func Make(inv Inventory, set Settings) (Plan, error) {
-	p := Plan{Migration: set.Migration, Config: set.Config, Made: set.Made.UTC().Truncate(time.Second)}
-	var moving []Cutover
-	for _, d := range inv.Domains {
-		c, left := cutover(d, set)
-		if left != nil {
-			p.Left = append(p.Left, *left)
-			continue
-		}
-		moving = append(moving, c)
-	}
-	moving, again := oneZoneEach(moving)
-	p.Left = append(p.Left, again...)
-	moving, asking := set.companions(moving)
-	p.Left = append(p.Left, asking...)
-	for _, f := range set.Findings {
-		f.At = p.Made // when it was looked at would make another plan of the same
-		p.Findings = append(p.Findings, f)
-	}
-	slices.SortStableFunc(moving, func(a, b Cutover) int {
-		return cmp.Or(cmp.Compare(a.Messages, b.Messages), strings.Compare(a.Domain, b.Domain))
-	})
-	waves, err := divide(moving, set)
+	p := Plan{Migration: set.Migration, Config: set.Config, Made: utcSecond(set.Made), Fixed: set.Fixed, Kinds: set.Kinds}
+	moving, left := set.moving(inv, nil)
+	p.Left = left
+	p.addFindings(set.Findings)
+	waves, err := divide(moving, set, nil)
 	if err != nil {
 		return Plan{}, err
 	}
 	p.Waves = waves
+	p.Findings = append(p.Findings, p.loadFindings(set.Share)...)
+	p.Findings = append(p.Findings, p.lateTraits()...)
 	if len(set.Ports) > 0 {
 		for _, k := range []Kind{Observe, Arm, Prove, Confirm} {
 			p.Isolate = append(p.Isolate, Step{ID: string(k), Kind: k, Ports: set.Ports})
@@ -76,6 +63,33 @@ func Make(inv Inventory, set Settings) (Plan, error) {
 	p.ID = p.hash()
 	return p, nil
 }
+
+// moving are the cutovers of an inventory, and what is left of it, and why. had
+// are those that are planned already.
+func (set Settings) moving(inv Inventory, had []Cutover) (moving []Cutover, left []Left) {
+	for _, d := range inv.Domains {
+		c, why := cutover(d, set)
+		if why != nil {
+			left = append(left, *why)
+			continue
+		}
+		moving = append(moving, c)
+	}
+	moving, again := oneZoneEach(moving)
+	moving, asking := set.companions(moving, had)
+	return moving, slices.Concat(left, again, asking)
+}
+
+// addFindings takes findings over. When they were made would make another plan of
+// the same.
+func (p *Plan) addFindings(found []Finding) {
+	for _, f := range found {
+		f.At = p.Made
+		p.Findings = append(p.Findings, f)
+	}
+}
+
+func utcSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 // cutover makes a domain's steps, or says why it is left.
 func cutover(d Domain, set Settings) (Cutover, *Left) {
@@ -100,6 +114,7 @@ func cutover(d Domain, set Settings) (Cutover, *Left) {
 	}
 	c := Cutover{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, PointsTo: d.PointsTo, Traffic: d.Traffic}
 	c.Steps = steps(d, after, set.LowTTL)
+	c.Traits = traitsOf(d, c)
 	return c, nil
 }
 

@@ -13,12 +13,15 @@ import (
 	"mxcutover/rrset"
 )
 
-// A Plan is a whole ordered migration. It does not change once it is begun.
+// A Plan is a whole ordered migration. Once it is begun it can get more waves
+// ([Extend]), and nothing else changes.
 type Plan struct {
-	ID        string    // SHA-256 of all the rest, in hexadecimal
-	Migration string    // its name, from the configuration
-	Config    string    // hash of the settings it was made from
-	Made      time.Time // when, UTC, whole seconds
+	ID        string            // SHA-256 of all the rest, in hexadecimal
+	Migration string            // its name, from the configuration
+	Config    string            // hash of the settings it was made from
+	Made      time.Time         // when, UTC, whole seconds; when it was extended, if it was
+	Fixed     string            // hash of those settings that an extension must not change; "" = not known
+	Kinds     map[string]string // provider -> its kind, which stays as well
 	Waves     []Wave
 	Isolate   []Step
 	Left      []Left
@@ -40,12 +43,13 @@ type Cutover struct {
 	Provider string   `json:"provider"`
 	PointsTo PointsTo `json:"points_to"` // before the cutover
 	Traffic
-	Steps []Step `json:"steps"`
+	Traits []Trait `json:"traits,omitempty"`
+	Steps  []Step  `json:"steps"`
 }
 
 // Traffic is a domain's mail, over the time that was counted.
 type Traffic struct {
-	Messages uint64 `json:"messages"`
+	Messages uint64 `json:"messages"`       // delivered; one for several recipients counts for each, if logs were counted
 	Peak     *int   `json:"peak,omitempty"` // the hour with most messages, from 0 to 23 in the gate's zone; nil = unknown
 }
 

@@ -179,7 +179,7 @@ func TestWaves(t *testing.T) {
 		{"growth below one", 3, func(s *Settings) { s.Growth = 0 }, "pilot:c wave-2:b wave-3:a"},
 		{"pins", 5, func(s *Settings) {
 			s.Pin = map[string][]string{"pilot": {"a.example."}, "last": {"e.example."}, "wave-2": {"b.example."}}
-		}, "pilot:a wave-2:bd wave-3:c last:e"},
+		}, "pilot:a wave-2:db wave-3:c last:e"},
 		{"all pinned last", 1, func(s *Settings) { s.Pin = map[string][]string{"last": {"a.example."}} }, "last:a"},
 		{"none", 0, func(*Settings) {}, ""},
 	}

@@ -68,13 +68,14 @@ type survey struct {
 	targets  map[string]bool // targets of any MX, and old hosts
 	ownName  map[string]bool
 	cuts     map[string]string // delegated name -> the zone that delegates it
+	ours     map[string]bool   // zones that were read
 }
 
 func newSurvey(zones []Zone, addrs Addresses, site Site) *survey {
 	s := &survey{
 		site: site, old: map[netip.Addr]bool{}, oldHosts: set(site.OldHosts), newHosts: map[string]bool{},
 		newAddrs: map[netip.Addr]bool{}, addrs: map[string][]netip.Addr{}, targets: set(site.OldHosts),
-		ownName: set(site.OwnName), cuts: map[string]string{},
+		ownName: set(site.OwnName), cuts: map[string]string{}, ours: map[string]bool{},
 	}
 	for _, a := range site.OldAddresses {
 		s.old[a.Unmap()] = true
@@ -85,6 +86,7 @@ func newSurvey(zones []Zone, addrs Addresses, site Site) *survey {
 		}
 	}
 	for _, z := range zones {
+		s.ours[z.Name] = true
 		s.readZone(z)
 	}
 	for _, m := range site.Planned {
@@ -143,25 +145,46 @@ func (s *survey) zone(z Zone) []Domain {
 			addr[r.Name] = true
 		}
 	}
+	signed, sub := isSigned(z), s.subZone(z.Name)
+	add := func(d Domain) Domain {
+		d.Zone, d.Provider, d.Traffic, d.Signed, d.SubZone = z.Name, z.Provider, s.site.Traffic[d.Name], signed, sub
+		return s.block(d, addr)
+	}
 	var out []Domain
 	for name, m := range mx {
 		d := s.judge(m)
-		d.Zone, d.Provider, d.Traffic = z.Name, z.Provider, s.site.Traffic[name]
 		if cname[name] {
 			d.Blocked = "the name is the owner of a CNAME, which allows no MX beside it (RFC 2181 section 10.1)"
 		}
-		out = append(out, s.block(d, addr))
+		out = append(out, add(d))
 	}
 	for name := range addr {
 		if _, ok := mx[name]; ok || cname[name] {
 			continue
 		}
 		if d, ok := s.implicit(name); ok {
-			d.Zone, d.Provider, d.Traffic = z.Name, z.Provider, s.site.Traffic[name]
-			out = append(out, s.block(d, addr))
+			out = append(out, add(d))
 		}
 	}
 	return out
+}
+
+// isSigned tells whether a zone shows keys of DNSSEC. Providers with an API of
+// their own often show none.
+func isSigned(z Zone) bool {
+	return slices.ContainsFunc(z.Sets, func(r rrset.Set) bool {
+		return r.Type == "DNSKEY" || r.Type == "RRSIG" || r.Type == "NSEC3PARAM"
+	})
+}
+
+// subZone tells whether another zone of ours lies above one.
+func (s *survey) subZone(zone string) bool {
+	for n := rrset.Parent(zone); n != "."; n = rrset.Parent(n) {
+		if s.ours[n] {
+			return true
+		}
+	}
+	return false
 }
 
 // judge tells where an MX RRset leads.

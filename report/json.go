@@ -71,7 +71,11 @@ func InventoryJSON(w io.Writer, inv plan.Inventory) error {
 
 // PlanJSON writes a plan; what is left stands among its findings.
 func PlanJSON(w io.Writer, p plan.Plan) error {
-	waves, changes, findings := []object{}, []object{}, []object{}
+	waves, changes, findings, kinds := []object{}, []object{}, []object{}, []object{}
+	loads, counted := loadsJSON(p)
+	for _, c := range p.Coverage() {
+		kinds = append(kinds, object{"trait": c.Trait, "wave": c.Wave, "domain": rrset.Bare(c.Domain), "domains": c.Domains})
+	}
 	for _, wave := range p.Waves {
 		names := []string{}
 		for _, c := range wave.Cutovers {
@@ -90,7 +94,7 @@ func PlanJSON(w io.Writer, p plan.Plan) error {
 				})
 			}
 		}
-		waves = append(waves, object{"name": wave.Name, "gate": wave.Gate, "domains": names})
+		waves = append(waves, object{"name": wave.Name, "gate": wave.Gate, "domains": names, "messages": loads[wave.Name].Messages, "share": loads[wave.Name].Share})
 	}
 	for _, l := range p.Left {
 		severity, check := plan.Pass, "plan.left"
@@ -106,7 +110,7 @@ func PlanJSON(w io.Writer, p plan.Plan) error {
 			"check": f.Check, "target": rrset.Bare(f.Target), "severity": f.Severity, "detail": f.Detail, "rfc": f.RFC,
 		})
 	}
-	return encode(w, object{"v": version, "id": p.ID, "waves": waves, "changes": changes, "findings": findings})
+	return encode(w, object{"v": version, "id": p.ID, "waves": waves, "changes": changes, "findings": findings, "canaries": kinds, "counted": counted})
 }
 
 // list is never null.

@@ -255,7 +255,7 @@ func classOf(e state.Event) string {
 		return aDecision
 	case state.Failed, state.Held, state.Drifted, state.InDoubt, state.RollingBack, state.RolledBack, state.WaveHeld, state.DiskLow, state.Skipped:
 		return aTrouble
-	case state.Begun, state.Started, state.Stopped, state.WaveStarted, state.WaveLive, state.Lifted, state.Closed, state.DiskFree:
+	case state.Begun, state.Extended, state.Started, state.Stopped, state.WaveStarted, state.WaveLive, state.Lifted, state.Closed, state.DiskFree:
 		return aMilestone
 	case state.Done, state.Undone:
 		if e.Domain == "" {

@@ -68,6 +68,8 @@ func table(w io.Writer, rows [][]string) {
 func (p Printer) Plan(w io.Writer, pl plan.Plan) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "plan %s\nmigration %s, made %s\n", pl.ID, Harmless(pl.Migration), pl.Made.UTC().Format("2006-01-02 15:04:05Z"))
+	p.loads(b, pl)
+	p.coverage(b, pl)
 	for _, wave := range pl.Waves {
 		g := wave.Gate
 		fmt.Fprintf(b, "\nwave %s: %d domains; approval %s, soak %s, stops later waves at %d failed\n",

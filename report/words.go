@@ -13,6 +13,7 @@ import (
 type Printer struct {
 	ASCII bool // no symbols beyond ASCII
 	Color bool // ANSI colours, beside symbol and word
+	Width int  // of the terminal, in columns; 0 = 80
 }
 
 // A Tone is how a thing is to be taken; each has a symbol and a colour.
@@ -121,6 +122,11 @@ func eventWords(e state.Event) (Tone, string) {
 	switch e.Kind {
 	case state.Begun:
 		return Good, fmt.Sprintf("migration begun, plan %.12s", e.Reason)
+	case state.Extended:
+		if e.Extension != nil {
+			return Good, fmt.Sprintf("plan extended after its %d waves, to plan %.12s", e.Extension.Waves, e.Extension.Plan)
+		}
+		return Good, "plan extended"
 	case state.Started:
 		return Busy, "started: " + e.Reason
 	case state.Stopped:

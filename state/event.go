@@ -32,6 +32,8 @@ type Event struct {
 	Reason   string         `json:"reason,omitempty"`
 	Err      string         `json:"err,omitempty"`
 	Engine   *Engine        `json:"engine,omitempty"` // of Started
+
+	Extension *Extension `json:"extension,omitempty"` // of Extended
 }
 
 // An Engine is what is known of the process that writes the journal.
@@ -48,9 +50,10 @@ type Kind string
 
 // The kinds of events. With no Domain, a step's event is one of isolation.
 const (
-	Begun   Kind = "begun"   // the migration; Reason is the plan's ID
-	Started Kind = "started" // an engine; Engine, and Reason in words
-	Stopped Kind = "stopped" // an engine, in order; Reason says why
+	Begun    Kind = "begun"    // the migration; Reason is the plan's ID
+	Extended Kind = "extended" // the plan has more waves from now on; Extension
+	Started  Kind = "started"  // an engine; Engine, and Reason in words
+	Stopped  Kind = "stopped"  // an engine, in order; Reason says why
 
 	Decided Kind = "decided" // a person's Decision was taken
 	Control Kind = "control" // Decision.Verb is Take or Release, and By whose
@@ -85,7 +88,7 @@ const (
 // that they do not know; writers refuse the journal.
 func (k Kind) Known() bool {
 	switch k {
-	case Begun, Started, Stopped, Decided, Control, WaveStarted, WaveHeld, WaveLive,
+	case Begun, Extended, Started, Stopped, Decided, Control, WaveStarted, WaveHeld, WaveLive,
 		Intended, Observed, Done, Failed, Held, Drifted, InDoubt,
 		RollingBack, Undoing, Undone, RolledBack, Skipped, DiskLow, DiskFree, Lifted, Closed:
 		return true

@@ -18,6 +18,8 @@ func (s *Status) Apply(e Event) {
 		s.Engine, s.Control, s.Since = "stopped", "", time.Time{}
 	case Control:
 		s.controlled(e)
+	case Extended:
+		s.applyExtended(e)
 	case Decided:
 		s.decided(e)
 	case WaveStarted, WaveHeld, WaveLive:

@@ -44,7 +44,7 @@ type Options struct {
 type Journal struct {
 	store     Store
 	opt       Options
-	plan      plan.Plan
+	extended  []string // IDs of the plans that it was extended to
 	codec     *codec
 	snapshots *snapshotFile // nil for none
 	readOnly  bool
@@ -58,6 +58,7 @@ type Journal struct {
 	written   bool // so far without a failure; the committer's alone, until it has ended
 
 	mu      sync.RWMutex // of what follows
+	plan    plan.Plan
 	status  *Status
 	batches []batchRef
 	last    uint64        // the last durable event
@@ -176,8 +177,12 @@ func newJournal(ctx context.Context, s Store, opt Options) (*Journal, error) {
 	return j, nil
 }
 
-// Plan is the migration's plan, as it was begun.
-func (j *Journal) Plan() plan.Plan { return j.plan }
+// Plan is the migration's plan: as it was begun, and extended since.
+func (j *Journal) Plan() plan.Plan {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return j.plan
+}
 
 // Damage tells where a journal opened to salvage breaks off; nil if it is whole.
 func (j *Journal) Damage() error { return j.damage }

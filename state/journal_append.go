@@ -12,6 +12,7 @@ import (
 type request struct {
 	events []Event
 	check  func(*Status) error // judged when all before it is folded; nil = none
+	extend *extending          // what makes the plan longer; nil = nothing
 	done   chan error          // has room for one
 }
 
@@ -158,11 +159,15 @@ func (j *Journal) commit(reqs []*request) (rest []*request) {
 			continue
 		}
 		taken = append(taken, r)
+		if r.extend != nil {
+			rest = reqs[i+1:]
+			break
+		}
 	}
 	if len(taken) == 0 {
 		return rest
 	}
-	switch err := j.write(b); {
+	switch err := j.write(b, taken[0].extend); {
 	case errors.Is(err, ErrNoRoom):
 		return append(j.turnAway(taken, err), rest...)
 	case err != nil:
@@ -188,8 +193,9 @@ func (j *Journal) turnAway(reqs []*request, why error) (rest []*request) {
 	return rest
 }
 
-// write makes a batch durable and folds it.
-func (j *Journal) write(b *batch) error {
+// write makes a batch durable and folds it. With an extension, the batch makes it
+// count.
+func (j *Journal) write(b *batch, x *extending) error {
 	value, events, err := j.codec.seal(b)
 	if err != nil {
 		return err
@@ -203,12 +209,20 @@ func (j *Journal) write(b *batch) error {
 	next := j.head.after(len(events), sha256.Sum256(value))
 	txn := Txn{Put: []KV{{eventKey(events[0].Seq), value}, {headKey, next.encode()}}}
 	txn.If = []KV{{headKey, j.head.encode()}}
+	if x != nil {
+		txn.If = append(txn.If, KV{extendedKey, x.was})
+		txn.Put = append(txn.Put, KV{extendedKey, x.list})
+	}
 	if err := j.store.Commit(j.held, txn); err != nil {
 		return fmt.Errorf("event %d: %w", events[0].Seq, err)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.head, j.written = next, true
+	if x != nil {
+		j.plan = x.plan
+		j.status.extend(x.plan)
+	}
 	j.fold(events)
 	close(j.grown)
 	j.grown = make(chan struct{})

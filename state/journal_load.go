@@ -83,23 +83,16 @@ func planKey(n int) string { return fmt.Sprintf("%s%08x", planPrefix, n) }
 // writePlan stores the plan, compressed, in as many keys as it takes, and
 // reads it back before anything relies on it.
 func writePlan(ctx context.Context, s Store, p plan.Plan) (meta, error) {
-	var buf bytes.Buffer
-	z, err := zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1))
+	packed, err := packPlan(p)
 	if err != nil {
 		return meta{}, err
-	}
-	if err := errors.Join(p.Write(z), z.Close()); err != nil {
-		return meta{}, fmt.Errorf("write the plan: %w", err)
-	}
-	if _, err := readPlan(buf.Bytes()); err != nil {
-		return meta{}, fmt.Errorf("the plan could not be read back: %w", err)
 	}
 	if err := clearPlan(ctx, s); err != nil {
 		return meta{}, err
 	}
-	sum := sha256.Sum256(buf.Bytes())
+	sum := sha256.Sum256(packed)
 	m := meta{Migration: p.Migration, Plan: p.ID, Hash: hex.EncodeToString(sum[:])}
-	for chunk := range slices.Chunk(buf.Bytes(), planChunk) {
+	for chunk := range slices.Chunk(packed, planChunk) {
 		if err := s.Commit(ctx, Txn{Put: []KV{{planKey(m.Chunks), chunk}}}); err != nil {
 			return meta{}, fmt.Errorf("write the plan: %w", err)
 		}
@@ -151,7 +144,7 @@ func (j *Journal) loadPlan(ctx context.Context, m meta) error {
 		return fmt.Errorf("%w: it holds plan %.12s, and was begun with %.12s", ErrBroken, p.ID, m.Plan)
 	}
 	j.plan = p
-	return nil
+	return j.loadExtensions(ctx)
 }
 
 // load reads all, folds it, and starts the committer.
@@ -175,6 +168,9 @@ func (j *Journal) load(ctx context.Context) error {
 	if (errors.Is(err, ErrBroken) || errors.Is(err, ErrVersion)) && j.from.seq > 0 { // all events tell where
 		j.status, j.from, j.head, j.batches = NewStatus(j.plan), head{}, start, nil
 		err = j.loadEvents(ctx)
+	}
+	if err == nil {
+		err = j.checkExtensions()
 	}
 	if errors.Is(err, ErrBroken) && j.opt.Salvage {
 		j.damage, j.readOnly, err = err, true, nil

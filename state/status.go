@@ -55,8 +55,9 @@ const (
 type Status struct {
 	V         int                      `json:"v"`
 	Migration string                   `json:"migration"`
-	PlanID    string                   `json:"plan"`
-	Engine    string                   `json:"engine"` // "running" or "stopped"
+	PlanID    string                   `json:"plan"`               // as it is now
+	Extended  []string                 `json:"extended,omitempty"` // the IDs that it got since it was begun
+	Engine    string                   `json:"engine"`             // "running" or "stopped"
 	Seq       uint64                   `json:"seq"`
 	At        time.Time                `json:"at,omitzero"` // of the last event
 	Waves     []WaveStatus             `json:"waves"`

@@ -58,7 +58,7 @@ func (t *teller) prepare(ctx context.Context) (err error) {
 	if err := t.p.Inventory(t.out, inv); err != nil {
 		return err
 	}
-	if t.plan, err = t.site.makePlan(ctx, time.Now()); err != nil {
+	if t.plan, err = t.site.makePlan(ctx, nil, time.Now()); err != nil {
 		return err
 	}
 	t.tell("The plan: little-used domains first (mxcutover plan)")

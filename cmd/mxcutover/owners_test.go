@@ -47,7 +47,7 @@ func newOwnersWorld(t *testing.T) *ownersWorld {
 	if o.site, err = openSite(cfg); err != nil {
 		t.Fatal(err)
 	}
-	if o.plan, err = o.site.makePlan(t.Context(), time.Now()); err != nil {
+	if o.plan, err = o.site.makePlan(t.Context(), nil, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	pol := policy(cfg)

@@ -24,24 +24,37 @@ const defaultPlan = "plan.jsonl"
 
 func newPlan(s *streams) *cobra.Command {
 	var out string
-	var detailed, alone bool
+	var detailed, alone, extend bool
 	c := &cobra.Command{
 		Use: "plan", Short: "make the plan: who moves, in which waves, by which changes",
 		Long: `plan surveys the zones and writes the plan of the migration as JSON Lines: a
 header, then one domain a line. It changes nothing else. What may not be changed
 safely is left out of the waves and listed with the reason; "plan show" shows all.
-What a cutover needs besides its MX (MTA-STS, SPF, TLSA records) is planned with it.`,
-		Example: "  mxcutover plan\n  mxcutover plan --out /var/lib/mxcutover/plan.jsonl\n  mxcutover plan show",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runPlan(cmd.Context(), s, out, detailed, alone) },
+What a cutover needs besides its MX (MTA-STS, SPF, TLSA records) is planned with it.
+
+With --extend it makes the plan of the migration that was begun longer: domains
+that came in since go into new waves after all others, and nothing that was planned
+changes; what would change it is refused. "run --plan FILE" goes on with that plan.`,
+		Example: "  mxcutover plan\n  mxcutover plan --out /var/lib/mxcutover/plan.jsonl\n  mxcutover plan show\n  mxcutover plan --extend && mxcutover run --plan plan.jsonl",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runPlan(cmd.Context(), s, planOptions{out: out, detailed: detailed, alone: alone, extend: extend})
+		},
 	}
 	c.Flags().StringVar(&out, "out", defaultPlan, "where the plan is written")
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there is something to change")
 	c.Flags().BoolVar(&alone, "no-companions", false, "plan no other records than MX, whatever a cutover needs besides")
+	c.Flags().BoolVar(&extend, "extend", false, "add what is new to the plan of the migration that was begun")
 	c.AddCommand(newPlanShow(s))
 	return c
 }
 
-func runPlan(ctx context.Context, s *streams, out string, detailed, alone bool) error {
+// planOptions are the flags of plan.
+type planOptions struct {
+	out                     string
+	detailed, alone, extend bool
+}
+
+func runPlan(ctx context.Context, s *streams, o planOptions) error {
 	cfg, err := s.load()
 	if err != nil {
 		return err
@@ -51,16 +64,45 @@ func runPlan(ctx context.Context, s *streams, out string, detailed, alone bool) 
 		return err
 	}
 	defer site.checker.Close()
-	if alone {
+	if o.alone {
 		site.companions = nil
 	}
-	p, err := site.makePlan(ctx, time.Now())
+	var base *plan.Plan
+	if o.extend {
+		v, err := view(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		base = &v.plan
+		if err := v.close(); err != nil {
+			return err
+		}
+	}
+	p, err := site.makePlan(ctx, base, time.Now())
+	if errors.Is(err, plan.ErrNothingNew) {
+		s.say("%s", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	if err := writePlan(out, p); err != nil {
+	if err := writePlan(o.out, p); err != nil {
 		return err
 	}
+	s.sayPlan(p, base)
+	if base != nil {
+		s.say("look at it with: mxcutover plan show %[1]s\nthen end the engine (Ctrl-C is safe), and go on with:\n  mxcutover run --plan %[1]s", report.Quote(o.out))
+	} else {
+		s.say("look at it with: mxcutover plan show %s", report.Quote(o.out))
+	}
+	if o.detailed && (base == nil && len(p.Cutovers()) > 0 || base != nil) {
+		return exitCode(codeChanges)
+	}
+	return nil
+}
+
+// sayPlan tells what a plan has, and what it has beyond the one before.
+func (s *streams) sayPlan(p plan.Plan, base *plan.Plan) {
 	questions := 0
 	for _, l := range p.Left {
 		if l.Question {
@@ -68,6 +110,10 @@ func runPlan(ctx context.Context, s *streams, out string, detailed, alone bool) 
 		}
 	}
 	s.say("plan %.12s: %d domains in %d waves, %d left, %d of them questions for you", p.ID, len(p.Cutovers()), len(p.Waves), len(p.Left), questions)
+	if base != nil {
+		more := plan.Plan{Waves: p.NewWaves(*base)}
+		s.say("that is %d domains in %d new waves after those of plan %.12s, which stay as they are", len(more.Cutovers()), len(more.Waves), base.ID)
+	}
 	if n := len(companionSteps(p)); n > 0 {
 		s.say("%d other records are changed with them", n)
 	}
@@ -76,43 +122,60 @@ func runPlan(ctx context.Context, s *streams, out string, detailed, alone bool) 
 			s.say("%s: %s: %s: %s", f.Severity, f.Check, report.Harmless(rrset.Bare(f.Target)), report.Harmless(f.Detail))
 		}
 	}
-	s.say("look at it with: mxcutover plan show %s", report.Quote(out))
-	if detailed && len(p.Cutovers()) > 0 {
-		return exitCode(codeChanges)
-	}
-	return nil
 }
 
-// makePlan surveys and plans.
-func (s *site) makePlan(ctx context.Context, now time.Time) (plan.Plan, error) {
+// makePlan surveys and plans: anew, or what a plan that was begun is extended by.
+func (s *site) makePlan(ctx context.Context, base *plan.Plan, now time.Time) (plan.Plan, error) {
 	zones, inv, err := s.survey(ctx)
 	if err != nil {
 		return plan.Plan{}, err
 	}
+	set := s.settings(now)
+	set.Zones = zones
+	made := func() (plan.Plan, error) {
+		if base == nil {
+			return plan.Make(inv, set)
+		}
+		return plan.Extend(*base, inv, set)
+	}
+	p, err := made()
+	if err != nil || s.companions == nil {
+		return p, err
+	}
+	if err := s.findCompanions(ctx, newCutovers(p, base), &set); err != nil {
+		return plan.Plan{}, err
+	}
+	return made()
+}
+
+// newCutovers are those that a plan has beyond the one before.
+func newCutovers(p plan.Plan, base *plan.Plan) []plan.Cutover {
+	if base == nil {
+		return p.Cutovers()
+	}
+	return plan.Plan{Waves: p.NewWaves(*base)}.Cutovers()
+}
+
+// settings are what the configuration says to a plan.
+func (s *site) settings(now time.Time) plan.Settings {
 	cfg := s.cfg
 	set := plan.Settings{
 		Migration: cfg.Migration, Config: cfg.Hash(), Made: now, Selected: selected(cfg.Domains),
 		Planned: cfg.MX.Records, Templates: cfg.MX.Templates, Keep: cfg.MX.Keep,
-		First: cfg.Waves.First, Growth: cfg.Waves.Growth, Max: cfg.Waves.Max, Pin: cfg.Waves.Pin,
-		Gate: cfg.Gate.Plan(), LowTTL: cfg.TTL.Low,
+		First: cfg.Waves.First, Growth: cfg.Waves.Growth, Max: cfg.Waves.Max, Share: cfg.Waves.Share, Pin: cfg.Waves.Pin,
+		Gate: cfg.Gate.Plan(), LowTTL: cfg.TTL.Low, Fixed: cfg.Fixed(), Kinds: map[string]string{},
+	}
+	for name, p := range cfg.Providers {
+		set.Kinds[name] = p.Kind
 	}
 	if cfg.Isolate != nil {
 		set.Ports = cfg.Isolate.Ports
 	}
-	p, err := plan.Make(inv, set)
-	if err != nil || s.companions == nil {
-		return p, err
-	}
-	set.Zones = zones
-	if err := s.findCompanions(ctx, p, &set); err != nil {
-		return plan.Plan{}, err
-	}
-	return plan.Make(inv, set)
+	return set
 }
 
-// findCompanions asks what each cutover of a plan needs besides its MX.
-func (s *site) findCompanions(ctx context.Context, p plan.Plan, set *plan.Settings) error {
-	cuts := p.Cutovers()
+// findCompanions asks what each cutover needs besides its MX.
+func (s *site) findCompanions(ctx context.Context, cuts []plan.Cutover, set *plan.Settings) error {
 	lists, found := make([][]plan.Companion, len(cuts)), make([][]plan.Finding, len(cuts))
 	var g errgroup.Group
 	g.SetLimit(16)
@@ -216,8 +279,7 @@ func runPlanShow(s *streams, file string) error {
 }
 
 // stale compares the records that a plan expects with those that are there.
-func (s *site) stale(ctx context.Context, p plan.Plan, progress io.Writer) ([]string, error) {
-	cuts := p.Cutovers()
+func (s *site) stale(ctx context.Context, cuts []plan.Cutover, progress io.Writer) ([]string, error) {
 	return each(ctx, cuts, func(ctx context.Context, c plan.Cutover) (string, error) {
 		now, err := s.read(ctx, c)
 		if err != nil {

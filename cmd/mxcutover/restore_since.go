@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"mxcutover/config"
@@ -42,6 +44,10 @@ func tellSince(ctx context.Context, s *streams, cfg *config.Config) (err error) 
 			known[madeBefore(ev.Domain, ev.Step, ev.At, *ev.Intent.Snapshot)] = true
 		}
 	}
+	if lost := beyond(j.Plan(), j.Status(), known, snaps); len(lost) > 0 {
+		s.say("%d domains were written that the backup's plan does not have, since it was extended after that (%s, ...): do not go on with this one; put a later backup back, or go back without it:\n  mxcutover rollback --from %s --all --confirm all",
+			len(lost), report.Harmless(rrset.Bare(lost[0])), report.Quote(snapshotFile(cfg)))
+	}
 	told := since(j.Plan(), j.Status(), known, snaps)
 	held := 0
 	for _, events := range told {
@@ -56,6 +62,18 @@ func tellSince(ctx context.Context, s *streams, cfg *config.Config) (err error) 
 		s.say("%d domains were written since the backup was made, and are held: look, then retry them, or go back:\n  mxcutover retry --all\n  mxcutover rollback --all --confirm all", held)
 	}
 	return nil
+}
+
+// beyond are the domains that snapshots tell of and the plan does not have: it was
+// extended after the backup was made.
+func beyond(p plan.Plan, st *state.Status, known map[string]bool, snaps []state.Snapshot) []string {
+	names := map[string]bool{}
+	for _, x := range snaps {
+		if x.Migration == p.Migration && x.After != nil && st.Domain(x.Domain) == nil && !known[madeBefore(x.Domain, x.Step, x.At, x.Set)] {
+			names[x.Domain] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
 }
 
 // madeBefore is the same for an Intent and for its line in the snapshots file.

@@ -9,6 +9,21 @@ import (
 	"mxcutover/state"
 )
 
+// TestBeyondTellsOfAnExtension: what was written of domains that came into the plan
+// after the backup was made is not passed over.
+func TestBeyondTellsOfAnExtension(t *testing.T) {
+	t.Parallel()
+	old, gw := mxSet(t, 3600, "old.test."), mxSet(t, 60, "gw.test.")
+	p := plan.Plan{Migration: "m", Waves: []plan.Wave{{Name: "pilot", Cutovers: []plan.Cutover{{Domain: "a.test.", Wave: "pilot"}}}}}
+	snap := func(migration, domain string) state.Snapshot {
+		return state.Snapshot{Migration: migration, Domain: domain, Step: "publish", Set: old, After: &gw}
+	}
+	snaps := []state.Snapshot{snap("m", "b.test."), snap("m", "a.test."), snap("m", "b.test."), snap("other", "c.test.")}
+	if got := beyond(p, state.NewStatus(p), nil, snaps); len(got) != 1 || got[0] != "b.test." {
+		t.Errorf("beyond the plan: %v, want b.test.", got)
+	}
+}
+
 // TestSince tells a journal that was put back from a backup what was written
 // since: all of it can be undone, from the first snapshot on; each domain is
 // held; the old server counts as closed.

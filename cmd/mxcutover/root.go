@@ -155,7 +155,31 @@ func completeWith(c *cobra.Command, flag string, words func() []string) {
 
 // printer writes words for the given stream: colour only on a terminal.
 func (s *streams) printer(w io.Writer) report.Printer {
-	return report.Printer{ASCII: s.ascii, Color: isTerminal(w) && os.Getenv("NO_COLOR") == ""}
+	return report.Printer{ASCII: s.plain(w), Color: isTerminal(w) && os.Getenv("NO_COLOR") == "", Width: columns(w)}
+}
+
+// plain tells whether a stream gets no symbols beyond ASCII: nobody asked for them
+// where a terminal's locale has none (POSIX: LC_ALL, LC_CTYPE, LANG, the first that
+// is set).
+func (s *streams) plain(w any) bool {
+	if s.ascii || !isTerminal(w) {
+		return s.ascii
+	}
+	locale := strings.ToLower(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG")))
+	return !strings.Contains(locale, "utf-8") && !strings.Contains(locale, "utf8")
+}
+
+// columns is a terminal's width; 0 = it is none, or does not tell.
+func columns(w any) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	n, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func (s *streams) json() bool { return s.output == "json" }

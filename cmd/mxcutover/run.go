@@ -101,7 +101,7 @@ func (s *streams) beginOrResume(ctx context.Context, site *site, o runOptions) (
 	cfg := site.cfg
 	j, err := openJournal(ctx, cfg)
 	if err == nil {
-		if err := sameMigration(cfg, j.Plan(), o); err != nil {
+		if err := s.sameOrExtended(ctx, site, j, o); err != nil {
 			return nil, errors.Join(err, j.Close())
 		}
 		s.say("going on with migration %s, plan %.12s", j.Plan().Migration, j.Plan().ID)
@@ -120,14 +120,54 @@ func (s *streams) beginOrResume(ctx context.Context, site *site, o runOptions) (
 	if p.Config != cfg.Hash() {
 		return nil, refusef("%s was made from other settings than %s now has; make it anew with:\n  mxcutover plan --out %s", o.plan, cfg.Path, report.Quote(o.plan))
 	}
-	stale, err := site.stale(ctx, p, s.err)
-	if err != nil {
+	if err := s.notStale(ctx, site, p.Cutovers(), "plan --out "+report.Quote(o.plan)); err != nil {
 		return nil, err
 	}
-	if len(stale) > 0 {
-		return nil, refusef("the plan is stale: %d of its records are not as it expects\n%smake it anew with:\n  mxcutover plan --out %s", len(stale), strings.Join(stale, ""), report.Quote(o.plan))
-	}
 	return createJournal(ctx, cfg, p)
+}
+
+// notStale refuses cutovers whose records are not as they expect.
+func (s *streams) notStale(ctx context.Context, site *site, cuts []plan.Cutover, anew string) error {
+	stale, err := site.stale(ctx, cuts, s.err)
+	if err != nil {
+		return err
+	}
+	if len(stale) > 0 {
+		return refusef("the plan is stale: %d of its records are not as it expects\n%smake it anew with:\n  mxcutover %s", len(stale), strings.Join(stale, ""), anew)
+	}
+	return nil
+}
+
+// sameOrExtended refuses to go on with a journal under another plan or settings,
+// unless the plan that was named extends the one that was begun.
+func (s *streams) sameOrExtended(ctx context.Context, site *site, j *journal, o runOptions) error {
+	cfg, begun := site.cfg, j.Plan()
+	p := begun
+	if o.named {
+		var err error
+		if p, err = readPlan(o.plan); err != nil {
+			return err
+		}
+	}
+	if p.ID == begun.ID {
+		return sameSettings(cfg, begun)
+	}
+	if why := p.Extends(begun); why != nil {
+		return refusef("%s is plan %.12s, and the migration was begun with plan %.12s, which it does not extend: %w; go on with that by: mxcutover run", o.plan, p.ID, begun.ID, why)
+	}
+	anew := "plan --extend --out " + report.Quote(o.plan)
+	if p.Config != cfg.Hash() {
+		return refusef("%s was made from other settings than %s now has; make it anew with:\n  mxcutover %s", o.plan, cfg.Path, anew)
+	}
+	more := p.NewWaves(begun)
+	if err := s.notStale(ctx, site, plan.Plan{Waves: more}.Cutovers(), anew); err != nil {
+		return err
+	}
+	if err := j.Extend(ctx, p); err != nil {
+		return err
+	}
+	s.say("the plan is extended by %d waves with %d domains", len(more), len(plan.Plan{Waves: more}.Cutovers()))
+	return nil
 }
 
 // noTraces refuses to begin a migration whose snapshots tell that it was begun:
@@ -155,20 +195,11 @@ func noTraces(cfg *config.Config) error {
   mxcutover rollback --from %s --all --confirm all`, cfg.State.Path, path, report.Quote(path))
 }
 
-// sameMigration refuses to go on with a journal under another plan or settings.
-func sameMigration(cfg *config.Config, begun plan.Plan, o runOptions) error {
+// sameSettings refuses to go on with a journal under settings that shape another
+// plan.
+func sameSettings(cfg *config.Config, begun plan.Plan) error {
 	if begun.Config != cfg.Hash() {
-		return refusef("%s shapes another plan than the one that was begun (%.12s); put back its settings: migration, old, mx, providers' zones, domains, waves, gate, ttl, isolate.ports", cfg.Path, begun.ID)
-	}
-	if !o.named {
-		return nil
-	}
-	p, err := readPlan(o.plan)
-	if err != nil {
-		return err
-	}
-	if p.ID != begun.ID {
-		return refusef("%s is plan %.12s, and the migration was begun with plan %.12s; go on with it by: mxcutover run", o.plan, p.ID, begun.ID)
+		return refusef("%s shapes another plan than the one that was begun (%.12s); put back its settings (migration, old, mx, providers' zones, domains, waves, gate, ttl, isolate.ports), or, for new zones and domains, extend the plan, look at it, and go on with it:\n  mxcutover plan --extend --out extended.jsonl", cfg.Path, begun.ID)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func runBare(ctx context.Context, s *streams) error {
 		return err
 	}
 	return tui.Run(ctx, tui.Options{
-		Plan: p, Engine: client, Control: screen{client}, ASCII: s.ascii, NoColor: os.Getenv("NO_COLOR") != "", In: s.in, Out: s.out,
+		Plan: p, Engine: client, Control: screen{client}, ASCII: s.plain(s.out), NoColor: os.Getenv("NO_COLOR") != "", In: s.in, Out: s.out,
 	})
 }
 
