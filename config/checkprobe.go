@@ -108,17 +108,12 @@ func (k *checker) isolate() {
 		return
 	}
 	k.driver(i)
-	for n, p := range i.Ports {
-		key := item("isolate.ports", n)
-		switch {
-		case !k.good(key):
-		case p == 0:
-			k.fault(key, "is 0; a port from 1 to 65535 was expected", "")
-		case p == 22:
-			k.fault(key, "22 is SSH, an administrator's way in: it is never closed", "delete it here")
-		}
+	k.closed("isolate.ports", i.Ports, i.Host.Port, nil)
+	before := i.Ports
+	for n, set := range i.Stages {
+		k.closed(item("isolate.stages", n), set, i.Host.Port, before)
+		before = slices.Concat(before, set)
 	}
-	unique(k, "isolate.ports", i.Ports, func(p uint16) string { return fmt.Sprint(p) })
 	for n, p := range i.Trust {
 		if key := item("isolate.trust", n); k.good(key) && p.Bits() == 0 {
 			k.fault(key, fmt.Sprintf("%s trusts everybody: nothing would be closed", p), "name the gateway's and the monitoring's networks")
@@ -158,7 +153,23 @@ func (k *checker) driver(i *Isolate) {
 	if k.good("isolate.passphrase") && i.Identity.IsZero() && !k.bad["isolate.identity"] {
 		k.fault("isolate.passphrase", "is that of the identity, which is missing", "name the key's file in identity")
 	}
-	if i.Driver == "ssh" && slices.Contains(i.Ports, i.Host.Port) && i.Host.Port != 0 {
-		k.fault("isolate.ports", fmt.Sprintf("%d is the port of isolate.host, our own way in: it is never closed", i.Host.Port), "delete it here")
+}
+
+// closed checks a set of ports that are to be closed, after those before.
+func (k *checker) closed(at string, ports []uint16, own uint16, before []uint16) {
+	for n, p := range ports {
+		key := item(at, n)
+		switch {
+		case !k.good(key):
+		case p == 0:
+			k.fault(key, "is 0; a port from 1 to 65535 was expected", "")
+		case p == 22:
+			k.fault(key, "22 is SSH, an administrator's way in: it is never closed", "delete it here")
+		case p == own:
+			k.fault(key, fmt.Sprintf("%d is the port of isolate.host, our own way in: it is never closed", p), "delete it here")
+		case slices.Contains(before, p):
+			k.fault(key, fmt.Sprintf("%d is closed before already", p), "delete it here")
+		}
 	}
+	unique(k, at, ports, func(p uint16) string { return fmt.Sprint(p) })
 }

@@ -51,7 +51,7 @@ var broken = []struct {
 	{"logs", []string{"", "traffic:\n  logs: [a, 'x*', §a]\n  gateway_logs: [§\"b[\"]\n  format: §exam\n  zone: §Nowhere\n  real: {messages: §0, excess: §1.5}\n"}},
 	{"not-in-this-release", []string{"", "vantages: [{name: v, source: 192.0.2.1}]\nisolate: {driver: §script}\n"}},
 	{"isolate-ssh", []string{"", "§isolate: {driver: ssh, socket: §x, passphrase: §{env: P}}\n"}},
-	{"isolate-ssh-port", []string{"", "isolate: {driver: ssh, host: \"u@h:2222\", ports: §[25, 2222], via: {host: §\"u@\"}}\n"}},
+	{"isolate-ssh-port", []string{"", "isolate: {driver: ssh, host: \"u@h:2222\", ports: [25, §2222], stages: [[465, §25], [§22]], via: {host: §\"u@\"}}\n"}},
 	{"isolate-local-host", []string{"", "isolate: {driver: local, host: §root@x, via: §{host: x}}\n"}},
 	{"probe", []string{"from: probe@sender.example.com", "from: §probe.example.com", "{postmaster: true}", "§{postmaster: true, rewrite: x}\n  failures: §0\n  on_failure: §holt\n  expect: §all\n  arrival: {imap: {address: §mail.example.org, user: u, password: {file: /x}, tls: §ssl}}"}},
 	{"probe-sender-moves", []string{"probe@sender.example.com", "§probe@a.example.org", "", "waves: {pin: {pilot: [a.example.org]}}\n"}},

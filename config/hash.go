@@ -35,6 +35,7 @@ type shape struct {
 	TTL       shapedTTL                 `json:"ttl"`
 	Sender    string                    `json:"sender"` // domain of probe.from, which never moves
 	Ports     []uint16                  `json:"ports"`
+	Stages    [][]uint16                `json:"stages,omitempty"`
 }
 
 type shapedProvider struct {
@@ -79,6 +80,9 @@ func (c *Config) Hash() string {
 	}
 	if c.Isolate != nil {
 		s.Ports = slices.Sorted(slices.Values(c.Isolate.Ports))
+		for _, set := range c.Isolate.Stages {
+			s.Stages = append(s.Stages, slices.Sorted(slices.Values(set)))
+		}
 	}
 	b, err := json.Marshal(s)
 	if err != nil {

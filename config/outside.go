@@ -98,6 +98,7 @@ type Isolate struct {
 	Socket        string         `yaml:"socket" is:"path"`      // lab: its firewall's, required there
 	BootFile      string         `yaml:"boot_file" is:"path"`   // local, ssh: rules that survive a restart; default /etc/mxcutover/isolate.nft
 	Ports         []uint16       `yaml:"ports,nonempty"`        // to be closed, never 22; default ports.smtp
+	Stages        [][]uint16     `yaml:"stages,nonempty"`       // more ports, each set closed once the one before is for good: [[465, 587], [993]]; default none
 	Trust         []netip.Prefix `yaml:"trust,nonempty"`        // still let in: the gateway's nodes, monitoring; a bare address is a network of one
 	Action        string         `yaml:"action"`                // reject or drop; default reject
 	After         time.Duration  `yaml:"after"`                 // from the last domain's going live; default 168h

@@ -91,7 +91,7 @@ func (d *dialect) table(r Rules, within time.Duration, epoch uint64) string {
 	network(&b, "trust4", "ipv4_addr", r.Trust, netip.Addr.Is4)
 	network(&b, "trust6", "ipv6_addr", r.Trust, netip.Addr.Is6)
 	b.WriteString("\t# closed ports; the kernel opens each again at its timeout\n")
-	fmt.Fprintf(&b, "\tset armed {\n\t\ttype inet_service; flags timeout;\n\t\telements = { %s }\n\t}\n", elements(r.Ports, within))
+	fmt.Fprintf(&b, "\tset armed {\n\t\ttype inet_service; flags timeout;\n\t\telements = { %s }\n\t}\n", elements(r.Ports, r.Lasting, within))
 	counter, each := " counter;", ""
 	if !d.counters {
 		counter, each = "", " counter"

@@ -9,14 +9,33 @@ package firewall
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 )
 
 // Rules say which ports are refused to whom.
 type Rules struct {
-	Ports  []uint16       `json:"ports"`            // refused; none = lifted
-	Trust  []netip.Prefix `json:"trust"`            // still let in, both families
-	Action Action         `json:"action,omitempty"` // "" = reject
+	Ports   []uint16       `json:"ports"`             // refused; none = lifted
+	Lasting []uint16       `json:"lasting,omitempty"` // those of Ports that are closed for good, whatever becomes of the others
+	Trust   []netip.Prefix `json:"trust"`             // still let in, both families
+	Action  Action         `json:"action,omitempty"`  // "" = reject
+}
+
+// Closes tells whether all of some ports are refused.
+func (r Rules) Closes(ports []uint16) bool { return holds(r.Ports, ports) }
+
+// Holds tells of rules that were read back whether all of some ports are refused for
+// good.
+func (r Rules) Holds(ports []uint16) bool { return len(ports) > 0 && holds(r.Lasting, ports) }
+
+func holds(all, some []uint16) bool {
+	return !slices.ContainsFunc(some, func(p uint16) bool { return !slices.Contains(all, p) })
+}
+
+// Confirmed are the rules with all ports closed for good.
+func (r Rules) Confirmed() Rules {
+	r.Lasting = r.Ports
+	return r
 }
 
 // An Action is what happens to a refused connection.

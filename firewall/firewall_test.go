@@ -85,6 +85,7 @@ func TestRulesThatLockOutAreRefused(t *testing.T) {
 	t.Parallel()
 	trust := sample.Trust
 	for name, r := range map[string]Rules{
+		"lasting":      {Ports: []uint16{25}, Trust: trust, Lasting: []uint16{465}},
 		"ssh":          {Ports: []uint16{25, 22}, Trust: trust},
 		"port 0":       {Ports: []uint16{0}, Trust: trust},
 		"no trust":     {Ports: []uint16{25}},

@@ -67,7 +67,7 @@ func (l *Lab) Kept(ctx context.Context, r Rules) (bool, error) {
 	var have ruling
 	err := l.call(ctx, http.MethodGet, "kept", nil, &have)
 	r, kept := r.canonical(), have.Rules.canonical()
-	return err == nil && slices.Equal(kept.Ports, r.Ports) && slices.Equal(kept.Trust, r.Trust) && kept.Action == r.Action, err
+	return err == nil && len(kept.Ports) > 0 && slices.Equal(kept.Ports, r.Ports) && slices.Equal(kept.Trust, r.Trust) && kept.Action == r.Action, err
 }
 
 // Loaded reads back what is in force.

@@ -420,3 +420,60 @@ func TestIntegrationInside(t *testing.T) {
 		t.Error("nobody can come anew, and that was not seen")
 	}
 }
+
+// TestIntegrationStages arms more ports while one is closed for good: when they lapse,
+// that one stays closed, and nothing armed for less opens it.
+func TestIntegrationStages(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t)
+	ctx := t.Context()
+	first := rulesFor()
+	first.Ports = []uint16{25}
+	more := rulesFor()
+	more.Lasting = []uint16{25}
+	apply := func(r Rules, until time.Time) {
+		t.Helper()
+		if err := h.driver.Apply(ctx, r, until); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(first, until(time.Minute))
+	apply(first, time.Time{})
+	apply(more, until(3*time.Second))
+	h.closed(t, h.outside, "192.0.2.1:465")
+	have, at, err := h.driver.Loaded(ctx)
+	if err != nil || at.IsZero() || !have.Holds([]uint16{25}) || have.Holds([]uint16{465}) || !have.Closes([]uint16{25, 465}) {
+		t.Errorf("loaded %+v until %v, %v", have, at, err)
+	}
+	wait, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	for {
+		if _, err := greet(t, h.outside, "192.0.2.1:465"); err == nil {
+			break
+		}
+		if wait.Err() != nil {
+			t.Fatal("the kernel did not open the port again")
+		}
+	}
+	h.closed(t, h.outside, "192.0.2.1:25")
+	if err := h.driver.Apply(ctx, rulesFor(), until(time.Minute)); !errors.Is(err, ErrRules) {
+		t.Errorf("a port that is closed for good was armed for a minute: %v", err)
+	}
+	if err := h.driver.Apply(ctx, first, until(time.Minute)); err != nil {
+		t.Errorf("what is closed for good is not armed again: %v", err)
+	}
+	h.closed(t, h.outside, "192.0.2.1:25")
+	apply(more, until(time.Minute))
+	apply(more, until(2*time.Minute))
+	apply(more, time.Time{})
+	if err := h.driver.Keep(ctx, more.Confirmed()); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := h.driver.Kept(ctx, first.Confirmed()); err != nil || kept {
+		t.Errorf("the next boot is said to close one port only: %v", err)
+	}
+	h.closed(t, h.outside, "192.0.2.1:465")
+	apply(Rules{}, time.Time{})
+	h.open(t, h.outside, "192.0.2.1:25")
+	h.open(t, h.outside, "192.0.2.1:465")
+}

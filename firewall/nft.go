@@ -79,19 +79,23 @@ func (n *NFT) Apply(ctx context.Context, r Rules, until time.Time) error {
 		return err
 	}
 	same := slices.Equal(have.rules.Ports, r.Ports) && slices.Equal(have.rules.Trust, r.Trust) && have.rules.Action == r.Action
+	forGood := same && have.rules.Holds(r.Ports)
 	switch {
-	case within == 0 && (!same || have.until.IsZero() && len(have.rules.Ports) == 0):
+	case !have.there && len(r.Lasting) > 0:
+		return fmt.Errorf("%w: ports %v were closed for good, and are not; lift, and begin anew", ErrRules, r.Lasting)
+	case have.there && !slices.Equal(have.rules.Lasting, r.Lasting) && !forGood:
+		// Arming some ports never opens others that are closed for good, by their lapsing.
+		return fmt.Errorf("%w: ports %v are closed for good, and %v were to be", ErrRules, have.rules.Lasting, r.Lasting)
+	case forGood:
+		return nil
+	case within == 0 && !same:
 		return fmt.Errorf("%w: ports %v are not armed with just these rules, so they cannot be confirmed", ErrRules, r.Ports)
-	case within == 0 && have.until.IsZero():
-		return nil // closed for good already
 	case within == 0:
 		return n.load(ctx, as.confirm(r, have.epoch), have.epoch+1)
 	case !have.there:
 		return n.load(ctx, as.first(r, within), 1)
-	case same && !have.until.IsZero():
-		return n.load(ctx, renew(r, within, have.epoch), have.epoch+1)
 	case same:
-		return nil // closed for good already
+		return n.load(ctx, renew(r, within, have.epoch), have.epoch+1)
 	}
 	return n.load(ctx, as.replace(r, within, have.epoch), have.epoch+1)
 }
@@ -175,7 +179,7 @@ func (n *NFT) Keep(ctx context.Context, r Rules) error {
 	if err != nil {
 		return err
 	}
-	if r = r.canonical(); !slices.Equal(have.rules.Ports, r.Ports) || !slices.Equal(have.rules.Trust, r.Trust) || !have.until.IsZero() {
+	if r = r.canonical(); !slices.Equal(have.rules.Lasting, r.Ports) || !slices.Equal(have.rules.Trust, r.Trust) {
 		return fmt.Errorf("%w: ports %v are not closed for good, so they are not kept for the next boot", ErrRules, r.Ports)
 	}
 	as, err := n.dialect(ctx, r)

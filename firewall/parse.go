@@ -80,11 +80,12 @@ func parseTable(out []byte, now time.Time) (loaded, error) {
 
 func (l *loaded) armed(elems []json.RawMessage, now time.Time) error {
 	for _, raw := range elems {
-		val := raw
+		val, lasting := raw, true
 		var e nftElem
 		if json.Unmarshal(raw, &e) == nil && e.Elem != nil {
 			val = e.Elem.Val
 			if e.Elem.Expires != nil {
+				lasting = false
 				until := now.Add(time.Duration(*e.Elem.Expires * float64(time.Second)))
 				if l.until.IsZero() || until.Before(l.until) {
 					l.until = until
@@ -96,6 +97,9 @@ func (l *loaded) armed(elems []json.RawMessage, now time.Time) error {
 			return fmt.Errorf("an armed port: %w", err)
 		}
 		l.rules.Ports = append(l.rules.Ports, port)
+		if lasting {
+			l.rules.Lasting = append(l.rules.Lasting, port)
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,9 +25,9 @@ func Render(r Rules, within time.Duration) (string, error) {
 // lapsed makes it fail, and wants a fresh arm with fresh proof.
 func renew(r Rules, within time.Duration, epoch uint64) string {
 	r = r.canonical()
-	return fmt.Sprintf("delete element %s armed { %s }\n", tableName, elements(r.Ports, 0)) +
+	return fmt.Sprintf("delete element %s armed { %s }\n", tableName, elements(r.staged(), nil, 0)) +
 		fmt.Sprintf("delete chain %s epoch_%d\nadd chain %s epoch_%d\n", tableName, epoch, tableName, epoch+1) +
-		fmt.Sprintf("add element %s armed { %s }\n", tableName, elements(r.Ports, within))
+		fmt.Sprintf("add element %s armed { %s }\n", tableName, elements(r.staged(), nil, within))
 }
 
 // lift is the text that removes the table, whether or not it is there.
@@ -48,11 +49,11 @@ func network(b *strings.Builder, name, typ string, all []netip.Prefix, is func(n
 	b.WriteString("\t}\n")
 }
 
-func elements(ports []uint16, within time.Duration) string {
+func elements(ports, lasting []uint16, within time.Duration) string {
 	var out []string
 	for _, p := range ports {
 		e := fmt.Sprint(p)
-		if within > 0 {
+		if within > 0 && !slices.Contains(lasting, p) {
 			e += fmt.Sprintf(" timeout %dms", within.Milliseconds())
 		}
 		out = append(out, e)

@@ -27,6 +27,9 @@ func (r Rules) Check() error {
 			return fmt.Errorf("%w: port %d is the administrators' way in", ErrRules, sshPort)
 		}
 	}
+	if !r.Closes(r.Lasting) {
+		return fmt.Errorf("%w: ports %v are to be closed for good, and not all of them to be closed", ErrRules, r.Lasting)
+	}
 	if len(r.Trust) == 0 {
 		return fmt.Errorf("%w: no trusted network, so the gateway would be cut off", ErrRules)
 	}
@@ -41,15 +44,22 @@ func (r Rules) Check() error {
 	return nil
 }
 
+// staged are the ports that are not closed for good.
+func (r Rules) staged() []uint16 {
+	return slices.DeleteFunc(slices.Clone(r.Ports), func(p uint16) bool { return slices.Contains(r.Lasting, p) })
+}
+
 // canonical sorts ports and networks, unmaps IPv4, and leaves out networks that
 // lie within another.
 func (r Rules) canonical() Rules {
-	out := Rules{Ports: slices.Clone(r.Ports), Action: r.Action}
+	out := Rules{Ports: slices.Clone(r.Ports), Lasting: slices.Clone(r.Lasting), Action: r.Action}
 	if out.Action == "" {
 		out.Action = Reject
 	}
 	slices.Sort(out.Ports)
 	out.Ports = slices.Compact(out.Ports)
+	slices.Sort(out.Lasting)
+	out.Lasting = slices.Compact(out.Lasting)
 	var all []netip.Prefix
 	for _, p := range r.Trust {
 		all = append(all, unmap(p).Masked())

@@ -73,7 +73,7 @@ func (w *wall) loaded() ruling {
 
 func (w *wall) current() ruling {
 	if until := w.state.Until; !until.IsZero() && !w.now().Before(until) {
-		w.state.Rules.Ports, w.state.Until = []uint16{}, time.Time{}
+		w.state.Rules.Ports, w.state.Until = append([]uint16{}, w.state.Rules.Lasting...), time.Time{}
 	}
 	return w.state
 }
@@ -98,6 +98,9 @@ func (w *wall) apply(r ruling) error {
 	}
 	if r.Rules.Trust == nil {
 		r.Rules.Trust = []netip.Prefix{}
+	}
+	if r.Until.IsZero() {
+		r.Rules.Lasting = r.Rules.Ports
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

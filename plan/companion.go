@@ -58,6 +58,14 @@ func (s Step) Number() string {
 	return n
 }
 
+// Of is the ID of the step of another kind that has the same number.
+func (s Step) Of(k Kind) string {
+	if n := s.Number(); n != "" {
+		return string(k) + ":" + n
+	}
+	return string(k)
+}
+
 // Companions are the steps that write companions, in their order.
 func (c Cutover) Companions() (out []Step) {
 	for _, s := range c.Steps {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"mxcutover/rrset"
@@ -26,8 +27,9 @@ type Settings struct {
 	Share     float64               // of all mail; a wave that carries more is warned of; 0 = none is
 	Pin       map[string][]string   // wave name -> domains
 	Gate      Gate
-	LowTTL    uint32   // seconds
-	Ports     []uint16 // to be closed at the old server; none = no isolation
+	LowTTL    uint32     // seconds
+	Ports     []uint16   // to be closed at the old server; none = no isolation
+	Stages    [][]uint16 // more of them, each closed after the one before is for good
 
 	Companions map[string][]Companion // by domain: what else its cutover needs
 	Zones      []Zone                 // as they are, to tell where a companion can be written, and what was planned still stands
@@ -56,8 +58,8 @@ func Make(inv Inventory, set Settings) (Plan, error) {
 	p.Findings = append(p.Findings, p.loadFindings(set.Share)...)
 	p.Findings = append(p.Findings, p.lateTraits()...)
 	if len(set.Ports) > 0 {
-		for _, k := range []Kind{Observe, Arm, Prove, Confirm} {
-			p.Isolate = append(p.Isolate, Step{ID: string(k), Kind: k, Ports: set.Ports})
+		for i, ports := range append([][]uint16{set.Ports}, set.Stages...) {
+			p.Isolate = append(p.Isolate, stage(i, ports)...)
 		}
 	}
 	p.ID = p.hash()
@@ -90,6 +92,19 @@ func (p *Plan) addFindings(found []Finding) {
 }
 
 func utcSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+// stage is the run of steps that closes a set of ports. The first one's steps have
+// the kinds' own IDs, a later one's their number behind.
+func stage(i int, ports []uint16) (steps []Step) {
+	for _, k := range []Kind{Observe, Arm, Prove, Confirm} {
+		id := string(k)
+		if i > 0 {
+			id += ":" + strconv.Itoa(i+1)
+		}
+		steps = append(steps, Step{ID: id, Kind: k, Ports: ports})
+	}
+	return steps
+}
 
 // cutover makes a domain's steps, or says why it is left.
 func cutover(d Domain, set Settings) (Cutover, *Left) {

@@ -177,10 +177,11 @@ func (a arm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
 	if err := t.givesWay(); err != nil {
 		return Outcome{}, err
 	}
-	if !slices.Equal(loaded.Ports, t.Step.Ports) || until.IsZero() {
-		if err := a.Firewall.Apply(ctx, a.rules(t.Step.Ports), t.Now().Add(left)); err != nil {
-			return Outcome{}, err
-		}
+	if loaded.Holds(t.Step.Ports) || loaded.Closes(t.Step.Ports) && !until.IsZero() {
+		return Outcome{}, nil
+	}
+	if err := a.Firewall.Apply(ctx, a.rules(t), t.Now().Add(left)); err != nil {
+		return Outcome{}, err
 	}
 	return Outcome{}, nil
 }
@@ -199,8 +200,21 @@ func (w World) stillEarned(ctx context.Context, t Turn) error {
 	return t.givesWay()
 }
 
-func (w World) rules(ports []uint16) firewall.Rules {
-	return firewall.Rules{Ports: ports, Trust: w.Trust, Action: w.Action}
+// rules are those of a set of ports, and of the sets before it, which are closed for
+// good.
+func (w World) rules(t Turn) firewall.Rules {
+	r := firewall.Rules{Trust: w.Trust, Action: w.Action}
+	for _, s := range t.Plan.Isolate {
+		switch {
+		case s.Kind != plan.Arm:
+		case s.Number() == t.Step.Number():
+			r.Ports = append(r.Ports, s.Ports...)
+			return r
+		default:
+			r.Ports, r.Lasting = append(r.Ports, s.Ports...), append(r.Lasting, s.Ports...)
+		}
+	}
+	return r
 }
 
 // prove is the Action that proves the armed state: closed from outside, and the

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"mxcutover/plan"
@@ -17,19 +16,19 @@ type confirm struct{ World }
 
 // Prepare sets the time after which nobody's word is awaited any more.
 func (c confirm) Prepare(_ context.Context, t Turn) (state.Intent, error) {
-	passed, _ := moment(t.Clock).Since(t.isolation().Steps[string(plan.Arm)].DoneAt)
+	passed, _ := moment(t.Clock).Since(t.isolation().Steps[t.Step.Of(plan.Arm)].DoneAt)
 	return state.Intent{Until: t.Now().Add(c.Policy.ConfirmAfter + c.Policy.ConfirmWithin - passed)}, nil
 }
 
 func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
-	armed := t.isolation().Steps[string(plan.Arm)].DoneAt
+	armed := t.isolation().Steps[t.Step.Of(plan.Arm)].DoneAt
 	loaded, until, err := c.Firewall.Loaded(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
-	forever := slices.Equal(loaded.Ports, t.Step.Ports) && until.IsZero()
+	forever := loaded.Holds(t.Step.Ports)
 	if forever {
-		kept, err := c.Firewall.Kept(ctx, c.rules(t.Step.Ports))
+		kept, err := c.Firewall.Kept(ctx, c.rules(t).Confirmed())
 		switch {
 		case err != nil:
 			return Outcome{}, err
@@ -43,7 +42,7 @@ func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 		if err := t.givesWay(); err != nil {
 			return Outcome{}, err
 		}
-		if !slices.Equal(loaded.Ports, t.Step.Ports) {
+		if !loaded.Closes(t.Step.Ports) {
 			return Outcome{}, hold(nil, "what was armed has lapsed, and the old server is open again; decide to retry, and it is proven afresh")
 		}
 		keep := t.isolation().Keep || c.Policy.AutoApprove
@@ -85,7 +84,7 @@ func (c confirm) renew(ctx context.Context, t Turn) error {
 		return hold(found, "what is armed is no longer proven, and is left to expire: %s", worst(found))
 	}
 	until := t.Now().Add(c.Policy.ConfirmWithin)
-	if err := c.Firewall.Apply(ctx, c.rules(t.Step.Ports), until); err != nil {
+	if err := c.Firewall.Apply(ctx, c.rules(t), until); err != nil {
 		return fmt.Errorf("renew: %w", err)
 	}
 	return t.Observe(ctx, until, found...)
@@ -110,7 +109,7 @@ func (c confirm) keep(ctx context.Context, t Turn) (Outcome, error) {
 	}
 	fctx, cancel := within(ctx, writeTime)
 	defer cancel()
-	if err := c.Firewall.Apply(fctx, c.rules(t.Step.Ports), time.Time{}); err != nil {
+	if err := c.Firewall.Apply(fctx, c.rules(t), time.Time{}); err != nil {
 		return Outcome{}, fmt.Errorf("confirm: %w", err)
 	}
 	out, err := c.read(fctx, t)
@@ -121,7 +120,7 @@ func (c confirm) keep(ctx context.Context, t Turn) (Outcome, error) {
 	if err := t.Observe(fctx, time.Time{}, out.Findings...); err != nil {
 		return Outcome{}, err
 	}
-	r := c.rules(t.Step.Ports)
+	r := c.rules(t).Confirmed()
 	if err := c.Firewall.Keep(fctx, r); err != nil {
 		return Outcome{}, hold(nil, "confirm-incomplete: the ports are closed, but a reboot would open them: %v; retry proves it afresh, confirm then finishes it, lift takes it back", err)
 	}
@@ -137,7 +136,7 @@ func (c confirm) read(ctx context.Context, t Turn) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	if !slices.Equal(loaded.Ports, t.Step.Ports) || !until.IsZero() {
+	if !loaded.Holds(t.Step.Ports) || !until.IsZero() {
 		return Outcome{}, hold(nil, "confirm: the firewall says that ports %v are closed until %v", loaded.Ports, until)
 	}
 	return Outcome{Findings: []plan.Finding{{

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mxcutover/plan"
 	"mxcutover/rrset"
 	"mxcutover/state"
 )
@@ -106,6 +107,55 @@ func TestOldEvidenceClosesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStagesOfPorts closes port 25 for good, then 465: each by its own approval,
+// arming, proof and word. What is held in the second leaves the first closed.
+func TestStagesOfPorts(t *testing.T) {
+	t.Parallel()
+	approve := state.Decision{Verb: state.Approve, Target: state.Isolate}
+	keep := state.Decision{Verb: state.Keep, Target: state.Isolate, Confirm: state.Isolate}
+	is := func(phase state.Phase) func(*state.Status) bool {
+		return func(st *state.Status) bool { return st.Isolation.State == phase }
+	}
+	second := func(_ *plan.Inventory, set *plan.Settings) { set.Stages = [][]uint16{{465}} }
+	play(t, setup{plan: second}, func(s *scene) {
+		closed := func(what string, want bool) {
+			s.Helper()
+			s.world(func(w *sim) {
+				if !w.isClosed() || w.second != want {
+					s.Errorf("%s: port 25 closed: %v, port 465 closed: %v", what, w.closed, w.second)
+				}
+			})
+		}
+		s.observed()
+		s.do(approve)
+		s.until("it is proven", is(state.IsolationProven))
+		s.do(keep)
+		s.until("port 25 is closed for good, and the second set is observed", func(st *state.Status) bool {
+			return st.Isolation.Steps[string(plan.Confirm)].Done && st.Isolation.State == state.IsolationObserved
+		})
+		time.Sleep(time.Hour)
+		closed("nobody approved", false)
+		s.do(approve)
+		s.until("it is proven", is(state.IsolationProven))
+		closed("armed", true)
+		s.until("nobody confirmed in time", func(st *state.Status) bool { return st.Isolation.Held })
+		time.Sleep(time.Hour)
+		closed("left to expire", false)
+		s.do(state.Decision{Verb: state.Retry, Target: state.Isolate})
+		s.until("it is proven anew", is(state.IsolationProven))
+		s.do(keep)
+		s.until("all is confirmed", is(state.IsolationConfirmed))
+		closed("confirmed", true)
+		s.rollback(state.DomainTarget(first))
+		s.reaches(first, state.IsRolledBack)
+		s.world(func(w *sim) {
+			if w.isClosed() || w.second {
+				s.Error("a domain leads to the old server, and that is closed")
+			}
+		})
+	})
 }
 
 // TestLedBackAfterIsolation reverts a live domain's MX while the old server is

@@ -35,11 +35,13 @@ type sim struct {
 	bootAt time.Time
 	syncAt time.Time // from then on the wall's clock is synchronised
 
-	closed    bool
-	permanent bool
-	kept      bool      // for the next boot
-	nodeLost  bool      // a node of the gateway is not let in to the old server
-	opens     time.Time // when the kernel opens by itself, unless permanent
+	closed        bool
+	permanent     bool
+	kept          bool // for the next boot
+	second        bool // port 465 is closed, and for good
+	secondForGood bool
+	nodeLost      bool      // a node of the gateway is not let in to the old server
+	opens         time.Time // when the kernel opens by itself, unless permanent
 
 	failing map[string]bool // probes to them fail
 	silent  map[string]bool // probes to them cannot be made
@@ -358,7 +360,8 @@ func (f simFirewall) Apply(_ context.Context, r firewall.Rules, until time.Time)
 		return err
 	}
 	w := f.w
-	w.closed, w.permanent = len(r.Ports) > 0, until.IsZero() && len(r.Ports) > 0
+	w.closed, w.permanent = len(r.Ports) > 0, len(r.Ports) > 0 && (until.IsZero() || r.Holds([]uint16{25}))
+	w.second, w.secondForGood = r.Closes([]uint16{465}), r.Closes([]uint16{465}) && until.IsZero()
 	w.opens = time.Now().Add(until.Sub(w.wall()))
 	w.kept = w.kept && w.closed
 	if w.closed {
@@ -390,6 +393,9 @@ func (w *sim) isClosed() bool {
 	if w.closed && !w.permanent && !time.Now().Before(w.opens) {
 		w.closed = false
 	}
+	if w.second && !w.secondForGood && !time.Now().Before(w.opens) {
+		w.second = false
+	}
 	return w.closed
 }
 
@@ -401,8 +407,12 @@ func (f simFirewall) Loaded(context.Context) (firewall.Rules, time.Time, error) 
 		return firewall.Rules{}, time.Time{}, errDead
 	case !f.w.isClosed():
 		return firewall.Rules{}, time.Time{}, nil
+	case f.w.permanent && f.w.secondForGood:
+		return firewall.Rules{Ports: []uint16{25, 465}, Lasting: []uint16{25, 465}}, time.Time{}, nil
+	case f.w.permanent && f.w.second:
+		return firewall.Rules{Ports: []uint16{25, 465}, Lasting: []uint16{25}}, f.w.wall().Add(time.Until(f.w.opens)), nil
 	case f.w.permanent:
-		return firewall.Rules{Ports: []uint16{25}}, time.Time{}, nil
+		return firewall.Rules{Ports: []uint16{25}, Lasting: []uint16{25}}, time.Time{}, nil
 	}
 	return firewall.Rules{Ports: []uint16{25}}, f.w.wall().Add(time.Until(f.w.opens)), nil
 }

@@ -124,7 +124,7 @@ func (m checkpointMeta) fill(st *Status) error {
 		}
 		s.Waves[i].persons = st.Waves[i].persons
 	}
-	s.Isolation.persons = st.Isolation.persons
+	s.Isolation.persons, s.Isolation.stages = st.Isolation.persons, st.Isolation.stages
 	s.Isolation.Steps, s.Isolation.Findings = m.Rest.Steps, m.Rest.Findings
 	if s.Isolation.Steps == nil {
 		s.Isolation.Steps = map[string]StepRecord{}

@@ -367,9 +367,16 @@ func (i *IsolationStatus) pause(hold bool) {
 
 // again begins isolation anew: evidence that lapsed must be gathered afresh.
 func (i *IsolationStatus) again() {
+	was := *i
 	*i = IsolationStatus{
 		State: IsolationOpen, Approved: i.Approved, Closed: i.Closed, Lift: i.Lift, Steps: map[string]StepRecord{}, Findings: i.Findings,
-		persons: i.persons,
+		persons: i.persons, stages: i.stages,
+	}
+	for id, r := range was.Steps { // what is closed for good stays so
+		if done := was.Steps[plan.Step{ID: id}.Of(plan.Confirm)]; done.Done && was.State != IsolationLifted {
+			i.Steps[id] = r
+			i.State = IsolationPartly
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ func (s *Status) Apply(e Event) {
 		s.waveEvent(e)
 	case Lifted:
 		s.Isolation = IsolationStatus{
-			State: IsolationLifted, Reason: e.Reason, Since: e.At, Steps: map[string]StepRecord{}, persons: s.Isolation.persons,
+			State: IsolationLifted, Reason: e.Reason, Since: e.At, Steps: map[string]StepRecord{}, persons: s.Isolation.persons, stages: s.Isolation.stages,
 		}
 	case Closed:
 		s.Over = true
@@ -150,17 +150,6 @@ func stepKind(c *plan.Cutover, id string) plan.Kind {
 		}
 	}
 	return plan.KindOf(id)
-}
-
-// stepVerb is the kind of an isolation step; its ID is "arm" or, of a later
-// staged set of ports, "arm:465".
-func stepVerb(id string) plan.Kind {
-	for i := range len(id) {
-		if id[i] == ':' {
-			return plan.Kind(id[:i])
-		}
-	}
-	return plan.Kind(id)
 }
 
 func intentOf(e Event) Intent {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"time"
 
 	"mxcutover/plan"
@@ -14,21 +15,21 @@ func (i *IsolationStatus) apply(e Event, at Moment) {
 		if u := untilOf(e); !u.IsZero() || !i.Closed {
 			i.Until = u
 		}
-		if stepVerb(e.Step) == plan.Arm {
+		if plan.KindOf(e.Step) == plan.Arm {
 			i.Keep = false
 		}
-		i.Closed = i.Closed || stepVerb(e.Step).Writes()
+		i.Closed = i.Closed || plan.KindOf(e.Step).Writes()
 		i.Steps[e.Step] = StepRecord{Intent: intentOf(e), Begun: at}
 	case Done:
 		r := i.Steps[e.Step]
 		r.Done, r.DoneAt = true, at
 		i.Steps[e.Step] = r
 		i.Step = ""
-		if p, ok := isolationAfter[stepVerb(e.Step)]; ok {
+		if p, ok := isolationAfter[plan.KindOf(e.Step)]; ok {
 			i.State, i.Reason, i.Since = p, e.Reason, e.At
 		}
-		if stepVerb(e.Step) == plan.Confirm {
-			i.Until, i.Keep = time.Time{}, false
+		if plan.KindOf(e.Step) == plan.Confirm {
+			i.confirmed()
 		}
 	case Observed:
 		if u := untilOf(e); !u.IsZero() {
@@ -42,13 +43,28 @@ func (i *IsolationStatus) apply(e Event, at Moment) {
 	}
 }
 
+// confirmed ends a set of ports. Each set is approved by itself.
+func (i *IsolationStatus) confirmed() {
+	i.Until, i.Keep = time.Time{}, false
+	done := 0
+	for id, r := range i.Steps {
+		if plan.KindOf(id) == plan.Confirm && r.Done {
+			done++
+		}
+	}
+	if done < i.stages {
+		i.State, i.Approved, i.Asked = IsolationPartly, false, nil
+		i.Reason = fmt.Sprintf("%d of %d sets of ports are closed for good", done, i.stages)
+	}
+}
+
 // forget drops evidence that may no longer hold, and what was approved on it.
 // From arming on, the steps themselves look.
 func (i *IsolationStatus) forget() {
 	if i.State == IsolationObserved && !i.Closed {
 		*i = IsolationStatus{
 			State: IsolationOpen, Reason: "a domain is no longer where it should be, so it is observed again",
-			Steps: map[string]StepRecord{}, Lift: i.Lift, Held: i.Held, Paused: i.Paused, persons: i.persons,
+			Steps: map[string]StepRecord{}, Lift: i.Lift, Held: i.Held, Paused: i.Paused, persons: i.persons, stages: i.stages,
 		}
 	}
 }

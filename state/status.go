@@ -46,6 +46,7 @@ const (
 	IsolationObserved  Phase = "observed"
 	IsolationArmed     Phase = "armed"
 	IsolationProven    Phase = "proven"
+	IsolationPartly    Phase = "partly" // some ports are closed for good, others come later
 	IsolationConfirmed Phase = "confirmed"
 	IsolationLifted    Phase = "lifted"
 )
@@ -156,6 +157,7 @@ type IsolationStatus struct {
 	Steps    map[string]StepRecord `json:"-"`
 	Findings []plan.Finding        `json:"-"`
 	persons  int                   // how many must approve
+	stages   int                   // how many sets of ports are closed, one after the other
 }
 
 // NewStatus is the Status of a plan before its first event.
@@ -164,6 +166,11 @@ func NewStatus(p plan.Plan) *Status {
 		V: Version, Migration: p.Migration, PlanID: p.ID, Engine: "stopped",
 		Isolation: IsolationStatus{State: IsolationOpen, Steps: map[string]StepRecord{}},
 		index:     map[string]int{}, waves: map[string]int{}, plan: map[string]*plan.Cutover{},
+	}
+	for _, step := range p.Isolate {
+		if step.Kind == plan.Confirm {
+			s.Isolation.stages++
+		}
 	}
 	for i, w := range p.Waves {
 		s.waves[w.Name] = i

@@ -101,7 +101,7 @@ func (d *dry) OldOpen(context.Context) []plan.Finding           { return pass("o
 
 func (d *dry) Apply(context.Context, firewall.Rules, time.Time) error { return nil }
 func (d *dry) Loaded(context.Context) (firewall.Rules, time.Time, error) {
-	return firewall.Rules{Ports: []uint16{25}}, time.Time{}, nil
+	return firewall.Rules{Ports: []uint16{25}, Lasting: []uint16{25}}, time.Time{}, nil
 }
 func (d *dry) Keep(context.Context, firewall.Rules) error              { return nil }
 func (d *dry) Kept(context.Context, firewall.Rules) (bool, error)      { return true, nil }

@@ -169,7 +169,7 @@ func (s *site) settings(now time.Time) plan.Settings {
 		set.Kinds[name] = p.Kind
 	}
 	if cfg.Isolate != nil {
-		set.Ports = cfg.Isolate.Ports
+		set.Ports, set.Stages = cfg.Isolate.Ports, cfg.Isolate.Stages
 	}
 	return set
 }
