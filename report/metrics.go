@@ -69,7 +69,8 @@ var (
 	}
 	wavePhases      = []state.Phase{state.WaveWaiting, state.WaveRunning, state.Live, state.IsHeld}
 	isolationPhases = []state.Phase{
-		state.IsolationOpen, state.IsolationObserved, state.IsolationArmed, state.IsolationProven, state.IsolationConfirmed, state.IsolationLifted,
+		state.IsolationOpen, state.IsolationObserved, state.IsolationArmed, state.IsolationProven, state.IsolationPartly, state.IsolationConfirmed,
+		state.IsolationLifted,
 	}
 )
 

@@ -109,6 +109,8 @@ func (s *Story) Standing() []string {
 	switch i.State {
 	case state.IsolationArmed, state.IsolationProven:
 		old = "the old server is closed until " + stamp(i.Until) + ", unless that is confirmed"
+	case state.IsolationPartly:
+		old = "some ports of the old server are closed for good, others come later: " + i.Reason
 	case state.IsolationConfirmed:
 		old = "the old server is closed for good, since " + stamp(i.Since)
 	case state.IsolationLifted:

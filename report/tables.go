@@ -85,7 +85,7 @@ func (p Printer) Plan(w io.Writer, pl plan.Plan) error {
 	p.left(b, pl.Left)
 	p.planFindings(b, pl.Findings)
 	if len(pl.Isolate) > 0 {
-		fmt.Fprintf(b, "\nthen isolate the old server: ports %s closed to all but trusted networks\n", ports(pl.Isolate[0].Ports))
+		fmt.Fprintf(b, "\nthen isolate the old server: ports %s closed to all but trusted networks\n", stages(pl.Isolate))
 	}
 	return b.Flush()
 }
@@ -143,6 +143,17 @@ func (p Printer) left(b io.Writer, left []plan.Left) {
 		}
 		fmt.Fprintf(b, "  %s %s (%s): %s\n", mark, Harmless(rrset.Bare(l.Domain)), l.PointsTo, Harmless(l.Reason))
 	}
+}
+
+// stages are the sets of ports, in the order in which they are closed.
+func stages(steps []plan.Step) string {
+	var sets []string
+	for _, s := range steps {
+		if s.Kind == plan.Arm {
+			sets = append(sets, ports(s.Ports))
+		}
+	}
+	return strings.Join(sets, ", then ")
 }
 
 func ports(list []uint16) string {

@@ -17,15 +17,17 @@ import (
 
 func newIsolateShow(s *streams) *cobra.Command {
 	var offline bool
+	stage := 1
 	c := &cobra.Command{
 		Use: "show", Short: "print the rules that would be loaded, and how they differ from what is",
 		Long: `show prints the rules as nft reads them, to review and to keep: standard output has
 nothing else. On standard error it says how they differ from what is loaded at the
 old server, which is asked for that and not changed.`,
 		Example: "  mxcutover isolate show\n  mxcutover isolate show --offline > isolate.nft\n  mxcutover isolate show -o json | jq .difference",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runIsolateShow(cmd.Context(), s, offline) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runIsolateShow(cmd.Context(), s, offline, stage) },
 	}
 	c.Flags().BoolVar(&offline, "offline", false, "do not ask the old server")
+	c.Flags().IntVar(&stage, "stage", stage, "which set of ports: 1 is isolate.ports, 2 the first of isolate.stages")
 	s.addFormats(c, "text", "json")
 	return c
 }
@@ -43,10 +45,16 @@ func (s *streams) isolation() (*config.Config, firewall.Rules, error) {
 	return cfg, firewall.Rules{Ports: i.Ports, Trust: i.Trust, Action: firewall.Action(i.Action)}, nil
 }
 
-func runIsolateShow(ctx context.Context, s *streams, offline bool) error {
+func runIsolateShow(ctx context.Context, s *streams, offline bool, stage int) error {
 	cfg, want, err := s.isolation()
 	if err != nil {
 		return err
+	}
+	if n := len(cfg.Isolate.Stages) + 1; stage < 1 || stage > n {
+		return usagef("--stage %d: there are %d, from 1", stage, n)
+	}
+	for _, ports := range cfg.Isolate.Stages[:stage-1] {
+		want.Lasting, want.Ports = want.Ports, slices.Concat(want.Ports, ports)
 	}
 	text, err := firewall.Render(want, cfg.Isolate.ConfirmWithin)
 	if err != nil {

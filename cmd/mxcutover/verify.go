@@ -235,7 +235,7 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 		found = append(found, by[c.Domain]...)
 	}
 	if when == verify.After && st != nil && st.Isolation.State == state.IsolationConfirmed && o.picked("old.closed") {
-		for _, port := range cfg.Isolate.Ports {
+		for _, port := range slices.Concat(append([][]uint16{cfg.Isolate.Ports}, cfg.Isolate.Stages...)...) {
 			found = append(found, report.Of("", site.checker.OldClosed(ctx, port))...)
 		}
 	}
