@@ -135,7 +135,7 @@ func eximArrival(b []byte, e *entry) {
 	if i := index(fields, " S="); i >= 0 {
 		e.size = size(fields[i+3:])
 	}
-	if i := bytes.LastIndex(b, []byte(" for ")); i >= 0 && bytes.LastIndexByte(b, '"') < i {
+	if i := bytes.LastIndex(b, []byte(" for ")); i >= 0 && bytes.IndexByte(b[i:], '"') < 0 {
 		e.recipients = b[i+5:]
 	}
 }

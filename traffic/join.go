@@ -44,8 +44,7 @@ type message struct {
 
 	// In a part of a log:
 	client *entry // the line of a client that may be a filter, and nothing since
-	shared bool   // others asked for its Message-ID
-	second bool   // its Message-ID is another message's, before the part
+	name   int    // from 1: in the part's names
 }
 
 // recipients are a message's, shared with the message that a filter hands back.
@@ -194,10 +193,13 @@ func (j *join) name(e *entry) {
 	case first == nil || first.gone:
 		j.byID[id] = m
 		if j.part != nil {
-			j.part.names = append(j.part.names, nameOf{j.line, m})
+			j.part.names = append(j.part.names, nameOf{line: j.line, id: id})
+			m.name = len(j.part.names)
 		}
 	case first != m:
-		first.shared = true
+		if j.part != nil {
+			j.part.names[first.name-1].shared = true
+		}
 		if m.peer.IsLoopback() {
 			m.continues(first)
 		}
@@ -331,12 +333,12 @@ func (j *join) forget() {
 // remove ends a message. In a part of a log it is remembered that it is over.
 func (j *join) remove(m *message) {
 	m.gone = true
+	if j.byID[m.id] == m {
+		delete(j.byID, m.id)
+	}
 	if j.part == nil {
 		delete(j.open, m.key)
 	} else {
-		j.part.under--
-	}
-	if j.byID[m.id] == m {
-		delete(j.byID, m.id)
+		j.part.end(m)
 	}
 }

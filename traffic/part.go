@@ -30,7 +30,8 @@ type Part struct {
 	names   []nameOf
 	kept    []keptLine
 	ids     map[uint64]bool // Message-IDs in kept lines
-	rooms   []message       // for messages to come
+	rooms   []*message      // for messages to come
+	over    message         // stands for all that are over
 	under   int             // messages under way
 	peak    int             // the most at once
 	tangled bool
@@ -44,8 +45,10 @@ type beginOf struct {
 
 // nameOf is when a message's Message-ID was taken up.
 type nameOf struct {
-	line uint64
-	m    *message
+	line   uint64
+	id     uint64
+	shared bool // others asked for it
+	second bool // it is another message's, from before the part
 }
 
 // keptLine is of a message from before, perhaps.
@@ -134,11 +137,23 @@ func (p *Part) line(line []byte) {
 // room is for one more message.
 func (p *Part) room() *message {
 	if len(p.rooms) == 0 {
-		p.rooms = make([]message, 256)
+		more := make([]message, 64)
+		for i := range more {
+			p.rooms = append(p.rooms, &more[i])
+		}
 	}
-	m := &p.rooms[0]
-	p.rooms = p.rooms[1:]
+	m := p.rooms[len(p.rooms)-1]
+	p.rooms = p.rooms[:len(p.rooms)-1]
 	return m
+}
+
+// end remembers that a message is over. Nothing leads to it any more.
+func (p *Part) end(m *message) {
+	p.under--
+	p.over.gone = true
+	p.join.open[m.key] = &p.over
+	*m = message{}
+	p.rooms = append(p.rooms, m)
 }
 
 // moved is a message that outlives the part, with texts of its own.
@@ -232,8 +247,9 @@ func (p *Part) hand(e *entry) {
 // give hands a message over of which there is its first line alone.
 func (p *Part) give(m *message) {
 	p.keep(m.client, m.begun)
+	key := m.key
 	p.join.remove(m)
-	delete(p.join.open, m.key)
+	delete(p.join.open, key)
 }
 
 func (p *Part) keep(e *entry, line uint64) {
@@ -263,7 +279,7 @@ func (l *Log) Join(p *Part) bool {
 		return false
 	}
 	for _, n := range p.names {
-		if n.m.shared && (j.byID[n.m.id] != nil || p.ids[n.m.id]) {
+		if n.shared && (j.byID[n.id] != nil || p.ids[n.id]) {
 			return false
 		}
 	}
@@ -278,9 +294,8 @@ func (l *Log) Join(p *Part) bool {
 				}
 				begins = begins[1:]
 			case len(names) > 0 && names[0].line <= line:
-				m := names[0].m
-				first := j.byID[m.id]
-				m.second = first != nil && !first.gone
+				first := j.byID[names[0].id]
+				names[0].second = first != nil && !first.gone
 				names = names[1:]
 			default:
 				return
@@ -301,7 +316,7 @@ func (l *Log) Join(p *Part) bool {
 		to := m.moved()
 		to.begun += l.Lines
 		j.open[m.key] = to
-		if p.join.byID[m.id] == m && !m.second {
+		if p.join.byID[m.id] == m && !p.names[m.name-1].second {
 			j.byID[m.id] = to
 		}
 	}

@@ -26,7 +26,7 @@ func (c *cutter) next(buf []byte) ([]byte, error) {
 	for c.err == nil {
 		from := len(buf)
 		if cap(buf)-from < c.size {
-			buf = append(make([]byte, 0, from+c.size), buf...)
+			buf = append(make([]byte, 0, from+c.size+traffic.MaxLine), buf...)
 		}
 		buf = c.fill(buf, from)
 		whole := bytes.LastIndexByte(buf[from:], '\n') + 1

@@ -1,7 +1,12 @@
 package logfile
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -22,5 +27,35 @@ func BenchmarkRead(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkMillion reads a log of a million recipient domains and tells what stays in
+// memory.
+func BenchmarkMillion(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "log")
+	f, err := os.Create(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := bufio.NewWriter(f)
+	for i := range 1_000_000 {
+		_, _ = w.WriteString(message(noon, i, fmt.Sprintf("x@d%d.example", i)))
+	}
+	if err := w.Flush(); err != nil || f.Close() != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		got, err := Read(b.Context(), []string{path}, Options{Zone: time.UTC})
+		if err != nil || got.Len() != 1_000_000 {
+			b.Fatal(got.Len(), err)
+		}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.Sys)/1e6, "MB-of-system")
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapAlloc)/1e6, "MB-kept")
+		runtime.KeepAlive(got)
 	}
 }
