@@ -35,6 +35,8 @@ type message struct {
 	sender   []byte // nil = not told
 	size     int64
 	peer     netip.Addr
+	user     []byte
+	port     uint16
 	origin   Origin
 	accepted bool // told
 	again    bool // a filter handed it back
@@ -79,7 +81,7 @@ func (j *join) take(e *entry, emit func(*Record)) {
 		j.arrive(e, emit)
 	case client:
 		m := j.fresh(e)
-		m.peer, m.origin = e.from, from(e)
+		m.came(e, j)
 		if first := j.find(e.host, e.next); len(e.next) > 0 && first != nil {
 			m.continues(first)
 		}
@@ -100,7 +102,7 @@ func (j *join) take(e *entry, emit func(*Record)) {
 	case outcome:
 		j.outcome(e, emit)
 	case refused:
-		j.out = Record{At: e.at, Event: e.event, Origin: from(e), Queue: e.queue, Sender: e.sender, Recipient: e.recipient, Peer: e.from, Status: e.status}
+		j.out = Record{At: e.at, Event: e.event, Origin: from(e), Queue: e.queue, Sender: e.sender, Recipient: e.recipient, Peer: e.from, User: e.user, Port: e.port, Status: e.status}
 		emit(&j.out)
 	case internal:
 		if m := j.find(e.host, e.next); m != nil {
@@ -133,11 +135,19 @@ func from(e *entry) Origin {
 	return Outside
 }
 
+// came notes by which way a message came.
+func (m *message) came(e *entry, j *join) {
+	m.peer, m.port, m.origin = e.from, e.port, from(e)
+	if len(e.user) > 0 {
+		m.user = j.text(e.user)
+	}
+}
+
 // arrive takes a whole message in.
 func (j *join) arrive(e *entry, emit func(*Record)) {
 	m := j.fresh(e)
-	m.sender, m.size, m.peer = j.text(e.sender), e.size, e.from
-	m.origin = from(e)
+	m.sender, m.size = j.text(e.sender), e.size
+	m.came(e, j)
 	j.name(e)
 	j.accept(m, e, emit)
 }
@@ -212,7 +222,7 @@ func (m *message) continues(first *message) {
 	if first.to == &first.own {
 		first.to = &recipients{each: slices.Clone(first.own.each)}
 	}
-	m.again, m.peer, m.origin, m.to = true, first.peer, first.origin, first.to
+	m.again, m.peer, m.user, m.port, m.origin, m.to = true, first.peer, first.user, first.port, first.origin, first.to
 	if first.sender != nil {
 		m.sender, m.size = first.sender, first.size
 	}
@@ -238,7 +248,7 @@ func (j *join) outcome(e *entry, emit func(*Record)) {
 }
 
 func (m *message) record(e *entry, event Event) Record {
-	return Record{At: e.at, Event: event, Origin: m.origin, Queue: e.queue, Sender: m.sender, Size: m.size, Peer: m.peer}
+	return Record{At: e.at, Event: event, Origin: m.origin, Queue: e.queue, Sender: m.sender, Size: m.size, Peer: m.peer, User: m.user, Port: m.port}
 }
 
 // tell notes an event of a recipient in the record to come.
