@@ -109,7 +109,7 @@ type Stragglers struct {
 // Came tells whether a record is of a recipient for whom another server handed
 // mail over, or wanted to, once for each of them.
 func Came(r *Record) bool {
-	if !r.Peer.IsValid() || r.Peer.IsLoopback() || len(r.Recipient) == 0 {
+	if !r.Peer.IsValid() || itself(r.Peer) || len(r.Recipient) == 0 {
 		return false
 	}
 	switch {

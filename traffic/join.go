@@ -126,13 +126,18 @@ func (j *join) text(b []byte) []byte {
 
 // from is where a message comes from, by what its first line tells.
 func from(e *entry) Origin {
-	switch p := e.from; {
+	switch {
 	case e.own:
 		return Internal
-	case e.auth, p == netip.AddrFrom4([4]byte{127, 0, 0, 1}), p == netip.IPv6Loopback():
+	case e.auth, itself(e.from):
 		return Submitted
 	}
 	return Outside
+}
+
+// itself tells whether a peer is the server itself, as a content filter is.
+func itself(a netip.Addr) bool {
+	return a.Unmap() == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback()
 }
 
 // came notes by which way a message came.

@@ -59,7 +59,7 @@ func (r *Replay) Add(rec *Record) {
 		r.First = rec.At
 	}
 	r.Stragglers.Add(rec)
-	if !rec.Peer.IsValid() || rec.Peer.IsLoopback() || r.Skip != nil && r.Skip(rec) {
+	if !rec.Peer.IsValid() || itself(rec.Peer) || r.Skip != nil && r.Skip(rec) {
 		return
 	}
 	if rec.Origin == Submitted {
@@ -150,9 +150,9 @@ type Closed struct {
 	SMTP  uint16 // the port to which other servers bring mail; 0 = 25
 }
 
-// cuts tells whether a connection would be refused. A log that does not tell the
+// Cuts tells whether a connection would be refused. A log that does not tell the
 // port may mean any.
-func (c Closed) cuts(source netip.Addr, port uint16) bool {
+func (c Closed) Cuts(source netip.Addr, port uint16) bool {
 	if len(c.Ports) == 0 || port != 0 && !slices.Contains(c.Ports, port) {
 		return false
 	}
@@ -185,7 +185,10 @@ type Cut struct {
 func (r *Replay) Cuts(rules Closed, since time.Time, stragglers []Straggler) (out []Cut) {
 	at := map[use]int{}
 	for u, c := range r.uses {
-		if c.last.Before(since) || u.kind == NotMoved && len(rules.Ports) == 0 || u.kind != NotMoved && !rules.cuts(u.source, u.port) {
+		if c.last.Before(since) || u.kind == NotMoved && len(rules.Ports) == 0 || u.kind != NotMoved && !rules.Cuts(u.source, u.port) {
+			continue
+		}
+		if r.stale(u) {
 			continue
 		}
 		key := u
@@ -212,7 +215,7 @@ func (r *Replay) Cuts(rules Closed, since time.Time, stragglers []Straggler) (ou
 	port := cmp.Or(rules.SMTP, 25)
 	for i := range stragglers {
 		s := &stragglers[i]
-		if !s.Last.Before(since) && s.Legitimate() && rules.cuts(s.Source, port) {
+		if !s.Last.Before(since) && s.Legitimate() && rules.Cuts(s.Source, port) {
 			out = append(out, Cut{Use: Sends, Name: s.Domain, Source: s.Source, Sources: 1, Port: port, Count: s.Count(), Last: s.Last, Straggler: s})
 		}
 	}
@@ -220,6 +223,12 @@ func (r *Replay) Cuts(rules Closed, since time.Time, stragglers []Straggler) (ou
 		return cmp.Or(cmp.Compare(rank(a.Use), rank(b.Use)), cmp.Compare(b.Count, a.Count), cmp.Compare(a.Name, b.Name), a.Source.Compare(b.Source), cmp.Compare(a.Port, b.Port))
 	})
 	return out
+}
+
+// stale tells whether a use was for a name of which another thing is known by now.
+func (r *Replay) stale(u use) bool {
+	standing, ofName := map[Use]Standing{Relays: Elsewhere, HasNoPlan: Unplanned, NotMoved: Waiting}[u.kind]
+	return ofName && r.Look(u.name).Standing != standing
 }
 
 // rank orders uses, the worst to end first.

@@ -97,6 +97,40 @@ func TestReplayNames(t *testing.T) {
 	}
 }
 
+// What was known when a record came may be known better when somebody asks.
+func TestReplayLooksAgain(t *testing.T) {
+	t.Parallel()
+	known := Known{Names: map[string]Name{"waits.example": {"waits.example", Waiting, time.Time{}}}}
+	r := Replay{Stragglers: Stragglers{Look: known.Look}}
+	for _, to := range []string{"x@waits.example", "x@elsewhere.example"} {
+		x := tried(time.Hour, src, "", to, true)
+		r.Add(&x)
+	}
+	rules := Closed{Ports: []uint16{25}}
+	if n := len(r.Cuts(rules, time.Time{}, nil)); n != 2 {
+		t.Error(n)
+	}
+	known.Names["waits.example"] = Name{"waits.example", HasMoved, moved.Add(2 * time.Hour)}
+	known.Zones = map[string]bool{"elsewhere.example": true}
+	r.Look = known.Look
+	if got := shownCuts(r.Cuts(rules, time.Time{}, nil)); got != "" {
+		t.Error(got)
+	}
+}
+
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	k := Known{Names: map[string]Name{"a.example": {"a.example.", HasMoved, moved}, "*.wild.example": {"*.wild.example.", Waiting, time.Time{}}}, Zones: map[string]bool{"wild.example": true, "zone.example": true}}
+	for name, want := range map[string]string{
+		"a.example": "a.example. 3", "x.wild.example": "*.wild.example. 2", "x.y.wild.example": "*.wild.example. 2", "wild.example": "wild.example 1",
+		"x.a.example": "x.a.example 0", "x.zone.example": "x.zone.example 1", "": " 0", "zone.example.evil": "zone.example.evil 0",
+	} {
+		if n := k.Look(name); fmt.Sprint(n.Domain, " ", n.Standing) != want {
+			t.Errorf("%q: %+v, want %s", name, n, want)
+		}
+	}
+}
+
 func TestReplayIsBounded(t *testing.T) {
 	t.Parallel()
 	r := Replay{Stragglers: Stragglers{Look: look}}

@@ -1,0 +1,151 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"mxcutover/rrset"
+	"mxcutover/traffic"
+)
+
+// Bounds of asking for the names of sources.
+const (
+	maxReverse  = 256 // of one list, those of whom most was taken first
+	reverseAt   = 4   // at once
+	reverseTime = 30 * time.Second
+	maxReversed = 1 << 14 // remembered
+	reverseFor  = time.Hour
+)
+
+// oldMail is what the old server's log tells, read once for all that asks.
+type oldMail struct {
+	mu     sync.Mutex
+	log    *follower
+	polled time.Time
+	replay traffic.Replay
+	names  map[netip.Addr]reversed
+}
+
+type reversed struct {
+	traffic.Reverse
+	until time.Time
+}
+
+// read reads what is new in the old server's log. From then on names are looked up
+// by look. Whoever calls holds the lock.
+func (o *oldMail) read(ctx context.Context, c *Checker, look func(string) traffic.Name) error {
+	if o.log == nil {
+		o.replay = traffic.Replay{Stragglers: traffic.Stragglers{Skip: c.probes}}
+		o.log, o.polled = c.follower(c.Mail.Old, o.replay.Add), time.Time{}
+	}
+	o.replay.Look = look
+	now := c.Now()
+	if now.Sub(o.polled) < pollEvery {
+		return nil
+	}
+	if err := o.log.poll(ctx); err != nil {
+		return err
+	}
+	if s := o.log.stats(); s.Lines > 0 && s.Parsed == 0 {
+		return fmt.Errorf("none of the %d lines of %s is of a format that is known (%s)", s.Lines, strings.Join(c.Mail.Old, ", "), strings.Join(traffic.Formats(), ", "))
+	}
+	o.polled = now
+	return nil
+}
+
+// close lets go of the log; a question after it begins anew.
+func (o *oldMail) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.log != nil {
+		o.log.close()
+		o.log = nil
+	}
+}
+
+// probes tells whether a record is of a probe of ours.
+func (c *Checker) probes(r *traffic.Record) bool {
+	return c.From != "" && bytes.EqualFold(r.Sender, []byte(c.From)) || c.StrictSender != "" && bytes.EqualFold(r.Sender, []byte(c.StrictSender))
+}
+
+// lookPublished knows the domains of which Mail.Published tells.
+func (c *Checker) lookPublished(name string) traffic.Name {
+	full := name + "."
+	for up := full; ; up = rrset.Parent(up) {
+		if t := c.publishedAt(full); !t.IsZero() {
+			return traffic.Name{Domain: full, Standing: traffic.HasMoved, Moved: t}
+		}
+		if up == "." {
+			return traffic.Name{Domain: name}
+		}
+		full = "*." + rrset.Parent(up)
+	}
+}
+
+// reverse asks for the names of sources, politely: a few at once, none twice in an
+// hour, and no longer than half a minute. What was not answered is not known.
+func (o *oldMail) reverse(ctx context.Context, c *Checker, sources []netip.Addr) func(netip.Addr) traffic.Reverse {
+	ctx, cancel := context.WithTimeout(ctx, reverseTime)
+	defer cancel()
+	now := c.Now()
+	var ask []netip.Addr
+	for _, a := range sources[:min(len(sources), maxReverse)] {
+		if !o.names[a].until.After(now) {
+			ask = append(ask, a)
+		}
+	}
+	if o.names == nil || len(o.names)+len(ask) > maxReversed {
+		o.names = map[netip.Addr]reversed{}
+	}
+	got := c.Reverse(ctx, ask)
+	for a, r := range got {
+		o.names[a] = reversed{r, now.Add(reverseFor)}
+	}
+	return func(a netip.Addr) traffic.Reverse { return o.names[a].Reverse }
+}
+
+// Reverse asks the resolvers for the names of addresses, a few at once, until the
+// context ends. An address that was not answered about is not in the result.
+func (c *Checker) Reverse(ctx context.Context, addrs []netip.Addr) map[netip.Addr]traffic.Reverse {
+	out := make(map[netip.Addr]traffic.Reverse, len(addrs))
+	var mu sync.Mutex
+	next := make(chan netip.Addr)
+	var wg sync.WaitGroup
+	for range min(reverseAt, len(addrs)) {
+		wg.Go(func() {
+			for a := range next {
+				name, err := dns.ReverseAddr(a.Unmap().String())
+				if err != nil {
+					continue
+				}
+				got, err := c.dns.Recurse(ctx, name, "PTR")
+				if err != nil {
+					continue
+				}
+				r := traffic.Reverse{Asked: true}
+				if !got.Set.Absent() {
+					r.Name = rrset.Bare(got.Set.Data[0])
+				}
+				mu.Lock()
+				out[a] = r
+				mu.Unlock()
+			}
+		})
+	}
+	for _, a := range addrs {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- a
+	}
+	close(next)
+	wg.Wait()
+	return out
+}
