@@ -100,7 +100,7 @@ func (c *Checker) replayOld(ctx context.Context, q Closing) (cuts []traffic.Cut,
 	case r.Unsure():
 		found = append(found, unknown(checkOldLog, "the old server's log has so many senders and names that %d of its records are not told apart", r.LeftUses+r.Left.Accepted+left))
 	default:
-		found = append(found, pass(checkOldLog, "the old server's log was read from %s to %s: %d lines, %d of them not understood; it had mail for %d names", clock(r.First), clock(r.Last), s.Lines, s.Skipped, len(names)))
+		found = append(found, pass(checkOldLog, "the old server's log was read from %s to %s: %d lines, %d of them not understood; it had mail for %s", clock(r.First), clock(r.Last), s.Lines, s.Skipped, describe(uint64(len(names)), "name", "names")))
 	}
 	return r.Cuts(q.Rules, now.Add(-q.LookBack), late), names, found, nil
 }
@@ -113,7 +113,7 @@ func (q *Closing) cut(cuts []traffic.Cut) (found []plan.Finding) {
 		f := fail(x.Name, "%s", Words(x))
 		f.Check, f.RFC = checkReplay, ""
 		if x.Use == traffic.Sends {
-			f.Check, f.Target, f.Evidence = checkStraggling, rrset.Bare(x.Name), why([]traffic.Straggler{*x.Straggler})
+			f.Check, f.Target = checkStraggling, rrset.Bare(x.Name)
 		}
 		if x.Use == traffic.Relays {
 			f.Target = x.Source.String()
@@ -169,7 +169,7 @@ func Words(x *traffic.Cut) string {
 	case traffic.NotMoved:
 		return fmt.Sprintf("%s has not moved yet, and has mail (%s)", x.Name, last)
 	}
-	return fmt.Sprintf("%s comes past the gateway (%s), a %s as it seems", named(x.Straggler), last, x.Straggler.Guess)
+	return fmt.Sprintf("%s comes past the gateway (%s), from %s; guess: %s (%s)", named(x.Straggler), last, strings.Join(x.Straggler.Senders, ", "), x.Straggler.Guess, x.Straggler.Evidence())
 }
 
 func several(x *traffic.Cut) string {
