@@ -130,9 +130,6 @@ func (k *checker) isolate() {
 			k.fault(key, fmt.Sprintf("%s acknowledges everybody: nothing would be looked at", p), "name the sources that may be cut off")
 		}
 	}
-	if i.Blind && len(k.c.Traffic.Logs) > 0 && k.good("isolate.blind") {
-		k.fault("isolate.blind", "is true, and traffic.logs names logs to look at", "delete one of the two")
-	}
 }
 
 func (k *checker) driver(i *Isolate) {

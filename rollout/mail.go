@@ -37,6 +37,9 @@ func MailNames(p *plan.Plan, s *state.Status, zones []string) traffic.Known {
 func LettingGo(p *plan.Plan, s *state.Status) func(domain string) time.Time {
 	at := map[string]time.Time{}
 	for _, c := range p.Cutovers() {
+		if s == nil {
+			break
+		}
 		if d := s.Domain(c.Domain); d != nil {
 			at[c.Domain] = LetGo(d, c)
 		}
@@ -45,17 +48,21 @@ func LettingGo(p *plan.Plan, s *state.Status) func(domain string) time.Time {
 }
 
 // closing is what is to be closed, with what the journal knows.
-func (w World) closing(t Turn) verify.Closing {
+func (w World) closing(t Turn) (q verify.Closing) {
+	t.View(func(s *state.Status) { q = w.Closing(t.Plan, s) })
+	return q
+}
+
+// Closing is what a plan closes, with what its journal knows; s may be nil.
+func (w World) Closing(p *plan.Plan, s *state.Status) verify.Closing {
 	q := w.OldMail
 	q.Rules.Trust = w.Trust
-	for _, s := range t.Plan.Isolate {
+	for _, s := range p.Isolate {
 		if s.Kind == plan.Arm {
 			q.Rules.Ports = append(q.Rules.Ports, s.Ports...)
 		}
 	}
 	q.Quiet = max(w.Policy.IsolateAfter, traffic.StaleGone)
-	t.View(func(s *state.Status) {
-		q.Names, q.LetGo = MailNames(t.Plan, s, q.Zones), LettingGo(t.Plan, s)
-	})
+	q.Names, q.LetGo = MailNames(p, s, q.Zones), LettingGo(p, s)
 	return q
 }

@@ -63,7 +63,7 @@ func (r *Replay) Add(rec *Record) {
 		return
 	}
 	if rec.Origin == Submitted {
-		if rec.Event == Accepted && (rec.First || len(rec.Recipient) == 0) || rec.First {
+		if rec.Event == Accepted { // once a message, or once for each recipient that the log has then
 			r.use(use{SignedIn, rec.Peer.Unmap(), string(bytes.ToValidUTF8(rec.User[:min(len(rec.User), maxUser)], []byte("?"))), rec.Port}, rec.At)
 		}
 		return
@@ -174,7 +174,7 @@ type Cut struct {
 	Source  netip.Addr // one of them; not valid = of whoever sends there
 	Sources int        // how many there are
 	Port    uint16     // 0 = the log does not tell, so it may be a closed one
-	Count   uint64     // messages of users, else recipients
+	Count   uint64     // recipients; of users messages, where the log names recipients only later
 	Last    time.Time
 
 	Straggler *Straggler // of a Sends

@@ -20,7 +20,7 @@ func prefixes(texts ...string) (out []netip.Prefix) {
 
 func signedIn(peer, user string, port uint16) Record {
 	r := tried(time.Hour, peer, "a@moved.example", "x@elsewhere.example", true)
-	r.Origin, r.User, r.Port = Submitted, []byte(user), port
+	r.Event, r.Origin, r.User, r.Port = Accepted, Submitted, []byte(user), port
 	return r
 }
 

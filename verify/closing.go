@@ -83,14 +83,7 @@ func (c *Checker) replayOld(ctx context.Context, q Closing) (cuts []traffic.Cut,
 	}
 	now := c.Now()
 	r := &o.replay
-	call := traffic.Call{Trusted: func(_ string, a netip.Addr) bool { return !q.Rules.Cuts(a, 0) }}
-	call.Reverse = o.reverse(ctx, c, traffic.Sources(r.List(call)))
-	var late []traffic.Straggler
-	for _, x := range r.List(call) {
-		if !x.Last.Before(q.LetGo(x.Domain)) && !x.Gone(now, q.Quiet) {
-			late = append(late, x)
-		}
-	}
+	reverse := o.reverse(ctx, c, q.Sources(r))
 	names, left := r.Names(now.Add(-q.LookBack))
 	switch s := o.log.stats(); {
 	case r.Last.Before(now.Add(-staleLog)):
@@ -102,7 +95,26 @@ func (c *Checker) replayOld(ctx context.Context, q Closing) (cuts []traffic.Cut,
 	default:
 		found = append(found, pass(checkOldLog, "the old server's log was read from %s to %s: %d lines, %d of them not understood; it had mail for %s", clock(r.First), clock(r.Last), s.Lines, s.Skipped, describe(uint64(len(names)), "name", "names")))
 	}
-	return r.Cuts(q.Rules, now.Add(-q.LookBack), late), names, found, nil
+	return q.Cuts(r, now, reverse), names, found, nil
+}
+
+// Sources are the stragglers whose names in DNS are worth asking for.
+func (q *Closing) Sources(r *traffic.Replay) []netip.Addr {
+	return traffic.Sources(r.List(traffic.Call{Trusted: q.trusts}))
+}
+
+func (q *Closing) trusts(_ string, a netip.Addr) bool { return !q.Rules.Cuts(a, 0) }
+
+// Cuts are the legitimate uses of the old server that the rules would end, agreed to
+// or not.
+func (q *Closing) Cuts(r *traffic.Replay, now time.Time, reverse func(netip.Addr) traffic.Reverse) []traffic.Cut {
+	var late []traffic.Straggler
+	for _, x := range r.List(traffic.Call{Trusted: q.trusts, Reverse: reverse}) {
+		if !x.Last.Before(q.LetGo(x.Domain)) && !x.Gone(now, q.Quiet) {
+			late = append(late, x)
+		}
+	}
+	return r.Cuts(q.Rules, now.Add(-q.LookBack), late)
 }
 
 // cut judges whom the rules would cut off.
@@ -118,7 +130,7 @@ func (q *Closing) cut(cuts []traffic.Cut) (found []plan.Finding) {
 		if x.Use == traffic.Relays {
 			f.Target = x.Source.String()
 		}
-		if q.agreed(x) {
+		if q.Agreed(x) {
 			f.Severity = plan.Warn
 			f.Detail += "; that was agreed to"
 		}
@@ -137,8 +149,8 @@ func (q *Closing) cut(cuts []traffic.Cut) (found []plan.Finding) {
 	return found
 }
 
-// agreed tells whether a person has said that a use may end. A user's never may.
-func (q *Closing) agreed(x *traffic.Cut) bool {
+// Agreed tells whether a person has said that a use may end. A user's never may.
+func (q *Closing) Agreed(x *traffic.Cut) bool {
 	switch x.Use {
 	case traffic.Sends, traffic.Relays:
 		return slices.ContainsFunc(q.Known, func(p netip.Prefix) bool { return p.Contains(x.Source) })

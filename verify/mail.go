@@ -188,7 +188,7 @@ func (c *Checker) follower(globs []string, emit func(*traffic.Record)) *follower
 // tally counts what is no probe of ours, for the domains that matter.
 func (c *Checker) tally(known *traffic.Addresses) traffic.Tally {
 	return traffic.Tally{Known: known, Wanted: c.logs.wanted, Skip: func(r *traffic.Record) bool {
-		return c.probes(r) || slices.ContainsFunc(c.Vantages, func(v Vantage) bool { return v.Source.IsValid() && v.Source == r.Peer })
+		return c.Probes(r) || slices.ContainsFunc(c.Vantages, func(v Vantage) bool { return v.Source.IsValid() && v.Source == r.Peer })
 	}}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,7 +43,7 @@ type reversed struct {
 // by look. Whoever calls holds the lock.
 func (o *oldMail) read(ctx context.Context, c *Checker, look func(string) traffic.Name) error {
 	if o.log == nil {
-		o.replay = traffic.Replay{Stragglers: traffic.Stragglers{Skip: c.probes}}
+		o.replay = traffic.Replay{Stragglers: traffic.Stragglers{Skip: c.Probes}}
 		o.log, o.polled = c.follower(c.Mail.Old, o.replay.Add), time.Time{}
 	}
 	o.replay.Look = look
@@ -70,8 +71,8 @@ func (o *oldMail) close() {
 	}
 }
 
-// probes tells whether a record is of a probe of ours.
-func (c *Checker) probes(r *traffic.Record) bool {
+// Probes tells whether a record is of a probe of ours.
+func (c *Checker) Probes(r *traffic.Record) bool {
 	return c.From != "" && bytes.EqualFold(r.Sender, []byte(c.From)) || c.StrictSender != "" && bytes.EqualFold(r.Sender, []byte(c.StrictSender))
 }
 
@@ -104,16 +105,46 @@ func (o *oldMail) reverse(ctx context.Context, c *Checker, sources []netip.Addr)
 	if o.names == nil || len(o.names)+len(ask) > maxReversed {
 		o.names = map[netip.Addr]reversed{}
 	}
-	got := c.Reverse(ctx, ask)
+	got := c.reverseOf(ctx, ask)
 	for a, r := range got {
 		o.names[a] = reversed{r, now.Add(reverseFor)}
 	}
 	return func(a netip.Addr) traffic.Reverse { return o.names[a].Reverse }
 }
 
-// Reverse asks the resolvers for the names of addresses, a few at once, until the
+// Names asks for the names of sources, those that come first, as politely as the
+// checks do.
+func (c *Checker) Names(ctx context.Context, sources []netip.Addr) func(netip.Addr) traffic.Reverse {
+	c.oldMail.mu.Lock()
+	defer c.oldMail.mu.Unlock()
+	return c.oldMail.reverse(ctx, c, sources)
+}
+
+// Gateway tells of an address whether the gateway sends from it, or Mail.Trusted has
+// it: the planned MX hosts are looked up once.
+func (c *Checker) Gateway(ctx context.Context) (func(netip.Addr) bool, error) {
+	var ends []endpoint
+	for _, m := range c.Planned {
+		addrs, err := c.Addresses(ctx, m.Host)
+		if err != nil {
+			return nil, fmt.Errorf("addresses of %s: %w", rrset.Bare(m.Host), err)
+		}
+		for _, a := range addrs {
+			ends = append(ends, endpoint{m.Host, a})
+		}
+	}
+	return func(a netip.Addr) bool { return c.comesRightly(a, ends) }, nil
+}
+
+// comesRightly tells whether an address may come to the old server directly.
+func (c *Checker) comesRightly(a netip.Addr, gateway []endpoint) bool {
+	return c.sends(a) || slices.ContainsFunc(c.Mail.Trusted, func(p netip.Prefix) bool { return p.Contains(a) }) ||
+		slices.ContainsFunc(gateway, func(e endpoint) bool { return e.addr.Unmap() == a })
+}
+
+// reverseOf asks the resolvers for the names of addresses, a few at once, until the
 // context ends. An address that was not answered about is not in the result.
-func (c *Checker) Reverse(ctx context.Context, addrs []netip.Addr) map[netip.Addr]traffic.Reverse {
+func (c *Checker) reverseOf(ctx context.Context, addrs []netip.Addr) map[netip.Addr]traffic.Reverse {
 	out := make(map[netip.Addr]traffic.Reverse, len(addrs))
 	var mu sync.Mutex
 	next := make(chan netip.Addr)

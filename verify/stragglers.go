@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -70,10 +69,7 @@ func (c *Checker) straggling(ctx context.Context, domain string, after time.Time
 	if err := o.read(ctx, c, c.lookPublished); err != nil {
 		return nil, last, left, err
 	}
-	q := traffic.Call{Domain: domain, From: after, Trusted: func(_ string, a netip.Addr) bool {
-		return c.sends(a) || slices.ContainsFunc(c.Mail.Trusted, func(p netip.Prefix) bool { return p.Contains(a) }) ||
-			slices.ContainsFunc(gateway, func(e endpoint) bool { return e.addr.Unmap() == a })
-	}}
+	q := traffic.Call{Domain: domain, From: after, Trusted: func(_ string, a netip.Addr) bool { return c.comesRightly(a, gateway) }}
 	q.Reverse = o.reverse(ctx, c, traffic.Sources(o.replay.List(q)))
 	return o.replay.List(q), o.replay.Last, o.replay.Left, ctx.Err()
 }

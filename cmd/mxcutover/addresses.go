@@ -108,31 +108,8 @@ func recipientsIn(ctx context.Context, cfg *config.Config, globs []string) ([]st
 		}
 		return false
 	}}
-	var paths []string
-	for _, g := range globs {
-		found, err := filepath.Glob(g)
-		if err != nil || len(found) == 0 {
-			return nil, usagef("--logs %s: no such file", g)
-		}
-		paths = append(paths, found...)
-	}
-	zone := m.Zone
-	if zone == nil {
-		zone = time.Local
-	}
-	var stats traffic.Stats
-	for _, path := range paths {
-		l, err := traffic.NewLog(traffic.Options{Format: m.Format, Zone: zone, Now: time.Now()}, r.Add)
-		if err != nil {
-			return nil, err
-		}
-		if err := readLog(ctx, path, l); err != nil {
-			return nil, err
-		}
-		stats.Lines, stats.Parsed = stats.Lines+l.Lines, stats.Parsed+l.Parsed
-	}
-	if stats.Parsed == 0 {
-		return nil, usagef("--logs: none of %d lines is of a format that is known (%s)", stats.Lines, strings.Join(traffic.Formats(), ", "))
+	if err := readLogs(ctx, cfg, globs, r.Add); err != nil {
+		return nil, err
 	}
 	ranked := r.Ranked()
 	out := ranked[:0]
@@ -142,6 +119,41 @@ func recipientsIn(ctx context.Context, cfg *config.Config, globs []string) ([]st
 		}
 	}
 	return out, nil
+}
+
+// readLogs reads the files that patterns name, each as a log of its own.
+func readLogs(ctx context.Context, cfg *config.Config, globs []string, add func(*traffic.Record)) error {
+	m, err := mailOf(cfg)
+	if err != nil {
+		return err
+	}
+	var paths []string
+	for _, g := range globs {
+		found, err := filepath.Glob(g)
+		if err != nil || len(found) == 0 {
+			return usagef("log %s: no such file", g)
+		}
+		paths = append(paths, found...)
+	}
+	zone := m.Zone
+	if zone == nil {
+		zone = time.Local
+	}
+	var stats traffic.Stats
+	for _, path := range paths {
+		l, err := traffic.NewLog(traffic.Options{Format: m.Format, Zone: zone, Now: time.Now()}, add)
+		if err != nil {
+			return err
+		}
+		if err := readLog(ctx, path, l); err != nil {
+			return err
+		}
+		stats.Lines, stats.Parsed = stats.Lines+l.Lines, stats.Parsed+l.Parsed
+	}
+	if stats.Parsed == 0 {
+		return usagef("logs: none of %d lines is of a format that is known (%s)", stats.Lines, strings.Join(traffic.Formats(), ", "))
+	}
+	return nil
 }
 
 // readLog reads a log, until the context ends.
