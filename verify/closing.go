@@ -76,8 +76,10 @@ func (c *Checker) oldMailOf(ctx context.Context, q Closing) ([]plan.Finding, err
 // replayOld reads what is new in the log, and replays all of it against the rules.
 func (c *Checker) replayOld(ctx context.Context, q Closing) (cuts []traffic.Cut, names []traffic.HadMail, found []plan.Finding, err error) {
 	o := &c.oldMail
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	if err := o.mu.take(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	defer o.mu.free()
 	if err := o.read(ctx, c, q.Names.Look); err != nil {
 		return nil, nil, nil, err
 	}
@@ -251,9 +253,6 @@ func (c *Checker) leads(ctx context.Context, h traffic.HadMail) plan.Finding {
 	}
 	return pass(h.Name, "it does not lead to the old server")
 }
-
-// maxAliases bounds how far a name's aliases are followed.
-const maxAliases = 8
 
 // leadsIn tells how a name's mail leads to the old server in one view; "" = it does not.
 func (c *Checker) leadsIn(ctx context.Context, v view, name string) (string, error) {

@@ -27,7 +27,7 @@ const (
 
 // oldMail is what the old server's log tells, read once for all that asks.
 type oldMail struct {
-	mu     sync.Mutex
+	mu     lock
 	log    *follower
 	polled time.Time
 	replay traffic.Replay
@@ -63,8 +63,10 @@ func (o *oldMail) read(ctx context.Context, c *Checker, look func(string) traffi
 
 // close lets go of the log; a question after it begins anew.
 func (o *oldMail) close() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	if o.mu.take(context.Background()) != nil {
+		return
+	}
+	defer o.mu.free()
 	if o.log != nil {
 		o.log.close()
 		o.log = nil
@@ -115,8 +117,10 @@ func (o *oldMail) reverse(ctx context.Context, c *Checker, sources []netip.Addr)
 // Names asks for the names of sources, those that come first, as politely as the
 // checks do.
 func (c *Checker) Names(ctx context.Context, sources []netip.Addr) func(netip.Addr) traffic.Reverse {
-	c.oldMail.mu.Lock()
-	defer c.oldMail.mu.Unlock()
+	if c.oldMail.mu.take(ctx) != nil {
+		return func(netip.Addr) traffic.Reverse { return traffic.Reverse{} }
+	}
+	defer c.oldMail.mu.free()
 	return c.oldMail.reverse(ctx, c, sources)
 }
 

@@ -64,8 +64,10 @@ func (c *Checker) expected(domain string) time.Time {
 // gateway's addresses, nor trusted.
 func (c *Checker) straggling(ctx context.Context, domain string, after time.Time, gateway []endpoint) (late []traffic.Straggler, last time.Time, left traffic.Left, err error) {
 	o := &c.oldMail
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	if err := o.mu.take(ctx); err != nil {
+		return nil, last, left, err
+	}
+	defer o.mu.free()
 	if err := o.read(ctx, c, c.lookPublished); err != nil {
 		return nil, last, left, err
 	}

@@ -24,23 +24,41 @@ type callsOptions struct {
 	firewall bool
 }
 
-func newStragglers(s *streams) *cobra.Command {
-	o := callsOptions{plan: defaultPlan}
-	c := &cobra.Command{
-		Use: "stragglers [LOG...]", Short: "who still comes to the old server directly, and what each seems to be",
-		Long: `stragglers reads logs of the old server (without any, traffic.logs) and lists who
-handed it mail for a domain after that moved, by domain and source: how much was
-taken and refused, when, from which senders, and a guess with its evidence. The
-journal tells when each domain moved; the gateway's addresses and isolate.trust do
-not count. Sources are looked up in DNS, a few at once and for half a minute.`,
-		Example: "  mxcutover isolate stragglers\n  mxcutover isolate stragglers -o json /var/log/exim4/mainlog /var/log/exim4/mainlog.1\n  mxcutover isolate stragglers --firewall",
-		Args:    cobra.ArbitraryArgs,
-		RunE:    func(cmd *cobra.Command, args []string) error { return runStragglers(cmd.Context(), s, o, args) },
+// addStragglers adds the list of stragglers to the command traffic.
+func addStragglers(s *streams, c *cobra.Command) {
+	var o callsOptions
+	var wanted bool
+	c.Long += `
+
+With --stragglers a LOG is the old server's, and shown is who handed it mail for a
+domain after that moved, by domain and source: how much was taken and refused, when,
+from which senders, and a guess at what it is with its evidence. The journal tells
+when each domain moved; the gateway's addresses and isolate.trust do not count.
+Sources are looked up in DNS, a few at once and for half a minute.`
+	c.Example += "\n  mxcutover traffic --stragglers\n  mxcutover traffic --stragglers --firewall -o json"
+	f := c.Flags()
+	f.BoolVar(&wanted, "stragglers", false, "who still comes to the old server directly, and what each seems to be")
+	f.BoolVar(&o.noNames, "no-names", false, "of stragglers: do not look sources up in DNS")
+	f.BoolVar(&o.firewall, "firewall", false, "of stragglers: add what the old server's firewall refused")
+	run := c.RunE
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if !wanted {
+			if o.noNames || o.firewall {
+				return usagef("--no-names and --firewall go with --stragglers")
+			}
+			return run(cmd, args)
+		}
+		for _, other := range []string{"format", "zone", "since", "until", "domains", "all", "limit", "show-skipped", "out"} {
+			if cmd.Flags().Changed(other) {
+				return usagef("--%s does not go with --stragglers, which are of all that the journal and the configuration say", other)
+			}
+		}
+		if s.output == "csv" {
+			return usagef("-o csv: --stragglers are shown as table or json")
+		}
+		o.plan = defaultPlan
+		return runStragglers(cmd.Context(), s, o, args)
 	}
-	c.Flags().BoolVar(&o.noNames, "no-names", false, "do not look sources up in DNS")
-	c.Flags().BoolVar(&o.firewall, "firewall", false, "add what the old server's firewall refused")
-	s.addOutput(c)
-	return c
 }
 
 func newReplay(s *streams) *cobra.Command {
@@ -73,11 +91,12 @@ type calls struct {
 	status *state.Status // nil = no migration was begun
 	replay traffic.Replay
 	q      verify.Closing
+	faulty bool // a log could not be read whole, and that was said
 }
 
 // readCalls reads the plan, the journal, and the logs. Whoever calls closes the site's
 // checker.
-func (o callsOptions) readCalls(ctx context.Context, cfg *config.Config, globs []string) (*calls, error) {
+func (o callsOptions) readCalls(ctx context.Context, s *streams, cfg *config.Config, globs []string) (*calls, error) {
 	if len(globs) == 0 {
 		globs = cfg.Traffic.Logs
 	}
@@ -94,9 +113,16 @@ func (o callsOptions) readCalls(ctx context.Context, cfg *config.Config, globs [
 	}
 	c.q = c.site.world(policy(cfg)).Closing(&p, st)
 	c.replay = traffic.Replay{Stragglers: traffic.Stragglers{Look: c.q.Names.Look, Skip: c.site.checker.Probes}}
-	if err := readLogs(ctx, cfg, globs, c.replay.Add); err != nil {
+	got, err := readLogs(ctx, cfg, s.in, globs, c.replay.Add)
+	if err != nil {
 		c.site.checker.Close()
 		return nil, err
+	}
+	for _, f := range got.Files {
+		if f.Err != nil {
+			c.faulty = true
+			s.say("%s: %s", report.Harmless(f.Path), report.Harmless(f.Err.Error()))
+		}
 	}
 	return c, nil
 }
@@ -130,7 +156,7 @@ func runStragglers(ctx context.Context, s *streams, o callsOptions, globs []stri
 	if err != nil {
 		return err
 	}
-	c, err := o.readCalls(ctx, cfg, globs)
+	c, err := o.readCalls(ctx, s, cfg, globs)
 	if err != nil {
 		return err
 	}
@@ -167,14 +193,14 @@ func runReplay(ctx context.Context, s *streams, o callsOptions, globs []string) 
 	if err != nil {
 		return err
 	}
-	c, err := o.readCalls(ctx, cfg, globs)
+	c, err := o.readCalls(ctx, s, cfg, globs)
 	if err != nil {
 		return err
 	}
 	defer c.site.checker.Close()
 	c.q.Rules.Ports, c.q.Rules.Trust = rules.Ports, rules.Trust
 	now := time.Now()
-	r := report.Replay{From: c.replay.First, To: c.replay.Last, Since: now.Add(-c.q.LookBack), Ports: rules.Ports, Unsure: c.replay.Unsure()}
+	r := report.Replay{From: c.replay.First, To: c.replay.Last, Since: now.Add(-c.q.LookBack), Ports: rules.Ports, Unsure: c.replay.Unsure() || c.faulty}
 	code := exitCode(codeDone)
 	if r.Unsure || r.From.After(r.Since) {
 		code = codeUnknown
