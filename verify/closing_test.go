@@ -1,8 +1,11 @@
 package verify_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +105,56 @@ func TestOldMail(t *testing.T) {
 				if v := plan.Judge(found); v != w.want || !strings.Contains(words(found), w.says) {
 					t.Fatalf("%s, want %s with %q:%s", v, w.want, w.says, words(found))
 				}
+			}
+		})
+	}
+}
+
+// TestOldMailCompressed looks back into what rotation has compressed, and trusts
+// nothing that cannot be read whole.
+func TestOldMailCompressed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	now := time.Now()
+	const day = 24 * time.Hour
+	gate := b.facts.Gateways[0].Addr.String()
+	text := logOfOld(now, []oldLine{{ago: 31 * day, from: gate, to: "x@choir.test"}, {ago: 20 * day, from: "203.0.113.9 A=login:ann", to: "x@far.example"}})
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for what, w := range map[string]struct {
+		gz   []byte
+		want plan.Severity
+		says string
+	}{
+		"whole":   {packed.Bytes(), plan.Fail, "ann submits mail"},
+		"cut off": {packed.Bytes()[:packed.Len()-12], plan.Unknown, "could not check: log "},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			path := written(t, logOfOld(now, []oldLine{{ago: time.Minute, from: gate, to: "x@choir.test"}}))
+			if err := os.WriteFile(path+".2.gz", w.gz, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c := b.checker(t, func(s *verify.Settings) { s.Mail = verify.Mail{Old: []string{path + "*"}, Zone: time.UTC} })
+			found := c.OldMail(t.Context(), verify.Closing{
+				Rules:    traffic.Closed{Ports: []uint16{25}, Trust: []netip.Prefix{netip.MustParsePrefix(gate + "/32")}},
+				LookBack: 30 * day, Quiet: 7 * day, LetGo: func(string) time.Time { return time.Time{} },
+				Names: traffic.Known{Names: map[string]traffic.Name{"choir.test": {Domain: "choir.test.", Standing: traffic.Waiting}}},
+			})
+			var rest []plan.Finding // choir.test waits, and is told as well
+			for _, f := range found {
+				if f.Target != "choir.test" {
+					rest = append(rest, f)
+				}
+			}
+			if v := plan.Judge(rest); v != w.want || !strings.Contains(words(rest), w.says) {
+				t.Errorf("%s, want %s with %q:%s", v, w.want, w.says, words(rest))
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"mxcutover/rrset"
 	"mxcutover/traffic"
+	"mxcutover/traffic/logfile"
 )
 
 // Bounds of asking for the names of sources.
@@ -43,7 +45,10 @@ type reversed struct {
 // by look. Whoever calls holds the lock.
 func (o *oldMail) read(ctx context.Context, c *Checker, look func(string) traffic.Name) error {
 	if o.log == nil {
-		o.replay = traffic.Replay{Stragglers: traffic.Stragglers{Skip: c.Probes}}
+		o.replay = traffic.Replay{Stragglers: traffic.Stragglers{Skip: c.Probes, Look: look}}
+		if err := c.readCompressed(ctx, c.Mail.Old, o.replay.Add); err != nil {
+			return err
+		}
 		o.log, o.polled = c.follower(c.Mail.Old, o.replay.Add), time.Time{}
 	}
 	o.replay.Look = look
@@ -58,6 +63,36 @@ func (o *oldMail) read(ctx context.Context, c *Checker, look func(string) traffi
 		return fmt.Errorf("none of the %d lines of %s is of a format that is known (%s)", s.Lines, strings.Join(c.Mail.Old, ", "), strings.Join(traffic.Formats(), ", "))
 	}
 	o.polled = now
+	return nil
+}
+
+// readCompressed reads what rotation has compressed, and what is not written to any
+// more. A file that cannot be read whole is an error: nobody knows what it tells.
+func (c *Checker) readCompressed(ctx context.Context, globs []string, add func(*traffic.Record)) error {
+	var paths []string
+	for _, g := range globs {
+		found, err := filepath.Glob(g)
+		if err != nil {
+			return fmt.Errorf("log %s: %w", g, err)
+		}
+		for _, p := range found {
+			if compressed(p) && !slices.Contains(paths, p) {
+				paths = append(paths, p)
+			}
+		}
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	got, err := logfile.Read(ctx, paths, logfile.Options{Format: c.Mail.Format, Zone: c.Mail.Zone, Now: c.Now(), Records: add})
+	if err != nil {
+		return err
+	}
+	for _, f := range got.Files {
+		if f.Err != nil {
+			return fmt.Errorf("log %s: %w", f.Path, f.Err)
+		}
+	}
 	return nil
 }
 
