@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"providers":             {"rrset", "secret"},
 	"providers/conformance": {"config", "providers", "rrset"},
 	"verify/resolve":        {"rrset"},
-	"verify":                {"plan", "rrset", "traffic", "verify/resolve"},
+	"verify":                {"plan", "rrset", "traffic", "traffic/logfile", "verify/resolve"},
 	"state":                 {"plan", "rrset"},
 	"state/bolt":            {"state"},
 	"state/storetest":       {"state"},

@@ -124,6 +124,12 @@ func (k *checker) isolate() {
 	}
 	oneOf(k, "isolate.action", i.Action, "reject", "drop")
 	k.positive("isolate.confirm_within", i.ConfirmWithin)
+	k.positive("isolate.look_back", i.LookBack)
+	for n, p := range i.Acknowledged {
+		if key := item("isolate.acknowledged", n); k.good(key) && p.Bits() == 0 {
+			k.fault(key, fmt.Sprintf("%s acknowledges everybody: nothing would be looked at", p), "name the sources that may be cut off")
+		}
+	}
 }
 
 func (k *checker) driver(i *Isolate) {

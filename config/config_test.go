@@ -113,7 +113,7 @@ probe:
   spam_marks: ["X-Spam: yes"]
   gateway_sends: [10.1.2.0/28, 192.0.2.21]
   strict_sender: a@strict.bücher.example
-isolate: {driver: lab, socket: fw.sock, trust: [10.0.0.0/8, 192.0.2.7, "2001:db8::/32"], action: drop, after: 2h, confirm_within: 9s, confirm_after: 3s, auto_lift: true}
+isolate: {driver: lab, socket: fw.sock, trust: [10.0.0.0/8, 192.0.2.7, "2001:db8::/32"], action: drop, after: 2h, confirm_within: 9s, confirm_after: 3s, auto_lift: true, look_back: 48h, acknowledged: [192.0.2.8], abandoned: [Gone.example], blind: true}
 notify: {command: [./tell, --now]}
 state: {path: m.db}
 ports: {dns: 5300, smtp: 2500, https: 4430}
@@ -172,6 +172,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		},
 		Isolate: &Isolate{
 			Driver: "lab", Socket: "etc/fw.sock", Ports: []uint16{2500}, Action: "drop", After: 2 * time.Hour, ConfirmWithin: 9 * time.Second, ConfirmAfter: 3 * time.Second, AutoLift: true,
+			LookBack: 48 * time.Hour, Acknowledged: []netip.Prefix{netip.MustParsePrefix("192.0.2.8/32")}, Abandoned: []string{"gone.example."}, Blind: true,
 			Trust: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},
 		DNS:    DNS{Rate: 20, Anchors: []string{". IN DS 1 13 2 ab"}},

@@ -75,7 +75,7 @@ func TestHashTellsApart(t *testing.T) {
 		"sender's domain":   {"x@bücher.example", "x@other.example"},
 		"ports":             {"driver: lab", "driver: lab, ports: [25]"},
 		"ports of smtp":     {"smtp: 2500", "smtp: 2501"},
-		"without isolation": {"isolate: {driver: lab, socket: fw.sock, trust: [10.0.0.0/8, 192.0.2.7, \"2001:db8::/32\"], action: drop, after: 2h, confirm_within: 9s, confirm_after: 3s, auto_lift: true}\n", ""},
+		"without isolation": {"isolate: {driver: lab, socket: fw.sock, trust: [10.0.0.0/8, 192.0.2.7, \"2001:db8::/32\"], action: drop, after: 2h, confirm_within: 9s, confirm_after: 3s, auto_lift: true, look_back: 48h, acknowledged: [192.0.2.8], abandoned: [Gone.example], blind: true}\n", ""},
 	} {
 		h := parse(t, with(t, every, edits...)).Hash()
 		if other, same := seen[h]; same {

@@ -37,7 +37,7 @@ func Default() Config {
 func (i *Isolate) defaults() {
 	*i = Isolate{
 		Action: "reject", After: 7 * 24 * time.Hour,
-		ConfirmWithin: 10 * time.Minute, ConfirmAfter: 10 * time.Minute,
+		ConfirmWithin: 10 * time.Minute, ConfirmAfter: 10 * time.Minute, LookBack: 30 * 24 * time.Hour,
 	}
 }
 

@@ -105,6 +105,11 @@ type Isolate struct {
 	ConfirmWithin time.Duration  `yaml:"confirm_within"`        // the kernel opens the ports again unless that is renewed; default 10m
 	ConfirmAfter  time.Duration  `yaml:"confirm_after"`         // no earlier than this after arming, as a sender may wait for its 250 (RFC 5321 section 4.5.3.2.6); default 10m
 	AutoLift      bool           `yaml:"auto_lift"`             // open it again when a live domain's MX leads back to it; default false: that is told, and a person decides
+
+	LookBack     time.Duration  `yaml:"look_back"`             // how far the old server's log is looked back over for names that had mail, users, and whom the rules would cut off; default 720h
+	Acknowledged []netip.Prefix `yaml:"acknowledged,nonempty"` // sources that may be cut off though they send mail; a bare address is a network of one
+	Abandoned    []string       `yaml:"abandoned" is:"name"`   // names that the plan does not move, and whose mail at the old server may end
+	Blind        bool           `yaml:"blind"`                 // close it though no log of the old server can be read (traffic.logs); default false
 }
 
 // A Jump is an SSH host through which another one is reached. It shows its own key,

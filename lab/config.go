@@ -53,6 +53,7 @@ isolate:
   after: 2s
   confirm_within: 20s
   confirm_after: 3s
+  blind: true
 state: {path: {{quote .State}}}
 ports: {dns: {{.DNSPort}}, smtp: {{.SMTPPort}}}
 `

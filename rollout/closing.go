@@ -76,8 +76,8 @@ const checkNames = "old.names"
 // askers is how many names are asked about at once.
 const askers = 16
 
-// evidence asks live DNS about every name of the inventory: none may still lead
-// to the old server.
+// evidence asks live DNS about every name of the inventory, and of the old server's
+// log: none may still lead there. And it asks that log whom it would cut off.
 func (w World) evidence(ctx context.Context, t Turn) (Outcome, error) {
 	all := names(t.Plan)
 	found := make([]*plan.Finding, len(all))
@@ -110,7 +110,10 @@ func (w World) evidence(ctx context.Context, t Turn) (Outcome, error) {
 		Check: checkNames, Target: "all", Severity: plan.Pass, At: t.Now(),
 		Detail: fmt.Sprintf("%d names were asked about, %d lead to the old server", len(all), lead),
 	})
-	return out, nil
+	mail := w.Checker.OldMail(ctx, w.closing(t))
+	out.Findings = append(out.Findings, mail...)
+	out.Verdict = plan.Judge(append(mail, plan.Finding{Severity: out.Verdict}))
+	return out, ctx.Err()
 }
 
 // ask is nil for a name that does not lead to the old server.
@@ -194,8 +197,8 @@ func (w World) stillEarned(ctx context.Context, t Turn) error {
 	if err != nil {
 		return err
 	}
-	if out.verdict() != plan.Pass {
-		return hold(out.Findings, "a name leads to the old server, or it is not known: %s", worst(out.Findings))
+	if v := out.verdict(); v == plan.Fail || v == plan.Unknown {
+		return hold(out.Findings, "closing the old server would lose mail, or it is not known: %s", worst(out.Findings))
 	}
 	return t.givesWay()
 }

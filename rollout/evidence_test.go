@@ -357,3 +357,57 @@ func TestNoWayBackByForce(t *testing.T) {
 		})
 	}
 }
+
+// TestStragglersCloseNothing lets the old server's log say that somebody would be cut
+// off (P7): when it is observed, before arming, and while it is armed.
+func TestStragglersCloseNothing(t *testing.T) {
+	t.Parallel()
+	approve := state.Decision{Verb: state.Approve, Target: state.Isolate}
+	straggle := func(s *scene, on bool) { s.world(func(w *sim) { w.straggling = on }) }
+	for name, script := range map[string]func(*scene){
+		"when it is observed": func(s *scene) {
+			straggle(s, true)
+			for _, w := range s.w.plan.Waves[1:] {
+				s.do(state.Decision{Verb: state.Approve, Target: state.WaveTarget(w.Name)})
+			}
+			s.do(approve)
+			s.until("it is held", func(st *state.Status) bool { return strings.Contains(st.Isolation.Reason, "past the gateway") })
+		},
+		"before arming": func(s *scene) {
+			s.observed()
+			straggle(s, true)
+			s.do(approve)
+		},
+		"while armed": func(s *scene) {
+			s.observed()
+			s.do(approve)
+			s.until("it is proven", func(st *state.Status) bool { return st.Isolation.State == state.IsolationProven })
+			straggle(s, true)
+			s.do(state.Decision{Verb: state.Keep, Target: state.Isolate, Confirm: state.Isolate})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{}, func(s *scene) {
+				script(s)
+				time.Sleep(30 * time.Minute)
+				s.world(func(w *sim) {
+					if w.isClosed() {
+						s.Error("the old server is closed")
+					}
+				})
+				if st := s.e.Journal.Status(); st.Isolation.State == state.IsolationConfirmed {
+					s.Error("isolation is confirmed")
+				} else if !strings.Contains(st.Isolation.Reason, "past the gateway") {
+					s.Errorf("reason: %s", st.Isolation.Reason)
+				}
+				straggle(s, false)
+				s.do(state.Decision{Verb: state.Retry, Target: state.Isolate})
+				s.do(approve)
+				s.until("it is proven", func(st *state.Status) bool { return st.Isolation.State == state.IsolationProven })
+				s.do(state.Decision{Verb: state.Keep, Target: state.Isolate, Confirm: state.Isolate})
+				s.until("it is confirmed", func(st *state.Status) bool { return st.Isolation.State == state.IsolationConfirmed })
+			})
+		})
+	}
+}

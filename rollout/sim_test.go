@@ -43,17 +43,18 @@ type sim struct {
 	nodeLost      bool      // a node of the gateway is not let in to the old server
 	opens         time.Time // when the kernel opens by itself, unless permanent
 
-	failing map[string]bool // probes to them fail
-	silent  map[string]bool // probes to them cannot be made
-	losing  map[string]bool // their real mail is refused; false: it passes
-	wanting map[string]bool // their preflight fails until a companion is written; true: for ever
-	down    bool            // the gateway is: all probes fail
-	mute    string          // one of its name servers never answers
-	refused string          // writes to it are
-	dieLate string          // the engine dies in the next write to it that comes late
-	cramped bool            // its disk has no room for snapshots
-	keyless bool            // its credentials are lost
-	flap    string          // whose secondary comes and goes
+	failing    map[string]bool // probes to them fail
+	silent     map[string]bool // probes to them cannot be made
+	losing     map[string]bool // their real mail is refused; false: it passes
+	straggling bool            // the old server's log says that somebody would be cut off
+	wanting    map[string]bool // their preflight fails until a companion is written; true: for ever
+	down       bool            // the gateway is: all probes fail
+	mute       string          // one of its name servers never answers
+	refused    string          // writes to it are
+	dieLate    string          // the engine dies in the next write to it that comes late
+	cramped    bool            // its disk has no room for snapshots
+	keyless    bool            // its credentials are lost
+	flap       string          // whose secondary comes and goes
 
 	turn func(domain string) time.Time // when it may be asked about; nil = at once
 

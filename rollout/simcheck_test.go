@@ -96,6 +96,13 @@ func (c simChecker) LeadsToOld(_ context.Context, _, name string) (bool, string,
 	return leads(r.now().set) || leads(r.seen(r.lag)), "MX", nil
 }
 
+// OldMail is what the world's log says.
+func (c simChecker) OldMail(context.Context, verify.Closing) []plan.Finding {
+	return c.ask("", func() []plan.Finding {
+		return one("old.log", "", severity(!c.w.straggling), "192.0.2.7 comes past the gateway")
+	})
+}
+
 func (c simChecker) Routed(_ context.Context, cut plan.Cutover) []plan.Finding {
 	return c.ask("a probe to "+cut.Domain, func() []plan.Finding {
 		if !c.w.records[cut.Domain].cached().SameData(cut.After()) {

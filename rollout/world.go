@@ -20,6 +20,7 @@ type World struct {
 	Firewall  firewall.Driver // nil = no isolation
 	Trust     []netip.Prefix  // still let in to the old server
 	Action    firewall.Action
+	OldMail   verify.Closing // what a person has said of closing the old server; see [World.closing] for the rest
 	Policy    Policy
 	Writes    map[string]int  // by provider: how many writes at once; 0 = 8
 	Owners    map[string]bool // by provider: its zones are proven to have one owner before the first write
@@ -43,6 +44,7 @@ type Checker interface {
 	Routed(ctx context.Context, c plan.Cutover) []plan.Finding
 	RealMail(ctx context.Context, c plan.Cutover, since time.Time) []plan.Finding // none where no log is configured
 	Returned(ctx context.Context, c plan.Cutover, back rrset.Set) []plan.Finding
+	OldMail(ctx context.Context, q verify.Closing) []plan.Finding // whom closing the old server would cut off; never empty
 	OldClosed(ctx context.Context, port uint16) []plan.Finding
 	OldOpen(ctx context.Context) []plan.Finding
 	Nodes(ctx context.Context, c plan.Cutover, trust []netip.Prefix) []plan.Finding // never empty

@@ -35,6 +35,8 @@ type entry struct {
 	recipients []byte // with white space between them
 	size       int64
 	peer       []byte // an address
+	user       []byte // as which it authenticated
+	port       uint16 // of this server, where the peer came; 0 = not told
 	messageID  []byte
 	status     []byte
 	key        uint64     // of host and queue, see join
@@ -101,6 +103,19 @@ func begins(b []byte, s string) bool { return len(b) >= len(s) && string(b[:len(
 
 // short bounds a reply.
 func short(b []byte) []byte { return b[:min(len(b), maxStatus)] }
+
+// portNumber reads a port; 0 if it is none.
+func portNumber(b []byte) uint16 {
+	i := 0
+	for i < len(b) && digit(b[i]) {
+		i++
+	}
+	n, ok := number(b[:i])
+	if !ok || n > 65535 {
+		return 0
+	}
+	return uint16(n)
+}
 
 // size reads a number of bytes.
 func size(b []byte) (n int64) {

@@ -131,7 +131,14 @@ func eximArrival(b []byte, e *entry) {
 		}
 	}
 	e.peer = eximPeer(fields)
-	e.auth = index(fields, " A=") >= 0 || len(e.peer) == 0 && !e.own
+	e.port = eximPort(fields)
+	if i := index(fields, " A="); i >= 0 { // "A=driver:user", as the authenticator has it
+		word, _, _ := bytes.Cut(fields[i+3:], []byte{' '})
+		_, e.user, _ = bytes.Cut(word, []byte{':'})
+		e.auth = true
+	} else {
+		e.auth = len(e.peer) == 0 && !e.own
+	}
 	if i := index(fields, " S="); i >= 0 {
 		e.size = size(fields[i+3:])
 	}
@@ -181,6 +188,15 @@ func eximPeer(b []byte) []byte {
 		return nil
 	}
 	return b[from+1 : to]
+}
+
+// eximPort is the port in "I=[address]:port", which +incoming_interface logs.
+func eximPort(b []byte) uint16 {
+	_, b, ok := between(b, " I=[", "]:")
+	if !ok {
+		return 0
+	}
+	return portNumber(b)
 }
 
 // eximOutcome reads "RECIPIENT <ORIGINAL> R=... T=... : REASON".

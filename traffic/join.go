@@ -35,6 +35,8 @@ type message struct {
 	sender   []byte // nil = not told
 	size     int64
 	peer     netip.Addr
+	user     []byte
+	port     uint16
 	origin   Origin
 	accepted bool // told
 	again    bool // a filter handed it back
@@ -78,7 +80,7 @@ func (j *join) take(e *entry, emit func(*Record)) {
 		j.arrive(e, emit)
 	case client:
 		m := j.fresh(e)
-		m.peer, m.origin = e.from, from(e)
+		m.came(e, j)
 		if first := j.find(e.host, e.next); len(e.next) > 0 && first != nil {
 			m.continues(first)
 		}
@@ -99,7 +101,7 @@ func (j *join) take(e *entry, emit func(*Record)) {
 	case outcome:
 		j.outcome(e, emit)
 	case refused:
-		j.out = Record{At: e.at, Event: e.event, Origin: from(e), Queue: e.queue, Sender: e.sender, Recipient: e.recipient, Peer: e.from, Status: e.status}
+		j.out = Record{At: e.at, Event: e.event, Origin: from(e), Queue: e.queue, Sender: e.sender, Recipient: e.recipient, Peer: e.from, User: e.user, Port: e.port, Status: e.status}
 		emit(&j.out)
 	case internal:
 		if m := j.find(e.host, e.next); m != nil {
@@ -123,20 +125,33 @@ func (j *join) text(b []byte) []byte {
 
 // from is where a message comes from, by what its first line tells.
 func from(e *entry) Origin {
-	switch p := e.from; {
+	switch {
 	case e.own:
 		return Internal
-	case e.auth, p == netip.AddrFrom4([4]byte{127, 0, 0, 1}), p == netip.IPv6Loopback():
+	case e.auth, itself(e.from):
 		return Submitted
 	}
 	return Outside
 }
 
+// itself tells whether a peer is the server itself, as a content filter is.
+func itself(a netip.Addr) bool {
+	return a.Unmap() == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback()
+}
+
+// came notes by which way a message came.
+func (m *message) came(e *entry, j *join) {
+	m.peer, m.port, m.origin = e.from, e.port, from(e)
+	if len(e.user) > 0 {
+		m.user = j.text(e.user)
+	}
+}
+
 // arrive takes a whole message in.
 func (j *join) arrive(e *entry, emit func(*Record)) {
 	m := j.fresh(e)
-	m.sender, m.size, m.peer = j.text(e.sender), e.size, e.from
-	m.origin = from(e)
+	m.sender, m.size = j.text(e.sender), e.size
+	m.came(e, j)
 	j.name(e)
 	j.accept(m, e, emit)
 }
@@ -214,7 +229,7 @@ func (m *message) continues(first *message) {
 	if first.to == &first.own {
 		first.to = &recipients{each: slices.Clone(first.own.each)}
 	}
-	m.again, m.peer, m.origin, m.to = true, first.peer, first.origin, first.to
+	m.again, m.peer, m.user, m.port, m.origin, m.to = true, first.peer, first.user, first.port, first.origin, first.to
 	if first.sender != nil {
 		m.sender, m.size = first.sender, first.size
 	}
@@ -240,7 +255,7 @@ func (j *join) outcome(e *entry, emit func(*Record)) {
 }
 
 func (m *message) record(e *entry, event Event) Record {
-	return Record{At: e.at, Event: event, Origin: m.origin, Queue: e.queue, Sender: m.sender, Size: m.size, Peer: m.peer}
+	return Record{At: e.at, Event: event, Origin: m.origin, Queue: e.queue, Sender: m.sender, Size: m.size, Peer: m.peer, User: m.user, Port: m.port}
 }
 
 // tell notes an event of a recipient in the record to come.

@@ -163,6 +163,9 @@ func (m *message) moved() *message {
 	if m.sender != nil {
 		out.sender = append([]byte{}, m.sender...)
 	}
+	if m.user != nil {
+		out.user = append([]byte{}, m.user...)
+	}
 	if m.to == &m.own {
 		out.to = &out.own
 		out.own.each = append(out.own.few[:0], m.own.each...)

@@ -32,6 +32,7 @@ func parsePostfix(line []byte, c *clock, e *entry) bool {
 	switch {
 	case begins(rest, "client="):
 		postfixClient(rest[len("client="):], e)
+		e.port = postfixPort(h.program)
 	case begins(rest, "uid="):
 		e.kind = submitted
 	case begins(rest, "message-id="):
@@ -55,13 +56,28 @@ func parsePostfix(line []byte, c *clock, e *entry) bool {
 func postfixClient(b []byte, e *entry) {
 	e.kind = client
 	e.peer, b, _ = between(b, "[", "]")
-	e.auth = index(b, ", sasl_username=") >= 0
+	if i := index(b, ", sasl_username="); i >= 0 {
+		e.auth = true
+		e.user, _, _ = bytes.Cut(b[i+len(", sasl_username="):], []byte(", "))
+	}
 	if i := index(b, ", orig_queue_id="); i >= 0 { // the filter says which message it hands back
 		id, _, _ := bytes.Cut(b[i+len(", orig_queue_id="):], []byte{','})
 		if string(id) != "NOQUEUE" {
 			e.next = id
 		}
 	}
+}
+
+// postfixPort is the port of a service, by the name that master.cf gives it in the
+// log (-o syslog_name=postfix/submission), as Postfix comes with it; 0 = not known.
+func postfixPort(program []byte) uint16 {
+	switch {
+	case index(program, "/submissions/") >= 0, index(program, "/smtps/") >= 0:
+		return 465
+	case index(program, "/submission/") >= 0:
+		return 587
+	}
+	return 0
 }
 
 // postfixQueued reads "from=<SENDER>, size=421, nrcpt=1 (queue active)", and what

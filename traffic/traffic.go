@@ -6,7 +6,8 @@
 // verify), and to learn which addresses are used at all. The way of it: a [Log]
 // takes lines, in their order, from one server, however they come to be read; it
 // finds their format ([Formats]) and makes [Record]s, which a [Tally] counts by
-// recipient domain, and [Recipients] by address.
+// recipient domain, and [Recipients] by address. [Stragglers] tells who still comes to
+// a server that a domain has left, and [Replay] whom closing it would cut off.
 //
 // The package does no I/O and has no clock. Everything is bounded: a line to
 // 64 KiB, the messages under way to 65,536, the domains counted to 131,072; what
@@ -64,6 +65,8 @@ type Record struct {
 	Recipient []byte     // as it was addressed, before aliases; none = not told
 	Size      int64      // of the message in bytes; 0 = not told
 	Peer      netip.Addr // who handed the message over; not valid = not told, or nobody did
+	User      []byte     // as which it authenticated; none = not told, or it did not
+	Port      uint16     // of this server, where it was handed over; 0 = not told
 	Status    []byte     // the reply, or the reason, of at most 512 bytes
 
 	First  bool // this message and recipient are told together for the first time

@@ -13,7 +13,7 @@ func TestWaitingForALockEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	c := &Checker{Settings: Settings{Shared: time.Minute, Now: time.Now}}
 	e := endpoint{"gw.test.", netip.MustParseAddr("192.0.2.1")}
-	for _, l := range []*lock{&c.logs.mu, &c.straggling.mu, &c.relays.of("k", c.Now()).mu} {
+	for _, l := range []*lock{&c.logs.mu, &c.oldMail.mu, &c.relays.of("k", c.Now()).mu} {
 		if err := l.take(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -27,7 +27,7 @@ func TestWaitingForALockEndsWithTheContext(t *testing.T) {
 			return err
 		},
 		"stragglers": func(ctx context.Context) error {
-			_, _, _, err := c.straggling.since(ctx, c, "x.test.", time.Time{}, nil)
+			_, _, _, err := c.straggling(ctx, "x.test.", time.Time{}, nil)
 			return err
 		},
 		"chain": func(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type Mail struct {
 	Format  string         // of package traffic; "" = found
 	Zone    *time.Location // of times without one; nil = this machine's
 	Domains []string       // canonical: what lies in one of these is counted; none = everything
+	Trusted []netip.Prefix // that may come to the old server directly, besides the gateway
 
 	Messages int           // fewer tell too little to fail a domain; default 20
 	Excess   float64       // share that may be refused, or bounce, above what it was before; default 0.2
@@ -186,8 +188,7 @@ func (c *Checker) follower(globs []string, emit func(*traffic.Record)) *follower
 // tally counts what is no probe of ours, for the domains that matter.
 func (c *Checker) tally(known *traffic.Addresses) traffic.Tally {
 	return traffic.Tally{Known: known, Wanted: c.logs.wanted, Skip: func(r *traffic.Record) bool {
-		return bytes.EqualFold(r.Sender, []byte(c.From)) && c.From != "" || bytes.EqualFold(r.Sender, []byte(c.StrictSender)) && c.StrictSender != "" ||
-			slices.ContainsFunc(c.Vantages, func(v Vantage) bool { return v.Source.IsValid() && v.Source == r.Peer })
+		return c.Probes(r) || slices.ContainsFunc(c.Vantages, func(v Vantage) bool { return v.Source.IsValid() && v.Source == r.Peer })
 	}}
 }
 

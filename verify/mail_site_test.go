@@ -18,6 +18,7 @@ import (
 
 	"mxcutover/lab/site"
 	"mxcutover/plan"
+	"mxcutover/traffic"
 	"mxcutover/verify"
 )
 
@@ -139,8 +140,10 @@ func TestIntegrationRealMail(t *testing.T) {
 }
 
 // send sends a message of somebody else's, from another place than the server's own.
-func send(addr, to string) error {
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 9, 9, 9)}}
+func send(addr, to string) error { return sendAs(netip.MustParseAddr("127.9.9.9"), addr, to) }
+
+func sendAs(from netip.Addr, addr, to string) error {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}
 	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		return err
@@ -159,4 +162,55 @@ func send(addr, to string) error {
 	}
 	_, err = io.WriteString(w, "Subject: real\r\n\r\nreal\r\n")
 	return errors.Join(err, w.Close())
+}
+
+// TestIntegrationStragglers reads the logs that Postfix and Exim write while somebody
+// comes to them directly, somebody else by way of a trusted address, and a spammer
+// tries addresses.
+func TestIntegrationStragglers(t *testing.T) {
+	t.Parallel()
+	begun := time.Now().Truncate(time.Second) // Postfix's times have whole seconds
+	m, _, _ := realSite(t, site.MailOptions{}, nil)
+	for name, old := range map[string]struct {
+		addr netip.AddrPort
+		log  string
+	}{
+		"Postfix": {m.Postfix.Addr, m.Postfix.Log()},
+		"Exim":    {m.Exim.Addr, m.Exim.Log()},
+	} {
+		for range 3 {
+			if err := sendAs(netip.MustParseAddr("127.9.9.9"), old.addr.String(), "info@choir.test"); err != nil {
+				t.Fatal(name, err)
+			}
+			if err := sendAs(netip.MustParseAddr("127.9.9.8"), old.addr.String(), "info@choir.test"); err != nil {
+				t.Fatal(name, err)
+			}
+		}
+		for i := range 6 {
+			if err := sendAs(netip.MustParseAddr("127.9.9.7"), old.addr.String(), fmt.Sprintf("ghost%d@choir.test", i)); err == nil {
+				t.Fatal(name, "a ghost is taken")
+			}
+		}
+		c, err := verify.New(verify.Settings{
+			From: site.Prober, Mail: verify.Mail{Old: []string{old.log}},
+			Resolvers: []verify.Resolver{{View: "none", Addr: netip.MustParseAddrPort("127.0.0.1:1")}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		q := verify.Closing{
+			Rules:    traffic.Closed{Ports: []uint16{25}, Trust: []netip.Prefix{netip.PrefixFrom(m.Exim.Addr.Addr(), 32), netip.MustParsePrefix("127.9.9.8/32")}},
+			LookBack: time.Hour, Quiet: time.Hour, LetGo: func(string) time.Time { return begun },
+			Names: traffic.Known{Names: map[string]traffic.Name{"choir.test": {Domain: "choir.test.", Standing: traffic.HasMoved, Moved: begun}}},
+		}
+		var found []plan.Finding
+		eventually(t, name+" tells of the straggler alone", func() bool {
+			found = c.OldMail(t.Context(), q)
+			return strings.Contains(words(found), "127.9.9.9 comes past the gateway (3, last")
+		})
+		if text := words(found); strings.Contains(text, "127.9.9.8") || strings.Contains(text, "127.9.9.7") || !strings.Contains(text, "1 legitimate senders that come past the gateway would be cut off, 1 of them") {
+			t.Errorf("%s:%s", name, text)
+		}
+	}
 }

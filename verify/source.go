@@ -106,3 +106,8 @@ func lacksSource(c *Checker) string {
 	}
 	return lacksHeaders(c)
 }
+
+// itself tells whether a peer is the server itself, as a content filter is.
+func itself(a netip.Addr) bool {
+	return a.Unmap() == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback()
+}

@@ -132,8 +132,7 @@ type Checker struct {
 	random   hourly
 	stsIDs   sightings
 	logs     logs
-
-	straggling stragglers
+	oldMail  oldMail
 }
 
 // New makes a Checker. It asks nothing yet.
@@ -189,7 +188,7 @@ func New(s Settings) (*Checker, error) {
 func (c *Checker) Close() {
 	c.dns.Close()
 	c.logs.close()
-	c.straggling.close()
+	c.oldMail.close()
 }
 
 // Run runs all checks of a time at one domain.

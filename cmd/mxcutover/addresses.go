@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"mxcutover/config"
 	"mxcutover/rrset"
 	"mxcutover/traffic"
+	"mxcutover/traffic/logfile"
 )
 
 // Bounds of a list of addresses.
@@ -108,31 +108,17 @@ func recipientsIn(ctx context.Context, cfg *config.Config, globs []string) ([]st
 		}
 		return false
 	}}
-	var paths []string
-	for _, g := range globs {
-		found, err := filepath.Glob(g)
-		if err != nil || len(found) == 0 {
-			return nil, usagef("--logs %s: no such file", g)
-		}
-		paths = append(paths, found...)
+	got, err := readLogs(ctx, cfg, nil, globs, r.Add)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, usagef("--logs: %w", err)
 	}
-	zone := m.Zone
-	if zone == nil {
-		zone = time.Local
-	}
-	var stats traffic.Stats
-	for _, path := range paths {
-		l, err := traffic.NewLog(traffic.Options{Format: m.Format, Zone: zone, Now: time.Now()}, r.Add)
-		if err != nil {
-			return nil, err
+	for _, f := range got.Files {
+		if f.Err != nil {
+			return nil, fmt.Errorf("log %s: %w", f.Path, f.Err)
 		}
-		if err := readLog(ctx, path, l); err != nil {
-			return nil, err
-		}
-		stats.Lines, stats.Parsed = stats.Lines+l.Lines, stats.Parsed+l.Parsed
-	}
-	if stats.Parsed == 0 {
-		return nil, usagef("--logs: none of %d lines is of a format that is known (%s)", stats.Lines, strings.Join(traffic.Formats(), ", "))
 	}
 	ranked := r.Ranked()
 	out := ranked[:0]
@@ -144,21 +130,14 @@ func recipientsIn(ctx context.Context, cfg *config.Config, globs []string) ([]st
 	return out, nil
 }
 
-// readLog reads a log, until the context ends.
-func readLog(ctx context.Context, path string, l *traffic.Log) error {
-	f, err := os.Open(path)
+// readLogs reads logs as the configuration says, rotated and compressed ones too. What
+// keeps a file from being read whole is told in the result.
+func readLogs(ctx context.Context, cfg *config.Config, in io.Reader, logs []string, add func(*traffic.Record)) (*logfile.Result, error) {
+	m, err := mailOf(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer f.Close()
-	defer context.AfterFunc(ctx, func() { _ = f.Close() })()
-	if err := l.Read(f); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
+	return logfile.Read(ctx, logs, logfile.Options{Format: m.Format, Zone: m.Zone, Stdin: in, Now: time.Now(), Records: add})
 }
 
 // byDomain gives the first addresses of each domain in a list.

@@ -95,9 +95,12 @@ func (d *dry) Returned(_ context.Context, c plan.Cutover, _ rrset.Set) []plan.Fi
 func (d *dry) Nodes(_ context.Context, c plan.Cutover, _ []netip.Prefix) []plan.Finding {
 	return pass("old.trust", c.Domain)
 }
-func (d *dry) Old() []netip.Addr                                { return nil }
+func (d *dry) Old() []netip.Addr                                      { return nil }
+func (d *dry) OldMail(context.Context, verify.Closing) []plan.Finding { return pass("old.log", "old") }
+
 func (d *dry) OldClosed(context.Context, uint16) []plan.Finding { return pass("old.closed", "old") }
-func (d *dry) OldOpen(context.Context) []plan.Finding           { return pass("old.open", "old") }
+
+func (d *dry) OldOpen(context.Context) []plan.Finding { return pass("old.open", "old") }
 
 func (d *dry) Apply(context.Context, firewall.Rules, time.Time) error { return nil }
 func (d *dry) Loaded(context.Context) (firewall.Rules, time.Time, error) {

@@ -17,7 +17,7 @@ import (
 
 func newIsolate(s *streams) *cobra.Command {
 	c := &cobra.Command{
-		Use: "isolate", Short: "the old server's firewall: status, show, watch, confirm, lift",
+		Use: "isolate", Short: "the old server's firewall: status, show, watch, replay, confirm, lift",
 		Long: `When every domain is live the engine gathers the evidence that the old server may
 be closed; once approved (mxcutover approve --isolate) it arms the firewall for a
 limited time, proves it from outside and from the gateway, and keeps it when a
@@ -43,7 +43,7 @@ nor the journal whether anything is closed; it tells them afterwards if they are
 there.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runLift(cmd.Context(), s) },
 	}
-	c.AddCommand(status, newIsolateShow(s), newIsolateWatch(s), newForcedCommand(s), confirm, lift)
+	c.AddCommand(status, newIsolateShow(s), newIsolateWatch(s), newForcedCommand(s), newReplay(s), confirm, lift)
 	return c
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mxcutover/config"
+	"mxcutover/rrset"
 	"mxcutover/verify"
 )
 
@@ -23,7 +24,10 @@ func readMail(cfg *config.Config, v *verify.Settings) (err error) {
 // mailOf says where real mail is read about.
 func mailOf(cfg *config.Config) (m verify.Mail, err error) {
 	t := cfg.Traffic
-	m = verify.Mail{Gateway: t.GatewayLogs, Old: t.Logs, Messages: t.Real.Messages, Excess: t.Real.Excess, Quiet: t.Real.Quiet}
+	if i := cfg.Isolate; i != nil {
+		m.Trusted = i.Trust
+	}
+	m = verify.Mail{Trusted: m.Trusted, Gateway: t.GatewayLogs, Old: t.Logs, Messages: t.Real.Messages, Excess: t.Real.Excess, Quiet: t.Real.Quiet}
 	if t.Format != "auto" {
 		m.Format = t.Format
 	}
@@ -36,4 +40,18 @@ func mailOf(cfg *config.Config) (m verify.Mail, err error) {
 		m.Domains = append(m.Domains, p.Zones...)
 	}
 	return m, nil
+}
+
+// oldMail is what the configuration says of closing the old server.
+func oldMail(cfg *config.Config) verify.Closing {
+	i := cfg.Isolate
+	q := verify.Closing{Known: i.Acknowledged, LookBack: i.LookBack, Blind: i.Blind}
+	for _, n := range i.Abandoned {
+		q.Without = append(q.Without, rrset.Bare(n))
+	}
+	q.Rules.SMTP = cfg.Ports.SMTP
+	for _, p := range cfg.Providers {
+		q.Zones = append(q.Zones, p.Zones...)
+	}
+	return q
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -54,7 +56,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"world": worldCmd, "code": codeCmd, "edit": editCmd, "flip": flipCmd, "eventually": eventuallyCmd,
 			"hold": holdCmd, "release": releaseCmd, "waits": waitsCmd, "byhand": byhandCmd, "scrape": scrapeCmd,
-			"tear": tearCmd, "written": writtenCmd,
+			"tear": tearCmd, "written": writtenCmd, "oldlog": oldlogCmd,
 		},
 	})
 }
@@ -143,6 +145,24 @@ func waitsCmd(ts *testscript.TestScript, _ bool, args []string) {
 func tearCmd(ts *testscript.TestScript, _ bool, args []string) {
 	text := ts.ReadFile(args[0])
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text[:len(text)-9]), 0o600))
+}
+
+// oldlogCmd appends a message to a log of the old server, of some time ago:
+// oldlog FILE AGO PEER RECIPIENT [FIELDS]. The peer may be the word gateway.
+func oldlogCmd(ts *testscript.TestScript, _ bool, args []string) {
+	ago, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	peer := args[2]
+	if peer == "gateway" {
+		peer = ts.Value("world").(*lab.World).Facts().Gateways[0].Addr.String()
+	}
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	end, err := f.Seek(0, io.SeekEnd)
+	ts.Check(err)
+	line := time.Now().Add(-ago).Format("2006-01-02 15:04:05.000 -0700 ") + fmt.Sprintf("%06d-00000000000-0000 ", end)
+	_, err = fmt.Fprintf(f, "%s<= a@sender.example H=x [%s] P=esmtp S=100 %s\n%s=> %s R=r T=smtp C=\"250 OK\"\n", line, peer, strings.Join(args[4:], " "), line, args[3])
+	ts.Check(errors.Join(err, f.Close()))
 }
 
 // writtenCmd waits until a file holds a text: written FILE TEXT.

@@ -368,6 +368,7 @@ func (s *site) world(p rollout.Policy) rollout.World {
 	}
 	if i := s.cfg.Isolate; i != nil {
 		w.Trust, w.Action = i.Trust, firewall.Action(i.Action)
+		w.OldMail = oldMail(s.cfg)
 	}
 	return w
 }

@@ -69,6 +69,7 @@ configuration; with --domains those of a file and all below them; with --all all
 	completeWith(c, "format", func() []string { return append([]string{"auto"}, traffic.Formats()...) })
 	_ = c.MarkFlagFilename("domains") // completion alone
 	_ = c.MarkFlagFilename("out")
+	addStragglers(s, c)
 	s.addFormats(c, "table", "json", "csv")
 	return c
 }

@@ -33,6 +33,8 @@ type Options struct {
 	Workers int // that read parts of a file at once; 0 = as many as there are processors
 	Segment int // bytes of such a part; 0 = 8 MiB
 
+	Records func(*traffic.Record) // is given each record too, of any domain and time, in their order: then parts are not read at once; it is good until that returns
+
 	Samples  int             // lines that were not understood to keep, of each file
 	Progress func(at Status) // called now and then
 }

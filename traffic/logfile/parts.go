@@ -95,7 +95,7 @@ func (r *reading) cut(ctx context.Context, in io.Reader, o traffic.Options, free
 
 // part reads a segment apart.
 func (r *reading) part(l *traffic.Log, s *segment, o traffic.Options) {
-	if s.format == "" {
+	if s.format == "" || r.Records != nil {
 		return
 	}
 	s.table = r.out.Part()

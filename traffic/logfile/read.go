@@ -24,7 +24,7 @@ type reading struct {
 // log reads the files of one log, one after the other.
 func (r *reading) log(ctx context.Context, files []*source) error {
 	var now *File
-	l, err := traffic.NewLog(traffic.Options{Format: r.Format, Zone: r.Zone, Unknown: func(line []byte) { now.Samples = sample(now.Samples, r.Samples, line) }}, r.out.Add)
+	l, err := traffic.NewLog(traffic.Options{Format: r.Format, Zone: r.Zone, Unknown: func(line []byte) { now.Samples = sample(now.Samples, r.Samples, line) }}, r.record)
 	if err != nil {
 		return err
 	}
@@ -42,6 +42,13 @@ func (r *reading) log(ctx context.Context, files []*source) error {
 		}
 	}
 	return nil
+}
+
+func (r *reading) record(rec *traffic.Record) {
+	if r.Records != nil {
+		r.Records(rec)
+	}
+	r.out.Add(rec)
 }
 
 // file reads one file to its end, or to what keeps it from that.

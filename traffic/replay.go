@@ -1,0 +1,241 @@
+package traffic
+
+import (
+	"bytes"
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Bounds of what a [Replay] remembers.
+const (
+	maxUses  = 1 << 16 // of the old server, by source and name
+	maxNames = 1 << 16 // that had mail
+	maxUser  = 128     // bytes of a user's name
+)
+
+// A Use is how somebody uses the old server that rules would end.
+type Use string
+
+// The uses.
+const (
+	SignedIn  Use = "authenticated" // a user of the old server submits mail there
+	Relays    Use = "relay"         // hands it mail for names elsewhere, and that is taken
+	HasNoPlan Use = "no-plan"       // hands it mail for a name that the plan does not move
+	NotMoved  Use = "not-moved"     // for one that has not moved yet
+	Sends     Use = "sender"        // for one that has: a straggler
+)
+
+// A Replay takes a log of the old server, and tells whom firewall rules would have
+// cut off. It keeps 65,536 uses, by source and name; what is above that is counted
+// in Left, and then nobody knows who is cut off.
+type Replay struct {
+	Stragglers // whose Look is asked for all names
+
+	LeftUses uint64    // records of uses that found no room
+	First    time.Time // of the log's records
+
+	uses  map[use]*used
+	names map[string]*HadMail
+	noted uint64 // names that found no room
+}
+
+type use struct {
+	kind   Use
+	source netip.Addr
+	name   string // the user, or the domain
+	port   uint16
+}
+
+type used struct {
+	count uint64
+	last  time.Time
+}
+
+// Add counts a record.
+func (r *Replay) Add(rec *Record) {
+	if r.First.IsZero() || rec.At.Before(r.First) {
+		r.First = rec.At
+	}
+	r.Stragglers.Add(rec)
+	if !rec.Peer.IsValid() || itself(rec.Peer) || r.Skip != nil && r.Skip(rec) {
+		return
+	}
+	if rec.Origin == Submitted {
+		if rec.Event == Accepted { // once a message, or once for each recipient that the log has then
+			r.use(use{SignedIn, rec.Peer.Unmap(), string(bytes.ToValidUTF8(rec.User[:min(len(rec.User), maxUser)], []byte("?"))), rec.Port}, rec.At)
+		}
+		return
+	}
+	if !Came(rec) || rec.Event == Rejected || rec.Event == Deferred && len(rec.Queue) == 0 {
+		return
+	}
+	name := r.domainOf(rec.Recipient)
+	if name == "" {
+		return
+	}
+	r.note(name, rec.At)
+	switch r.Look(name).Standing {
+	case Elsewhere:
+		r.use(use{Relays, rec.Peer.Unmap(), name, rec.Port}, rec.At)
+	case Unplanned:
+		r.use(use{HasNoPlan, rec.Peer.Unmap(), name, rec.Port}, rec.At)
+	case Waiting:
+		r.use(use{kind: NotMoved, name: name}, rec.At)
+	}
+}
+
+func (r *Replay) use(u use, at time.Time) {
+	c := r.uses[u]
+	if c == nil {
+		if len(r.uses) >= maxUses {
+			r.LeftUses++
+			return
+		}
+		if r.uses == nil {
+			r.uses = map[use]*used{}
+		}
+		c = &used{}
+		r.uses[u] = c
+	}
+	c.count++
+	if at.After(c.last) {
+		c.last = at
+	}
+}
+
+// HadMail is a name for which the old server took mail from other servers.
+type HadMail struct {
+	Name  string // lower case, no final dot; foreign
+	Count uint64 // recipients
+	Last  time.Time
+}
+
+func (r *Replay) note(name string, at time.Time) {
+	h := r.names[name]
+	if h == nil {
+		if len(r.names) >= maxNames {
+			r.noted++
+			return
+		}
+		if r.names == nil {
+			r.names = map[string]*HadMail{}
+		}
+		h = &HadMail{Name: name}
+		r.names[name] = h
+	}
+	h.Count++
+	if at.After(h.Last) {
+		h.Last = at
+	}
+}
+
+// Names are those that had mail since a time, those with most first; left counts
+// records of names that found no room.
+func (r *Replay) Names(since time.Time) (out []HadMail, left uint64) {
+	for _, h := range r.names {
+		if !h.Last.Before(since) {
+			out = append(out, *h)
+		}
+	}
+	slices.SortFunc(out, func(a, b HadMail) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Name, b.Name)) })
+	return out, r.noted
+}
+
+// Closed are firewall rules: ports that are closed to all but some networks.
+type Closed struct {
+	Ports []uint16
+	Trust []netip.Prefix
+	SMTP  uint16 // the port to which other servers bring mail; 0 = 25
+}
+
+// Cuts tells whether a connection would be refused. A log that does not tell the
+// port may mean any.
+func (c Closed) Cuts(source netip.Addr, port uint16) bool {
+	if len(c.Ports) == 0 || port != 0 && !slices.Contains(c.Ports, port) {
+		return false
+	}
+	return !slices.ContainsFunc(c.Trust, func(p netip.Prefix) bool { return within(p, source) })
+}
+
+// within is Contains, also for an IPv4 network that is written as IPv6.
+func within(p netip.Prefix, a netip.Addr) bool {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Contains(a.Unmap())
+}
+
+// A Cut is one use that rules would end. Its texts are foreign.
+type Cut struct {
+	Use     Use
+	Name    string     // the user, or the domain; "" = the log does not tell
+	Source  netip.Addr // one of them; not valid = of whoever sends there
+	Sources int        // how many there are
+	Port    uint16     // 0 = the log does not tell, so it may be a closed one
+	Count   uint64     // recipients; of users messages, where the log names recipients only later
+	Last    time.Time
+
+	Straggler *Straggler // of a Sends
+}
+
+// Cuts are the legitimate uses since a time that rules would end, the worst first.
+// Stragglers are those of [Stragglers.List]; spammers among them are left out.
+func (r *Replay) Cuts(rules Closed, since time.Time, stragglers []Straggler) (out []Cut) {
+	at := map[use]int{}
+	for u, c := range r.uses {
+		if c.last.Before(since) || u.kind == NotMoved && len(rules.Ports) == 0 || u.kind != NotMoved && !rules.Cuts(u.source, u.port) {
+			continue
+		}
+		if r.stale(u) {
+			continue
+		}
+		key := u
+		if u.kind == Relays {
+			key.name = "" // one source relays to many
+		} else {
+			key.source = netip.Addr{}
+		}
+		i, there := at[key]
+		if !there {
+			i = len(out)
+			at[key] = i
+			out = append(out, Cut{Use: u.kind, Name: u.name, Source: u.source, Port: u.port})
+		}
+		x := &out[i]
+		x.Count += c.count
+		if u.source.IsValid() && (u.kind != Relays || !there) {
+			x.Sources++
+		}
+		if cmp.Or(c.last.Compare(x.Last), cmp.Compare(x.Name, u.name), x.Source.Compare(u.source)) > 0 {
+			x.Last, x.Source, x.Name = c.last, u.source, u.name
+		}
+	}
+	port := cmp.Or(rules.SMTP, 25)
+	for i := range stragglers {
+		s := &stragglers[i]
+		if !s.Last.Before(since) && s.Legitimate() && rules.Cuts(s.Source, port) {
+			out = append(out, Cut{Use: Sends, Name: s.Domain, Source: s.Source, Sources: 1, Port: port, Count: s.Count(), Last: s.Last, Straggler: s})
+		}
+	}
+	slices.SortFunc(out, func(a, b Cut) int {
+		return cmp.Or(cmp.Compare(rank(a.Use), rank(b.Use)), cmp.Compare(b.Count, a.Count), cmp.Compare(a.Name, b.Name), a.Source.Compare(b.Source), cmp.Compare(a.Port, b.Port))
+	})
+	return out
+}
+
+// stale tells whether a use was for a name of which another thing is known by now.
+func (r *Replay) stale(u use) bool {
+	standing, ofName := map[Use]Standing{Relays: Elsewhere, HasNoPlan: Unplanned, NotMoved: Waiting}[u.kind]
+	return ofName && r.Look(u.name).Standing != standing
+}
+
+// rank orders uses, the worst to end first.
+func rank(u Use) int {
+	return slices.Index([]Use{SignedIn, HasNoPlan, Relays, Sends, NotMoved}, u)
+}
+
+// Unsure tells whether uses were left out for want of room: then nobody knows who
+// is cut off.
+func (r *Replay) Unsure() bool { return r.LeftUses > 0 || r.Left.Accepted > 0 || r.noted > 0 }
