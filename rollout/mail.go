@@ -50,6 +50,7 @@ func LettingGo(p *plan.Plan, s *state.Status) func(domain string) time.Time {
 // closing is what is to be closed, with what the journal knows.
 func (w World) closing(t Turn) (q verify.Closing) {
 	t.View(func(s *state.Status) { q = w.Closing(t.Plan, s) })
+	q.Rules.Ports = w.rules(t).Ports // a later set of ports is judged when its turn comes
 	return q
 }
 
