@@ -39,6 +39,17 @@ func ip(t *testing.T, args ...string) {
 
 func newHosts(t *testing.T) *hosts {
 	t.Helper()
+	h := wired(t)
+	for _, port := range []string{"25", "22", "587"} {
+		h.listen(t, h.old, port)
+	}
+	h.listen(t, h.outside, "25")
+	return h
+}
+
+// wired are the hosts without anybody who listens but the container.
+func wired(t *testing.T) *hosts {
+	t.Helper()
 	id := fmt.Sprintf("mx%05x", rand.Uint32()&0xfffff)
 	h := &hosts{old: id + "o", outside: id + "x", gateway: id + "g", inner: id + "c", boot: filepath.Join(t.TempDir(), "boot.nft")}
 	for _, ns := range []string{h.old, h.outside, h.gateway, h.inner} {
@@ -64,10 +75,6 @@ func newHosts(t *testing.T) *hosts {
 		ip(t, "-n", h.old, "route", "add", fmt.Sprintf("192.0.2.%d/32", i*10+2), "dev", fmt.Sprintf("%sv%d", id, i))
 	}
 	h.driver = h.local(t)
-	for _, port := range []string{"25", "22", "587"} {
-		h.listen(t, h.old, port)
-	}
-	h.listen(t, h.outside, "25")
 	return h
 }
 
