@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -198,9 +199,9 @@ func runReplay(ctx context.Context, s *streams, o callsOptions, globs []string) 
 		return err
 	}
 	defer c.site.checker.Close()
-	c.q.Rules.Ports, c.q.Rules.Trust = rules.Ports, rules.Trust
+	c.q.Rules.Ports, c.q.Rules.Trust = slices.Concat(append([][]uint16{rules.Ports}, cfg.Isolate.Stages...)...), rules.Trust
 	now := time.Now()
-	r := report.Replay{From: c.replay.First, To: c.replay.Last, Since: now.Add(-c.q.LookBack), Ports: rules.Ports, Unsure: c.replay.Unsure() || c.faulty}
+	r := report.Replay{From: c.replay.First, To: c.replay.Last, Since: now.Add(-c.q.LookBack), Ports: c.q.Rules.Ports, Unsure: c.replay.Unsure() || c.faulty}
 	code := exitCode(codeDone)
 	if r.Unsure || r.From.After(r.Since) {
 		code = codeUnknown
