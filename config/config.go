@@ -79,6 +79,7 @@ type Provider struct {
 type Domains struct {
 	Include []string `yaml:"include,nonempty" is:"glob"` // globs over whole names without the final dot; default "*", which is all
 	Exclude []string `yaml:"exclude" is:"glob"`          // the same; wins over Include
+	Names   string   `yaml:"names" is:"path"`            // names, one a line, that may stand in no zone of ours; "" = none
 	OwnName []string `yaml:"own_name" is:"name"`         // names that get an MX though others relay to them by name
 }
 

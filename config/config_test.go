@@ -83,7 +83,7 @@ mx:
 providers:
   p: {kind: rfc2136, zones: [example.org], writes: 3, settings: {server: x}}
   q-1: {kind: powerdns, zones: [xn--bcher-kva.example]}
-domains: {include: ["*.example.org", example.org], exclude: ["Lists.*", bücher.example.], own_name: [mail.example.org]}
+domains: {include: ["*.example.org", example.org], exclude: ["Lists.*", bücher.example.], own_name: [mail.example.org], names: /n.txt}
 traffic: {table: ../t.txt, logs: [old/mainlog*], gateway_logs: [/var/log/gw1.log, gw2.log], format: exim, zone: Europe/Berlin, real: {messages: 30, excess: 0.5, quiet: 2h}}
 waves: {first: 1, growth: 1.5, max: 9, share: 0.5, pin: {pilot: [a.example.org], wave-2: [b.example.org], last: [example.org]}}
 gate: {approve: auto, persons: 2, soak: 1d12h, failures: 2, consecutive: 4, shared: 5, concurrency: 7, windows: ["fri,sun  22:00-04:30"], zone: Europe/Berlin, avoid_peak: true}
@@ -137,7 +137,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"p":   {Kind: "rfc2136", Zones: []string{"example.org."}, Writes: 3, Settings: doc},
 			"q-1": {Kind: "powerdns", Zones: []string{"xn--bcher-kva.example."}, Settings: doc2},
 		},
-		Domains: Domains{Include: []string{"*.example.org", "example.org"}, Exclude: []string{"lists.*", "xn--bcher-kva.example"}, OwnName: []string{"mail.example.org."}},
+		Domains: Domains{Include: []string{"*.example.org", "example.org"}, Exclude: []string{"lists.*", "xn--bcher-kva.example"}, Names: "/n.txt", OwnName: []string{"mail.example.org."}},
 		Traffic: Traffic{
 			Table: "t.txt", Logs: []string{"etc/old/mainlog*"}, GatewayLogs: []string{"/var/log/gw1.log", "etc/gw2.log"}, Format: "exim", Zone: "Europe/Berlin",
 			Real: Real{Messages: 30, Excess: 0.5, Quiet: 2 * time.Hour},

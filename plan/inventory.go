@@ -17,11 +17,40 @@ const (
 	ToOther    PointsTo = "other"    // to neither
 	ToImplicit PointsTo = "implicit" // no MX, but an address of the old server (RFC 5321 section 5.1)
 	ToNull     PointsTo = "null"     // accepts no mail (RFC 7505)
+	ToUnknown  PointsTo = "unknown"  // it could not be asked
 )
 
 // An Inventory is every name that receives mail today and where it leads.
 type Inventory struct {
-	Domains []Domain `json:"domains"`
+	Domains   []Domain    `json:"domains"`
+	Delegated []Delegated `json:"delegated,omitempty"` // sub-zones that were not read
+}
+
+// A Delegated name begins a sub-zone of a zone of ours that was not read: nothing
+// is known of the names in it.
+type Delegated struct {
+	Name string `json:"name"`
+	Zone string `json:"zone"` // that delegates it
+}
+
+// A Source is how a name came into the inventory.
+type Source string
+
+// The sources.
+const (
+	FromZone Source = ""     // it stands in a zone that was read
+	FromList Source = "list" // it was named, and asked for by DNS alone
+	FromMail Source = "mail" // it was seen to receive mail, and asked for by DNS
+)
+
+// A Named is a name that was asked for by DNS alone.
+type Named struct {
+	Name      string // canonical
+	Source    Source
+	MX        rrset.Set    // absent: it has none
+	Addresses []netip.Addr // of a name without MX
+	Alias     string       // the canonical name, if it is an alias
+	Failed    string       // why it could not be asked; "" = it was
 }
 
 // A Domain is a name that receives mail.
@@ -34,6 +63,8 @@ type Domain struct {
 	Third    []string  `json:"third,omitempty"` // MX hosts of a third party beside the old server's
 	Why      string    `json:"why"`             // by which host and address it was judged
 	Traffic
+	Alias   string `json:"alias,omitempty"` // canonical name, if it is a CNAME
+	Source  Source `json:"source,omitempty"`
 	Signed  bool   `json:"signed,omitempty"`   // its zone has keys of DNSSEC
 	SubZone bool   `json:"sub_zone,omitempty"` // its zone is delegated from another of ours
 	Blocked string `json:"blocked,omitempty"`  // why nothing may be written at this name

@@ -114,7 +114,7 @@ func cutover(d Domain, set Settings) (Cutover, *Left) {
 	switch {
 	case d.PointsTo == ToNull || d.PointsTo == ToNew:
 		return leave(false, d.Why)
-	case d.PointsTo == ToOther:
+	case d.PointsTo == ToOther || d.PointsTo == ToUnknown:
 		return leave(d.Blocked != "", cmp.Or(d.Blocked, d.Why))
 	case set.Selected != nil && !set.Selected(d.Name):
 		return leave(false, "excluded by domains.include and domains.exclude, and it leads to the old server")
@@ -151,6 +151,24 @@ func members(d Domain, set Settings) (after []rrset.MX, odd string) {
 		after = append(after, m)
 	}
 	return after, ""
+}
+
+// Wanted is the MX RRset that a domain is to have in the end, with the TTL that it
+// has now, or an hour.
+func (set Settings) Wanted(d Domain) rrset.Set {
+	after, odd := members(d, set)
+	if odd != "" {
+		after = slices.Clone(set.Planned)
+	}
+	ttl := d.MX.TTL
+	if d.MX.Absent() {
+		ttl = 3600
+	}
+	out, err := rrset.MXSet(d.Name, ttl, after...)
+	if err != nil {
+		return rrset.Set{Name: d.Name, Type: "MX"} // there is nothing planned
+	}
+	return out
 }
 
 func steps(d Domain, members []rrset.MX, low uint32) []Step {

@@ -16,6 +16,8 @@ type Site struct {
 	Planned      []rrset.MX   // of the gateway, templates' records included
 	OwnName      []string     // canonical names that may get an MX though mail is relayed to them by name
 	Traffic      map[string]Traffic
+	Named        []Named                                            // names that were asked for by DNS alone
+	Holder       func(name string) (zone, provider string, ok bool) // who holds a name, by the configuration; nil = nobody
 }
 
 // Hosts lists every name whose addresses [Survey] wants to know: the targets of
@@ -25,14 +27,20 @@ func Hosts(zones []Zone, site Site) []string {
 	for _, m := range site.Planned {
 		set[m.Host] = true
 	}
-	for _, z := range zones {
-		for _, s := range z.Sets {
-			for _, m := range s.MX() {
-				if !m.Null() {
-					set[m.Host] = true
-				}
+	add := func(s rrset.Set) {
+		for _, m := range s.MX() {
+			if !m.Null() {
+				set[m.Host] = true
 			}
 		}
+	}
+	for _, z := range zones {
+		for _, s := range z.Sets {
+			add(s)
+		}
+	}
+	for _, n := range site.Named {
+		add(n.MX)
 	}
 	out := make([]string, 0, len(set))
 	for h := range set {
@@ -52,6 +60,13 @@ func Survey(zones []Zone, addrs Addresses, site Site) Inventory {
 		inv.Domains = append(inv.Domains, s.zone(z)...)
 	}
 	s.aliases(zones, &inv)
+	s.named(&inv)
+	for name, zone := range s.cuts {
+		if !s.ours[name] {
+			inv.Delegated = append(inv.Delegated, Delegated{Name: name, Zone: zone})
+		}
+	}
+	slices.SortFunc(inv.Delegated, func(a, b Delegated) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(inv.Domains, func(a, b Domain) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Zone, b.Zone), strings.Compare(a.Provider, b.Provider))
 	})

@@ -53,22 +53,6 @@ func asciiMarks(text []byte) []byte {
 
 func hidden(r rune) bool { return r != '\n' && !printable(r) }
 
-// InventoryJSON writes the inventory.
-func InventoryJSON(w io.Writer, inv plan.Inventory) error {
-	domains := make([]object, 0, len(inv.Domains))
-	for _, d := range inv.Domains {
-		mx := []object{}
-		for _, m := range d.MX.MX() {
-			mx = append(mx, object{"preference": m.Preference, "host": rrset.Bare(m.Host)})
-		}
-		domains = append(domains, object{
-			"domain": rrset.Bare(d.Name), "zone": rrset.Bare(d.Zone), "provider": d.Provider, "mx": mx, "ttl": d.MX.TTL,
-			"points_to": d.PointsTo, "messages": d.Messages, "why": d.Why, "blocked": d.Blocked,
-		})
-	}
-	return encode(w, object{"v": version, "domains": domains})
-}
-
 // PlanJSON writes a plan; what is left stands among its findings.
 func PlanJSON(w io.Writer, p plan.Plan) error {
 	waves, changes, findings, kinds := []object{}, []object{}, []object{}, []object{}

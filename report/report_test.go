@@ -149,8 +149,9 @@ func TestTablesAndJSON(t *testing.T) {
 	}
 	c, _ := s.Cutover("host.example.")
 	for name, write := range map[string]func(*bytes.Buffer) error{
-		"inventory.txt":  func(b *bytes.Buffer) error { return Printer{}.Inventory(b, inv) },
-		"inventory.json": func(b *bytes.Buffer) error { return InventoryJSON(b, inv) },
+		"inventory.txt":  func(b *bytes.Buffer) error { return Printer{}.Inventory(b, inv, p.Verdicts()) },
+		"inventory.json": func(b *bytes.Buffer) error { return InventoryJSON(b, inv, p.Verdicts()) },
+		"inventory.csv":  func(b *bytes.Buffer) error { return InventoryCSV(b, inv, p.Verdicts()) },
 		"plan.txt":       func(b *bytes.Buffer) error { return Printer{}.Plan(b, p) },
 		"plan.json":      func(b *bytes.Buffer) error { return PlanJSON(b, p) },
 		"status.txt":     func(b *bytes.Buffer) error { return Printer{ASCII: true}.Status(b, s, false) },

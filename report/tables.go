@@ -14,31 +14,6 @@ import (
 	"mxcutover/state"
 )
 
-// Inventory writes the table of names that receive mail.
-func (p Printer) Inventory(w io.Writer, inv plan.Inventory) error {
-	b := bufio.NewWriter(w)
-	rows := [][]string{{"DOMAIN", "LEADS TO", "TTL", "MESSAGES", "MX", "WHY"}}
-	count := map[plan.PointsTo]int{}
-	for _, d := range inv.Domains {
-		count[d.PointsTo]++
-		mx := strings.Join(d.MX.Data, ", ")
-		ttl := fmt.Sprint(d.MX.TTL)
-		if d.MX.Absent() {
-			mx, ttl = "-", "-"
-		}
-		rows = append(rows, []string{rrset.Bare(d.Name), string(d.PointsTo), ttl, fmt.Sprint(d.Messages), mx, cmp.Or(d.Blocked, d.Why)})
-	}
-	table(b, rows)
-	fmt.Fprintf(b, "%d names:", len(inv.Domains))
-	for _, k := range []plan.PointsTo{plan.ToOld, plan.ToImplicit, plan.ToBoth, plan.ToNew, plan.ToOther, plan.ToNull} {
-		if count[k] > 0 {
-			fmt.Fprintf(b, " %d %s", count[k], k)
-		}
-	}
-	fmt.Fprintln(b)
-	return b.Flush()
-}
-
 // widest bounds a column of a table but the last.
 const widest = 44
 

@@ -61,6 +61,18 @@ func (c *Checker) Addresses(ctx context.Context, host string) ([]netip.Addr, err
 	return c.dns.Addresses(ctx, host)
 }
 
+// Asked is a RRset as the first resolver that answers has it, and the canonical name
+// if the name is an alias; then the RRset is that name's, under the name asked for.
+func (c *Checker) Asked(ctx context.Context, name, typ string) (set rrset.Set, alias string, err error) {
+	a, err := c.dns.Recurse(ctx, name, typ)
+	if err != nil {
+		return rrset.Set{}, "", err
+	}
+	set = a.Set
+	set.Name, set.Type = name, typ
+	return set, a.CNAME, nil
+}
+
 // NegativeTTL is for how many seconds caches may hold that a name of the zone
 // has no such RRset (RFC 2308 section 5).
 func (c *Checker) NegativeTTL(ctx context.Context, zone string) (uint32, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func TestCompanionInALab(t *testing.T) {
 		return []plan.Companion{{Change: change, Provider: provider, Why: "RFC 8461 section 3.1"}},
 			[]plan.Finding{{Check: "mta-sts.policy", Target: cut.Domain, Severity: plan.Warn, Detail: "testing"}}
 	}
-	p, err := o.site.makePlan(t.Context(), nil, time.Now())
+	p, _, err := o.site.makePlan(t.Context(), &streams{err: io.Discard}, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"mxcutover/config"
@@ -50,15 +51,16 @@ func (t *teller) prepare(ctx context.Context) (err error) {
 	if t.site, err = openSite(t.cfg); err != nil {
 		return err
 	}
-	inv, err := t.site.inventory(ctx)
+	out := &streams{err: io.Discard}
+	_, inv, err := t.site.survey(ctx, out, "")
 	if err != nil {
 		return err
 	}
 	t.tell("Inventory: every name that receives mail, judged by where its addresses lead (mxcutover inventory)")
-	if err := t.p.Inventory(t.out, inv); err != nil {
+	if err := t.p.Inventory(t.out, inv, nil); err != nil {
 		return err
 	}
-	if t.plan, err = t.site.makePlan(ctx, nil, time.Now()); err != nil {
+	if t.plan, _, err = t.site.makePlan(ctx, out, nil, time.Now()); err != nil {
 		return err
 	}
 	t.tell("The plan: little-used domains first (mxcutover plan)")

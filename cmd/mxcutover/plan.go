@@ -78,7 +78,7 @@ func runPlan(ctx context.Context, s *streams, o planOptions) error {
 			return err
 		}
 	}
-	p, err := site.makePlan(ctx, base, time.Now())
+	p, inv, err := site.makePlan(ctx, s, base, time.Now())
 	if errors.Is(err, plan.ErrNothingNew) {
 		s.say("%s", err)
 		return nil
@@ -87,6 +87,9 @@ func runPlan(ctx context.Context, s *streams, o planOptions) error {
 		return err
 	}
 	if err := writePlan(o.out, p); err != nil {
+		return err
+	}
+	if err := saveInventory(inventoryOf(o.out), inv, p.Verdicts()); err != nil {
 		return err
 	}
 	s.sayPlan(p, base)
@@ -125,10 +128,10 @@ func (s *streams) sayPlan(p plan.Plan, base *plan.Plan) {
 }
 
 // makePlan surveys and plans: anew, or what a plan that was begun is extended by.
-func (s *site) makePlan(ctx context.Context, base *plan.Plan, now time.Time) (plan.Plan, error) {
-	zones, inv, err := s.survey(ctx)
+func (s *site) makePlan(ctx context.Context, out *streams, base *plan.Plan, now time.Time) (p plan.Plan, inv plan.Inventory, err error) {
+	zones, inv, err := s.survey(ctx, out, "")
 	if err != nil {
-		return plan.Plan{}, err
+		return plan.Plan{}, inv, err
 	}
 	set := s.settings(now)
 	set.Zones = zones
@@ -138,14 +141,14 @@ func (s *site) makePlan(ctx context.Context, base *plan.Plan, now time.Time) (pl
 		}
 		return plan.Extend(*base, inv, set)
 	}
-	p, err := made()
-	if err != nil || s.companions == nil {
-		return p, err
+	if p, err = made(); err != nil || s.companions == nil {
+		return p, inv, err
 	}
 	if err := s.findCompanions(ctx, newCutovers(p, base), &set); err != nil {
-		return plan.Plan{}, err
+		return plan.Plan{}, inv, err
 	}
-	return made()
+	p, err = made()
+	return p, inv, err
 }
 
 // newCutovers are those that a plan has beyond the one before.

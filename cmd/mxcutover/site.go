@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -220,39 +222,91 @@ func (s *site) planned() []rrset.MX {
 	return out
 }
 
-// inventory surveys all zones.
-func (s *site) inventory(ctx context.Context) (plan.Inventory, error) {
-	_, inv, err := s.survey(ctx)
-	return inv, err
-}
-
-// survey gives the zones, too.
-func (s *site) survey(ctx context.Context) ([]plan.Zone, plan.Inventory, error) {
-	zones, err := s.zones(ctx)
+// survey reads the zones and makes the inventory. With a file of names, these are
+// asked for by DNS alone, and no zone is read.
+func (s *site) survey(ctx context.Context, out *streams, names string) (zones []plan.Zone, inv plan.Inventory, err error) {
+	traffic, err := countTraffic(ctx, out, s.cfg)
 	if err != nil {
-		return nil, plan.Inventory{}, err
-	}
-	traffic := map[string]plan.Traffic{}
-	if s.cfg.Traffic.Table != "" {
-		if traffic, err = config.ReadTraffic(s.cfg.Traffic.Table); err != nil {
-			return nil, plan.Inventory{}, err
-		}
+		return nil, inv, err
 	}
 	about := plan.Site{
 		OldHosts: s.cfg.Old.Hosts, OldAddresses: s.cfg.Old.Addresses, Planned: s.planned(),
-		OwnName: s.cfg.Domains.OwnName, Traffic: traffic,
+		OwnName: s.cfg.Domains.OwnName, Traffic: traffic, Holder: holder(s.cfg),
 	}
-	addrs, err := s.addresses(ctx, plan.Hosts(zones, about))
+	if names != "" {
+		if about.Named, err = s.namesOf(ctx, out, names); err != nil {
+			return nil, inv, err
+		}
+	} else if zones, err = s.zones(ctx); err != nil {
+		return nil, inv, err
+	}
+	addrs, err := s.addresses(ctx, plan.Hosts(zones, about), names != "", out.err)
 	if err != nil {
-		return nil, plan.Inventory{}, err
+		return nil, inv, err
 	}
-	return zones, plan.Survey(zones, addrs, about), nil
+	inv = plan.Survey(zones, addrs, about)
+	if names != "" {
+		return zones, inv, nil
+	}
+	if about.Named, err = s.beyondZones(ctx, out, inv, traffic); err != nil || len(about.Named) == 0 {
+		return zones, inv, err
+	}
+	more, err := s.resolved(ctx, plan.Hosts(nil, about), out.err) // those of our own zones are known
+	maps.Copy(more, addrs)
+	return zones, plan.Survey(zones, more, about), err
+}
+
+// namesOf asks for the names in a file.
+func (s *site) namesOf(ctx context.Context, out *streams, file string) ([]plan.Named, error) {
+	names, err := readNames(file)
+	if err != nil {
+		return nil, err
+	}
+	return s.askNames(ctx, names, plan.FromList, out.err)
+}
+
+// beyondZones asks for the names of domains.names, and for those that had mail, where
+// no zone told of them.
+func (s *site) beyondZones(ctx context.Context, out *streams, inv plan.Inventory, traffic map[string]plan.Traffic) ([]plan.Named, error) {
+	have := map[string]bool{}
+	for _, d := range inv.Domains {
+		have[d.Name] = true
+	}
+	var listed []string
+	if s.cfg.Domains.Names != "" {
+		all, err := readNames(s.cfg.Domains.Names)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range all {
+			if !have[n] {
+				have[n] = true
+				listed = append(listed, n)
+			}
+		}
+	}
+	var seen []string
+	for n, t := range traffic {
+		if !have[n] && t.Messages > 0 {
+			seen = append(seen, n)
+		}
+	}
+	slices.Sort(seen)
+	named, err := s.askNames(ctx, listed, plan.FromList, out.err)
+	if err != nil {
+		return nil, err
+	}
+	more, err := s.askNames(ctx, seen, plan.FromMail, out.err)
+	return append(named, more...), err
 }
 
 // addresses resolves hosts. A host that has no address is left out; a resolver
 // that cannot be asked is an error, since a name might lead to the old server
-// unseen.
-func (s *site) addresses(ctx context.Context, hosts []string) (plan.Addresses, error) {
+// unseen. Of foreign names each says so by itself.
+func (s *site) addresses(ctx context.Context, hosts []string, foreign bool, progress io.Writer) (plan.Addresses, error) {
+	if foreign {
+		return s.resolved(ctx, hosts, progress)
+	}
 	found := make([][]netip.Addr, len(hosts))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(64)

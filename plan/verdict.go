@@ -1,0 +1,135 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mxcutover/rrset"
+)
+
+// A Verdict says whether the plan moves a name, and why not.
+type Verdict struct {
+	Wave     string // "" = it is left
+	Question bool   // a person must decide first
+	Reason   string // why it is left
+}
+
+// String is "wave pilot", or "left".
+func (v Verdict) String() string {
+	switch {
+	case v.Wave != "":
+		return v.Wave
+	case v.Question:
+		return "question"
+	}
+	return "left"
+}
+
+// Verdicts tell of every name that a plan knows. A name that stands in several
+// zones has one.
+func (p Plan) Verdicts() map[string]Verdict {
+	out := make(map[string]Verdict, len(p.Left))
+	for _, l := range p.Left {
+		if v, ok := out[l.Domain]; !ok || l.Question && !v.Question {
+			out[l.Domain] = Verdict{Question: l.Question, Reason: l.Reason}
+		}
+	}
+	for _, w := range p.Waves {
+		for _, c := range w.Cutovers {
+			out[c.Domain] = Verdict{Wave: w.Name}
+		}
+	}
+	return out
+}
+
+// Explain tells all that is known of one name, line by line: where it stands, where
+// its mail goes and how that was found, whether the plan moves it, and why it is in
+// the plan or not. zones are those that were read.
+func Explain(name string, zones []Zone, inv Inventory, p Plan) (lines []string) {
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	known := false
+	for _, d := range inv.Domains {
+		if d.Name != name {
+			continue
+		}
+		known = true
+		if d.Zone == "" {
+			say("it stands in no zone of ours; it was %s", cmp.Or(map[Source]string{FromList: "listed", FromMail: "seen to receive mail"}[d.Source], "named"))
+		} else {
+			say("it stands in zone %s at %s", rrset.Bare(d.Zone), d.Provider)
+		}
+		if d.MX.Absent() {
+			say("it has no MX")
+		} else {
+			say("its MX: %s (TTL %d)", strings.Join(d.MX.Data, ", "), d.MX.TTL)
+		}
+		say("it leads to %s: %s", d.PointsTo, d.Why)
+		say("messages counted: %d", d.Messages)
+	}
+	if !known {
+		lines = append(lines, absent(name, zones, inv)...)
+	}
+	switch v, ok := p.Verdicts()[name]; {
+	case !ok:
+		say("so the plan does not have it")
+	case v.Wave != "":
+		say("the plan moves it, in wave %s", v.Wave)
+		for _, c := range p.Cutovers() {
+			if c.Domain == name {
+				say("to: %s", strings.Join(c.After().Data, ", "))
+				for _, t := range c.AllTraits() {
+					say("trait: %s", t)
+				}
+			}
+		}
+	case v.Question:
+		say("the plan does not move it before you decide: %s", v.Reason)
+	default:
+		say("the plan leaves it: %s", v.Reason)
+	}
+	return lines
+}
+
+// absent tells why a name is not in an inventory.
+func absent(name string, zones []Zone, inv Inventory) (lines []string) {
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, d := range inv.Delegated {
+		if rrset.Below(name, d.Name) {
+			say("it is at or below %s, which zone %s delegates to another zone; that is not listed under providers, so nothing in it is known", rrset.Bare(d.Name), rrset.Bare(d.Zone))
+			return lines
+		}
+	}
+	i := -1
+	for k, z := range zones {
+		if rrset.Below(name, z.Name) && (i < 0 || len(z.Name) > len(zones[i].Name)) {
+			i = k
+		}
+	}
+	if i < 0 {
+		say("no zone that is listed under providers has it")
+		return lines
+	}
+	z := zones[i]
+	var types []string
+	for _, s := range z.Sets {
+		if s.Name == name {
+			types = append(types, s.Type)
+		}
+	}
+	if len(types) > 0 {
+		slices.Sort(types)
+		say("it is in zone %s at %s, with %s, but with no MX, and with no address of the old server: it receives no mail there", rrset.Bare(z.Name), z.Provider, strings.Join(types, ", "))
+		return lines
+	}
+	say("zone %s at %s has no such name", rrset.Bare(z.Name), z.Provider)
+	for n := name; n != z.Name; n = rrset.Parent(n) {
+		wild := "*." + rrset.Parent(n)
+		if slices.ContainsFunc(inv.Domains, func(d Domain) bool { return d.Name == wild && d.Zone == z.Name }) {
+			say("its mail follows the wildcard %s, unless a name between hides that (RFC 4592); look at: mxcutover inventory --explain '%s'", rrset.Bare(wild), rrset.Bare(wild))
+			break
+		}
+	}
+	return lines
+}

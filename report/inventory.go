@@ -1,0 +1,302 @@
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+)
+
+// Inventory writes the table of names that receive mail; with verdicts, whether the
+// plan moves them, and why not. No verdicts: no plan could be made.
+func (p Printer) Inventory(w io.Writer, inv plan.Inventory, verdicts map[string]plan.Verdict) error {
+	b := bufio.NewWriter(w)
+	rows := [][]string{{"DOMAIN", "LEADS TO", "TTL", "MESSAGES", "MX", "PLAN", "WHY"}}
+	count := map[plan.PointsTo]int{}
+	for _, d := range inv.Domains {
+		count[d.PointsTo]++
+		mx := strings.Join(d.MX.Data, ", ")
+		ttl := fmt.Sprint(d.MX.TTL)
+		if d.MX.Absent() {
+			mx, ttl = "-", "-"
+		}
+		moves, why := judged(d, verdicts)
+		rows = append(rows, []string{rrset.Bare(d.Name), string(d.PointsTo), ttl, fmt.Sprint(d.Messages), mx, moves, why})
+	}
+	table(b, rows)
+	fmt.Fprintf(b, "%d names:", len(inv.Domains))
+	for _, k := range []plan.PointsTo{plan.ToOld, plan.ToImplicit, plan.ToBoth, plan.ToNew, plan.ToOther, plan.ToNull, plan.ToUnknown} {
+		if count[k] > 0 {
+			fmt.Fprintf(b, " %d %s", count[k], k)
+		}
+	}
+	fmt.Fprintln(b)
+	for _, d := range inv.Delegated {
+		fmt.Fprintf(b, "not known: %s and below, which zone %s delegates; list that zone under providers, if it is yours\n", Harmless(rrset.Bare(d.Name)), Harmless(rrset.Bare(d.Zone)))
+	}
+	return b.Flush()
+}
+
+// judged are a domain's wave, or that it is left, and why: in the plan or not.
+func judged(d plan.Domain, verdicts map[string]plan.Verdict) (moves, why string) {
+	v, ok := verdicts[d.Name]
+	if !ok {
+		return "-", cmp.Or(d.Blocked, d.Why)
+	}
+	return v.String(), cmp.Or(v.Reason, d.Blocked, d.Why)
+}
+
+// savedDomain is a domain as the inventory's JSON has it.
+type savedDomain struct {
+	Domain   string        `json:"domain"`
+	Zone     string        `json:"zone"`
+	Provider string        `json:"provider"`
+	MX       []savedMX     `json:"mx"`
+	TTL      uint32        `json:"ttl"`
+	PointsTo plan.PointsTo `json:"points_to"`
+	Messages uint64        `json:"messages"`
+	Why      string        `json:"why"`     // it is in the plan or not, and leads there
+	Blocked  string        `json:"blocked"` // why nothing may be written there
+	Plan     string        `json:"plan"`    // its wave, "left" or "question"; "-" = not known
+	Source   plan.Source   `json:"source,omitempty"`
+}
+
+type savedMX struct {
+	Preference uint16 `json:"preference"`
+	Host       string `json:"host"`
+}
+
+type savedInventory struct {
+	V         int              `json:"v"`
+	Domains   []savedDomain    `json:"domains"`
+	Delegated []plan.Delegated `json:"delegated"`
+}
+
+// InventoryJSON writes the inventory.
+func InventoryJSON(w io.Writer, inv plan.Inventory, verdicts map[string]plan.Verdict) error {
+	out := savedInventory{V: version, Domains: make([]savedDomain, 0, len(inv.Domains)), Delegated: list(slices.Clone(inv.Delegated))}
+	for i, d := range out.Delegated {
+		out.Delegated[i] = plan.Delegated{Name: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone)}
+	}
+	for _, d := range inv.Domains {
+		s := savedDomain{
+			Domain: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone), Provider: d.Provider, MX: []savedMX{}, TTL: d.MX.TTL,
+			PointsTo: d.PointsTo, Messages: d.Messages, Blocked: d.Blocked, Source: d.Source,
+		}
+		if d.Zone == "" {
+			s.Zone = ""
+		}
+		s.Plan, s.Why = judged(d, verdicts)
+		for _, m := range d.MX.MX() {
+			s.MX = append(s.MX, savedMX{Preference: m.Preference, Host: rrset.Bare(m.Host)})
+		}
+		out.Domains = append(out.Domains, s)
+	}
+	return encode(w, out)
+}
+
+// maxInventory bounds a saved inventory, in bytes.
+const maxInventory = 1 << 30
+
+// ReadInventory reads what [InventoryJSON] wrote.
+func ReadInventory(r io.Reader) (plan.Inventory, error) {
+	var in savedInventory
+	text, err := io.ReadAll(io.LimitReader(r, maxInventory+1))
+	if err != nil {
+		return plan.Inventory{}, err
+	}
+	if len(text) > maxInventory {
+		return plan.Inventory{}, fmt.Errorf("above %d bytes", maxInventory)
+	}
+	if err := json.Unmarshal(text, &in); err != nil {
+		return plan.Inventory{}, fmt.Errorf("no inventory: %w", err)
+	}
+	if in.V < 1 || in.V > version {
+		return plan.Inventory{}, fmt.Errorf("an inventory of version %d, and this mxcutover reads up to %d", in.V, version)
+	}
+	var inv plan.Inventory
+	for _, s := range in.Domains {
+		d, err := s.domain()
+		if err != nil {
+			return plan.Inventory{}, fmt.Errorf("%.80q: %w", s.Domain, err)
+		}
+		inv.Domains = append(inv.Domains, d)
+	}
+	return inv, nil
+}
+
+func (s savedDomain) domain() (d plan.Domain, err error) {
+	d = plan.Domain{Provider: s.Provider, PointsTo: s.PointsTo, Why: s.Why, Blocked: s.Blocked, Source: s.Source, Traffic: plan.Traffic{Messages: s.Messages}}
+	if d.Name, err = rrset.CanonicalName(s.Domain); err != nil {
+		return d, err
+	}
+	if s.Zone != "" {
+		if d.Zone, err = rrset.CanonicalName(s.Zone); err != nil {
+			return d, err
+		}
+	}
+	if d.MX = (rrset.Set{Name: d.Name, Type: "MX"}); len(s.MX) == 0 {
+		return d, nil
+	}
+	var data []string
+	for _, m := range s.MX {
+		host := m.Host
+		if !strings.HasSuffix(host, ".") {
+			host += "."
+		}
+		data = append(data, strconv.Itoa(int(m.Preference))+" "+host)
+	}
+	d.MX, err = rrset.New(d.Name, "MX", s.TTL, data...)
+	return d, err
+}
+
+// InventoryCSV writes the inventory for spreadsheets.
+func InventoryCSV(w io.Writer, inv plan.Inventory, verdicts map[string]plan.Verdict) error {
+	rows := [][]string{{"domain", "zone", "provider", "leads to", "mx", "ttl", "messages", "plan", "why"}}
+	for _, d := range inv.Domains {
+		moves, why := judged(d, verdicts)
+		rows = append(rows, []string{
+			rrset.Bare(d.Name), bareZone(d), d.Provider, string(d.PointsTo), strings.Join(d.MX.Data, "; "), strconv.Itoa(int(d.MX.TTL)),
+			strconv.FormatUint(d.Messages, 10), moves, why,
+		})
+	}
+	return writeCSV(w, rows)
+}
+
+func bareZone(d plan.Domain) string {
+	if d.Zone == "" {
+		return ""
+	}
+	return rrset.Bare(d.Zone)
+}
+
+// OwnersCSV writes, for spreadsheets and letters, what others must change: each
+// record as it is and as it must become, in the form of a zone file. need tells the
+// records that a domain is to have.
+func OwnersCSV(w io.Writer, domains []plan.Domain, need func(plan.Domain) rrset.Set) error {
+	rows := [][]string{{"domain", "zone", "asked", "messages", "has", "needs", "why"}}
+	for _, d := range domains {
+		rows = append(rows, []string{
+			rrset.Bare(d.Name), bareZone(d), d.Provider, strconv.FormatUint(d.Messages, 10),
+			zoneLines(d, d.MX), zoneLines(d, need(d)), cmp.Or(d.Blocked, d.Why),
+		})
+	}
+	return writeCSV(w, rows)
+}
+
+// zoneLines are a RRset as a zone file has it, with "; " between records. Without a
+// TTL where that comes from a resolver, which counts it down.
+func zoneLines(d plan.Domain, s rrset.Set) string {
+	var lines []string
+	for _, r := range s.Data {
+		ttl := fmt.Sprintf(" %d", s.TTL)
+		if d.Source != plan.FromZone {
+			ttl = ""
+		}
+		lines = append(lines, fmt.Sprintf("%s%s IN %s %s", s.Name, ttl, s.Type, r))
+	}
+	if len(lines) == 0 {
+		return "no MX"
+	}
+	return strings.Join(lines, "; ")
+}
+
+// writeCSV writes rows (RFC 4180). What a spreadsheet would take for a formula gets
+// an apostrophe before it, since names and records are others' to choose.
+func writeCSV(w io.Writer, rows [][]string) error {
+	var text bytes.Buffer
+	c := csv.NewWriter(&text)
+	c.UseCRLF = true
+	for _, r := range rows {
+		cells := make([]string, len(r))
+		for i, cell := range r {
+			cells[i] = inert(Harmless(cell))
+		}
+		if err := c.Write(cells); err != nil {
+			return err
+		}
+	}
+	if c.Flush(); c.Error() != nil {
+		return c.Error()
+	}
+	_, err := w.Write(text.Bytes())
+	return err
+}
+
+// inert is a cell that no spreadsheet takes for a formula, whatever it trims before
+// it looks. A name that begins with a wildcard's star is none.
+func inert(cell string) string {
+	t := strings.TrimLeft(cell, " \t\r\n\"'")
+	if t != "" && strings.ContainsRune("=+-@|%＝＋－＠", []rune(t)[0]) {
+		return "'" + cell
+	}
+	return cell
+}
+
+// Differences writes what differs between two inventories.
+func (p Printer) Differences(w io.Writer, found []plan.Difference) error {
+	b := bufio.NewWriter(w)
+	count := map[plan.DifferenceKind]int{}
+	for _, d := range found {
+		count[d.Kind]++
+		mark := map[plan.DifferenceKind]string{plan.Added: "+", plan.Removed: "-", plan.Changed: "~", plan.Ours: p.Symbol(Good)}[d.Kind]
+		fmt.Fprintf(b, "%s %s (%s): %s\n", mark, Harmless(rrset.Bare(d.Name())), d.Kind, Harmless(differs(d)))
+	}
+	fmt.Fprintf(b, "%d added, %d removed, %d changed, %d as the plan writes them\n", count[plan.Added], count[plan.Removed], count[plan.Changed], count[plan.Ours])
+	return b.Flush()
+}
+
+func differs(d plan.Difference) string {
+	tell := func(x plan.Domain) string {
+		mx := "no MX"
+		if !x.MX.Absent() {
+			mx = strings.Join(x.MX.Data, ", ") + fmt.Sprintf(" (TTL %d)", x.MX.TTL)
+		}
+		return string(x.PointsTo) + ", " + mx
+	}
+	switch d.Kind {
+	case plan.Added:
+		return tell(d.After) + where(d.After)
+	case plan.Removed:
+		return tell(d.Before) + where(d.Before)
+	}
+	text := strings.Join(d.What, ", ") + ": " + tell(d.Before) + " -> " + tell(d.After)
+	if slices.Contains(d.What, "zone") || slices.Contains(d.What, "provider") {
+		text += "; was" + where(d.Before) + ", is" + where(d.After)
+	}
+	if slices.Contains(d.What, "blocked") {
+		text += "; " + cmp.Or(d.After.Blocked, "nothing is in its way any more")
+	}
+	return text
+}
+
+func where(d plan.Domain) string {
+	if d.Zone == "" {
+		return " in no zone of ours"
+	}
+	return " in zone " + rrset.Bare(d.Zone) + " at " + d.Provider
+}
+
+// DifferencesJSON writes the same as JSON.
+func DifferencesJSON(w io.Writer, found []plan.Difference) error {
+	out := make([]object, 0, len(found))
+	side := func(d plan.Domain) any {
+		if d.Name == "" {
+			return nil
+		}
+		return object{"zone": bareZone(d), "provider": d.Provider, "mx": list(d.MX.Data), "ttl": d.MX.TTL, "points_to": d.PointsTo, "blocked": d.Blocked}
+	}
+	for _, d := range found {
+		out = append(out, object{"domain": rrset.Bare(d.Name()), "kind": d.Kind, "what": list(d.What), "before": side(d.Before), "after": side(d.After)})
+	}
+	return encode(w, object{"v": version, "differences": out})
+}
