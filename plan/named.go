@@ -14,6 +14,7 @@ func (s *survey) named(inv *Inventory) {
 	for _, d := range inv.Domains {
 		have[d.Name] = true
 	}
+	inv.Domains = slices.Grow(inv.Domains, len(s.site.Named))
 	for _, n := range s.site.Named {
 		if have[n.Name] {
 			continue
