@@ -79,7 +79,7 @@ func canariesFirst(sorted []Cutover, met map[Trait]bool, known bool) []Cutover {
 			kinds, least = append(kinds, traits), append(least, i)
 		}
 	}
-	first, taken := []Cutover{}, make([]bool, few)
+	first, taken := make([]Cutover, 0, len(sorted)), make([]bool, few)
 	for {
 		best, most := -1, 0
 		for k, traits := range kinds {

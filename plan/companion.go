@@ -79,6 +79,9 @@ func (c Cutover) Companions() (out []Step) {
 // companions adds what the settings have for each cutover, or leaves it with a
 // question.
 func (set Settings) companions(all, had []Cutover) (kept []Cutover, left []Left) {
+	if len(set.Companions) == 0 {
+		return all, nil
+	}
 	wanted := map[string]string{} // by RRset: the domain that changes it
 	shared := map[string]bool{}
 	for _, c := range had {

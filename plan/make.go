@@ -69,6 +69,7 @@ func Make(inv Inventory, set Settings) (Plan, error) {
 // moving are the cutovers of an inventory, and what is left of it, and why. had
 // are those that are planned already.
 func (set Settings) moving(inv Inventory, had []Cutover) (moving []Cutover, left []Left) {
+	moving = make([]Cutover, 0, len(inv.Domains))
 	for _, d := range inv.Domains {
 		c, why := cutover(d, set)
 		if why != nil {
@@ -205,6 +206,9 @@ func oneZoneEach(all []Cutover) (once []Cutover, left []Left) {
 	count := map[string]int{}
 	for _, c := range all {
 		count[c.Domain]++
+	}
+	if len(count) == len(all) {
+		return all, nil
 	}
 	for _, c := range all {
 		if count[c.Domain] == 1 {

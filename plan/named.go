@@ -14,12 +14,16 @@ func (s *survey) named(inv *Inventory) {
 	for _, d := range inv.Domains {
 		have[d.Name] = true
 	}
+	inv.Domains = slices.Grow(inv.Domains, len(s.site.Named))
 	for _, n := range s.site.Named {
 		if have[n.Name] {
 			continue
 		}
 		have[n.Name] = true
 		d := s.judgeNamed(n)
+		if n.Source == FromMail && d.PointsTo == ToOther && d.Blocked == "" {
+			continue // mail that was only relayed
+		}
 		d.Source, d.Traffic = n.Source, s.site.Traffic[n.Name]
 		if s.site.Holder != nil {
 			if zone, provider, ok := s.site.Holder(n.Name); ok && !s.delegatedBelow(n.Name, zone) {

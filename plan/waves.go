@@ -48,7 +48,7 @@ func divide(all []Cutover, set Settings, have []Wave) ([]Wave, error) {
 		return nil, err
 	}
 	byWave := map[string][]Cutover{}
-	var free []Cutover
+	free := make([]Cutover, 0, len(sorted))
 	for _, c := range sorted {
 		if w, ok := pinned[c.Domain]; ok {
 			byWave[w] = append(byWave[w], c)
