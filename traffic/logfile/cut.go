@@ -14,7 +14,6 @@ type cutter struct {
 	r    io.Reader
 	size int    // of a segment, about
 	rest []byte // of the last one: a line that has not ended
-	over bool   // and whose rest is skipped
 	err  error
 }
 
@@ -34,7 +33,7 @@ func (c *cutter) next(buf []byte) ([]byte, error) {
 			whole += from
 		}
 		if most := whole + traffic.MaxLine + 1; len(buf) > most {
-			buf, c.over = buf[:most], true
+			buf = buf[:most] // too long however it ends
 		}
 		if whole > 0 {
 			c.rest = append(c.rest, buf[whole:]...)
@@ -47,7 +46,7 @@ func (c *cutter) next(buf []byte) ([]byte, error) {
 	return nil, c.err
 }
 
-// fill reads a segment's worth behind what is in buf, without what is skipped.
+// fill reads a segment's worth behind what is in buf.
 func (c *cutter) fill(buf []byte, from int) []byte {
 	to := buf[from : from+c.size]
 	n := 0
@@ -55,13 +54,6 @@ func (c *cutter) fill(buf []byte, from int) []byte {
 		var k int
 		k, c.err = c.r.Read(to[n:])
 		n += k
-	}
-	if c.over {
-		i := bytes.IndexByte(to[:n], '\n')
-		if i < 0 {
-			return buf[:from]
-		}
-		n, c.over = copy(to, to[i:n]), false
 	}
 	return buf[:from+n]
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -118,6 +120,38 @@ func TestPartsOfTangledLogs(t *testing.T) {
 		}
 		same(t, []byte(b.String()), rapid.IntRange(1, 2000).Draw(t, "segment"), rapid.IntRange(1, 4).Draw(t, "workers"))
 	})
+}
+
+// Two messages of one Message-ID, and a filter that hands the first one back: which one
+// that is must not depend on where the log was cut.
+func TestPartsWithOneMessageID(t *testing.T) {
+	t.Parallel()
+	const (
+		first  = "XXXXX1: client=c[192.0.2.1]\nXXXXX1: message-id=<m@x>\n"
+		second = "MMMMM1: client=c[192.0.2.2]\nMMMMM1: message-id=<m@x>\n"
+		back   = "YYYYY1: client=c[127.0.0.1]\nYYYYY1: message-id=<m@x>\n"
+		end    = ": to=<a@one.example>, relay=r, dsn=2.0.0, status=sent (250 ok)\n"
+	)
+	for _, text := range []string{first + second + "XXXXX1" + end + back + "YYYYY1" + end, first + second + back + "MMMMM1" + end + "YYYYY1" + end, first + "XXXXX1" + end + second + back + "YYYYY1" + end, "XXXXX1: uid=0 from=<s>\nXXXXX1: client=c[192.0.2.1]\nXXXXX1: removed\nXXXXX1" + end} {
+		text = "Nov 25 17:41:00 gw postfix/x[1]: " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\nNov 25 17:41:00 gw postfix/x[1]: ") + "\n"
+		for n := 1; n <= len(text); n++ {
+			same(t, []byte(text), n, 2)
+		}
+	}
+}
+
+// Half a line, where a file is cut off, names nobody.
+func TestHalfALine(t *testing.T) {
+	t.Parallel()
+	one := message(noon, 1, "x@choir.example")
+	half, _, _ := strings.Cut(message(noon, 2, "x@half.example"), "example\n")
+	for _, n := range []int{7, 100, 1 << 20} {
+		in := io.MultiReader(strings.NewReader(one+half), iotest.ErrReader(io.ErrUnexpectedEOF))
+		got, err := Read(t.Context(), []string{"-"}, Options{Stdin: in, Zone: time.UTC, Segment: n})
+		if err != nil || got.Lines != 3 || got.Len() != 1 || got.Files[0].Err == nil {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
 }
 
 // Lines that are too long, without an end, with odd ends and none at all.
