@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mxcutover/control"
 	"mxcutover/plan"
 	"mxcutover/report"
 	"mxcutover/rrset"
@@ -130,8 +129,8 @@ func (s *streams) begunPlan(ctx context.Context, site *site) (plan.Plan, error) 
 	switch {
 	case errors.Is(err, errNoMigration), errors.Is(err, state.ErrNone):
 		return plan.Plan{}, nil
-	case errors.Is(err, state.ErrLocked), errors.Is(err, control.ErrNoEngine):
-		s.say("the migration cannot be looked at, so what it wrote is not told apart: %s", report.Harmless(err.Error()))
+	case err != nil && ctx.Err() == nil: // also a journal that is damaged: to look is never refused
+		s.say("the migration cannot be looked at, so what it wrote is not told apart: %s", report.HarmlessLines(err.Error()))
 		return plan.Plan{}, nil
 	case err != nil:
 		return plan.Plan{}, err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -104,7 +103,7 @@ func (o callsOptions) readCalls(ctx context.Context, s *streams, cfg *config.Con
 	if len(globs) == 0 {
 		return nil, usagef("name a log of the old server, or set traffic.logs")
 	}
-	p, st, err := planOrFold(ctx, cfg, o.plan)
+	p, st, err := planOrMigration(ctx, cfg, o.plan)
 	if err != nil {
 		return nil, err
 	}
@@ -126,22 +125,6 @@ func (o callsOptions) readCalls(ctx context.Context, s *streams, cfg *config.Con
 		}
 	}
 	return c, nil
-}
-
-// planOrFold is planOrMigration, with all that the journal's events tell of when each
-// domain moved.
-func planOrFold(ctx context.Context, cfg *config.Config, file string) (p plan.Plan, st *state.Status, err error) {
-	v, err := view(ctx, cfg)
-	if errors.Is(err, errNoMigration) || errors.Is(err, state.ErrNone) {
-		p, err = readPlan(file)
-		return p, nil, err
-	}
-	if err != nil {
-		return p, nil, err
-	}
-	defer func() { err = errors.Join(err, v.close()) }()
-	fold := state.NewStatus(v.plan)
-	return v.plan, fold, v.events(ctx, 0, func(ev state.Event) error { fold.Apply(ev); return nil })
 }
 
 // reverse looks sources up, unless that is not wanted.

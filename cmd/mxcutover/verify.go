@@ -344,7 +344,15 @@ func planOrMigration(ctx context.Context, cfg *config.Config, file string) (plan
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
-	return v.plan, v.status, v.close()
+	st := v.status
+	if v.client != nil {
+		// An engine's Status has not what each step recorded, such as when a domain was
+		// published, and from when on its mail is another's.
+		st = state.NewStatus(v.plan)
+		err = v.events(ctx, 0, func(ev state.Event) error { st.Apply(ev); return nil })
+		st.Engine = v.status.Engine
+	}
+	return v.plan, st, errors.Join(err, v.close())
 }
 
 func chosen(p plan.Plan, names []string) ([]plan.Cutover, error) {
