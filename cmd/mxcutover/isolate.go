@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,10 +21,17 @@ be closed; once approved (mxcutover approve --isolate) it arms the firewall for 
 limited time, proves it from outside and from the gateway, and keeps it when a
 person confirms. Until then the kernel itself opens the ports again.`,
 	}
+	var all bool
 	status := &cobra.Command{
 		Use: "status", Short: "how isolation stands, and on what evidence",
-		RunE: func(cmd *cobra.Command, _ []string) error { return runIsolateStatus(cmd.Context(), s) },
+		Long: `status shows each condition under which the old server may be closed: whether it
+holds, on what evidence, when that is from, and what is missing; and what a person
+does next. --all adds every finding.`,
+		Example: "  mxcutover isolate status\n  mxcutover isolate status -o json | jq -r '.gate[] | select(.severity != \"pass\") | .what'",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runIsolateStatus(cmd.Context(), s, all) },
 	}
+	status.Flags().BoolVar(&all, "all", false, "every finding, too")
+	s.addOutput(status)
 	var t target
 	confirm := &cobra.Command{
 		Use: "confirm", Short: "keep what is armed and proven",
@@ -47,7 +52,7 @@ there.`,
 	return c
 }
 
-func runIsolateStatus(ctx context.Context, s *streams) (err error) {
+func runIsolateStatus(ctx context.Context, s *streams, all bool) (err error) {
 	cfg, err := s.load()
 	if err != nil {
 		return err
@@ -61,15 +66,14 @@ func runIsolateStatus(ctx context.Context, s *streams) (err error) {
 	if err := v.events(ctx, 0, func(ev state.Event) error { fold.Apply(ev); return nil }); err != nil {
 		return err
 	}
-	i := fold.Isolation
-	fmt.Fprintf(s.out, "isolation: %s\n", i.State)
-	if i.Reason != "" {
-		fmt.Fprintf(s.out, "  %s\n", report.Harmless(i.Reason))
+	fold.Engine = v.status.Engine
+	if s.json() {
+		return report.IsolationJSON(s.out, &v.plan, fold)
 	}
-	if !i.Until.IsZero() {
-		fmt.Fprintf(s.out, "  until %s\n", i.Until.UTC().Format(time.RFC3339))
+	if err := s.printer(s.out).IsolationStatus(s.out, &v.plan, fold); err != nil || !all {
+		return err
 	}
-	return s.printer(s.out).Findings(s.out, i.Findings)
+	return s.printer(s.out).Findings(s.out, fold.Isolation.Findings)
 }
 
 // runLift opens first and asks afterwards.

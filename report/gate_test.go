@@ -1,0 +1,81 @@
+package report
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/state"
+)
+
+// Each condition is shown with what it rests on; what was not asked is not passed.
+func TestIsolationGate(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 1, 2, 3, 4, 0, time.UTC)
+	p := &plan.Plan{
+		Waves:   []plan.Wave{{Name: "pilot", Gate: plan.Gate{Persons: 2}, Cutovers: []plan.Cutover{{Domain: "a.example."}, {Domain: "b.example."}}}},
+		Isolate: []plan.Step{{ID: "observe", Kind: plan.Observe}, {ID: "arm", Kind: plan.Arm}, {ID: "prove", Kind: plan.Prove}, {ID: "confirm", Kind: plan.Confirm}},
+	}
+	st := state.NewStatus(*p)
+	by := func() map[string]Line {
+		out := map[string]Line{}
+		for _, l := range IsolationGate(p, st) {
+			out[l.What] = l
+		}
+		return out
+	}
+	for what, l := range by() {
+		if l.Severity == plan.Pass {
+			t.Errorf("nothing was asked, and it is said that %s", what)
+		}
+	}
+	if _, shown := by()["refused from outside"]; shown {
+		t.Error("nothing is armed, and it is told what follows from that")
+	}
+	for i := range st.Domains {
+		st.Domains[i].State, st.Domains[i].Since = state.Live, at
+	}
+	i := &st.Isolation
+	i.State, i.Asked = state.IsolationObserved, []int{7}
+	i.Steps["observe"] = state.StepRecord{Done: true, DoneAt: state.Moment{At: at}}
+	i.Findings = []plan.Finding{
+		{Check: "old.names", Target: "all", Severity: plan.Pass, At: at, Detail: "2 names"},
+		{Check: "old.stragglers", Target: "all", Severity: plan.Pass, At: at},
+		{Check: "old.stragglers", Target: "a.example.", Severity: plan.Fail, At: at.Add(time.Minute), Detail: "192.0.2.7 \x1b[31mcomes"},
+	}
+	got := by()
+	for what, want := range map[string]plan.Severity{
+		"every domain is live": plan.Pass, "caches have let go, and isolate.after has passed": plan.Pass, "no name leads to the old server": plan.Pass,
+		"nobody legitimate comes past the gateway": plan.Fail, "each node of the gateway gets in": plan.Unknown, "a person approved": plan.Unknown,
+	} {
+		if l := got[what]; l.Severity != want {
+			t.Errorf("%s: %s (%s), want %s", what, l.Severity, l.Detail, want)
+		}
+	}
+	if l := got["a person approved"]; l.Detail != "1 of 2 persons" || l.Command == "" {
+		t.Errorf("approval: %+v", l)
+	}
+	if l := got["nobody legitimate comes past the gateway"]; !l.At.Equal(at.Add(time.Minute)) || !strings.Contains(l.Detail, "a.example") {
+		t.Errorf("stragglers: %+v", l)
+	}
+	var b bytes.Buffer
+	if err := (Printer{}).IsolationStatus(&b, p, st); err != nil {
+		t.Fatal(err)
+	}
+	if text := b.String(); strings.ContainsRune(text, '\x1b') || !strings.Contains(text, "next: mxcutover approve --isolate") {
+		t.Errorf("%q", text)
+	}
+	b.Reset()
+	if err := IsolationJSON(&b, p, st); err != nil || !strings.Contains(b.String(), `"gate"`) || strings.ContainsRune(b.String(), '\x1b') {
+		t.Errorf("%v %q", err, b.String())
+	}
+	i.State, i.Closed, i.Approved = state.IsolationProven, true, true
+	if l := by()["a person confirmed"]; l.Command == "" {
+		t.Errorf("proven: %+v", l)
+	}
+	if l := by()["refused from outside"]; l.Severity != plan.Unknown {
+		t.Errorf("armed, and not asked: %+v", l)
+	}
+}
