@@ -82,26 +82,34 @@ func (set Settings) companions(all, had []Cutover) (kept []Cutover, left []Left)
 	if len(set.Companions) == 0 {
 		return all, nil
 	}
-	wanted := map[string]string{} // by RRset: the domain that changes it
-	shared := map[string]bool{}
+	type want struct {
+		domain string
+		change rrset.Change
+		late   bool
+	}
+	wanted := map[string]want{} // by RRset: what some domain makes of it
+	torn := map[string]bool{}   // RRsets of which two domains want to make different things
+	note := func(w want) {
+		k := rrsetKey(w.change)
+		if o, twice := wanted[k]; twice && o.domain != w.domain && (o.late || w.late || !o.change.Before.Equal(w.change.Before) || !o.change.After.Equal(w.change.After)) {
+			torn[k] = true
+		}
+		wanted[k] = w
+	}
 	for _, c := range had {
 		for _, s := range c.Companions() {
-			wanted[rrsetKey(*s.Change)] = c.Domain
+			note(want{c.Domain, *s.Change, s.Late})
 		}
 	}
 	for _, c := range all {
 		for _, x := range set.Companions[c.Domain] {
-			k := rrsetKey(x.Change)
-			if d, twice := wanted[k]; twice && d != c.Domain {
-				shared[k] = true
-			}
-			wanted[k] = c.Domain
+			note(want{c.Domain, x.Change, x.Late})
 		}
 	}
 	g := ground{zones: set.Zones, names: map[string]map[string][]string{}}
 	for _, c := range all {
 		list := set.Companions[c.Domain]
-		if why := g.object(list, shared); why != "" {
+		if why := g.object(list, torn); why != "" {
 			left = append(left, Left{Domain: c.Domain, Zone: c.Zone, Provider: c.Provider, PointsTo: c.PointsTo, Question: true, Reason: why})
 			continue
 		}
@@ -123,7 +131,7 @@ type ground struct {
 }
 
 // object tells why a domain's companions cannot be written; "" if they can.
-func (g ground) object(list []Companion, shared map[string]bool) string {
+func (g ground) object(list []Companion, torn map[string]bool) string {
 	last := map[string]rrset.Set{}
 	for _, isLate := range []bool{false, true} {
 		for _, x := range list {
@@ -136,8 +144,8 @@ func (g ground) object(list []Companion, shared map[string]bool) string {
 			switch why := x.odd(); {
 			case why != "":
 				return what + ", " + why
-			case shared[k]:
-				return what + ", and so do other domains: one domain's rollback would take it from them; make that change by hand, then plan again, or give --no-companions"
+			case torn[k]:
+				return what + ", and other domains need another change of it: one domain's rollback would take theirs away; make that change by hand, then plan again, or give --no-companions"
 			case again && !before.Equal(x.Change.Before):
 				return what + ", and its changes do not follow one from the other"
 			case !again:

@@ -111,7 +111,9 @@ func TestCompanionsThatCannotBe(t *testing.T) {
 		"a name outside the zone":          {map[string][]Companion{"a.test.": with(func(x *Companion) { x.Change.Zone = "b.test." })}, nil, "not in zone"},
 		"nothing changes":                  {map[string][]Companion{"a.test.": with(func(x *Companion) { x.Change.Before = x.Change.After })}, nil, "stays as it is"},
 		"two of one RRset that do not fit": {map[string][]Companion{"a.test.": {sts, sts}}, nil, "do not follow"},
-		"shared by two domains":            {map[string][]Companion{"a.test.": {sts}, "b.test.": {sts}}, nil, "so do other domains"},
+		"two domains want the same":        {map[string][]Companion{"a.test.": {sts}, "b.test.": {sts}}, nil, ""},
+		"two domains want different ones":  {map[string][]Companion{"a.test.": {sts}, "b.test.": with(func(x *Companion) { x.Change.After.Data = []string{`"id=3"`} })}, nil, "other domains need another change"},
+		"two domains want it late":         {map[string][]Companion{"a.test.": with(func(x *Companion) { x.Late = true }), "b.test.": {sts}}, nil, "other domains need another change"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -146,7 +148,11 @@ func TestForgedCompanions(t *testing.T) {
 			p.Waves[0].Cutovers[1].Steps[3].Change.After.Name, p.Waves[0].Cutovers[1].Steps[3].Change.Before.Name = "x.b.test.", "x.b.test."
 		},
 		"another's companion": func(p *Plan) {
-			p.Waves[0].Cutovers[1].Steps = append(p.Waves[0].Cutovers[1].Steps, p.Waves[0].Cutovers[0].Steps[1])
+			other := p.Waves[0].Cutovers[0].Steps[1]
+			change := *other.Change
+			change.After.Data = []string{`"id=3"`}
+			other.Change = &change
+			p.Waves[0].Cutovers[1].Steps = append(p.Waves[0].Cutovers[1].Steps, other)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -252,12 +252,18 @@ func TestNewCompanionsDoNotTakeThoseOfOthers(t *testing.T) {
 	}
 	set.Config = "second"
 	set.Zones = append(set.Zones, Zone{Name: "a.example.", Provider: "campus"})
-	set.Companions = map[string][]Companion{"c.example.": {shared}}
+	other := shared
+	other.Change.After = mustSet(t, "spf.a.example.", "TXT", 60, `"v=spf1 ip4:192.0.2.1 -all"`)
+	set.Companions = map[string][]Companion{"c.example.": {other}}
 	p, err := Extend(base, inv, set)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(p.NewWaves(base)) != 0 || len(p.Left) != 1 || !p.Left[0].Question {
-		t.Errorf("a RRset that a planned domain changes is changed by a new one too: %v", p.NewWaves(base))
+		t.Errorf("a RRset that a planned domain changes is changed otherwise by a new one: %v", p.NewWaves(base))
+	}
+	set.Companions = map[string][]Companion{"c.example.": {shared}}
+	if p, err = Extend(base, inv, set); err != nil || len(p.NewWaves(base)) != 1 {
+		t.Errorf("a new domain that needs the same companion does not share it: %v, %v", p.Left, err)
 	}
 }

@@ -177,10 +177,11 @@ func (p *Plan) readLine(line []byte, waves map[string]int, seen map[string]bool)
 	mine := map[string]bool{}
 	for _, s := range c.Companions() {
 		k := rrsetKey(*s.Change)
-		if seen[k] && !mine[k] {
-			return fmt.Errorf("%w: two domains change %.300q", ErrFormat, k)
+		exact := fmt.Sprint(k, s.Provider, s.Late, s.Change.Before, s.Change.After)
+		if seen[k] && !mine[k] && (s.Late || !seen[exact]) {
+			return fmt.Errorf("%w: two domains make different things of %.300q", ErrFormat, k)
 		}
-		seen[k], mine[k] = true, true
+		seen[k], seen[exact], mine[k] = true, true, true
 	}
 	p.Waves[i].Cutovers = append(p.Waves[i].Cutovers, c)
 	return nil

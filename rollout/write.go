@@ -41,6 +41,9 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if err != nil {
 		return state.Intent{}, fmt.Errorf("read %s at %s: %w", c.Before.Name, t.provider(), err)
 	}
+	if i, ok := joined(t, now); ok {
+		return i, nil
+	}
 	base := !now.Equal(expected)
 	switch {
 	case !base, t.Domain.Drift == state.Force:
@@ -104,6 +107,13 @@ func (w write) once(ctx context.Context, t Turn, provider string, c rrset.Change
 	}
 	if ctx.Err() != nil {
 		return rrset.Set{}, ctx.Err()
+	}
+	if t.beside() {
+		free, err := w.limits.alone(ctx, c.After.Name, c.After.Type)
+		if err != nil {
+			return rrset.Set{}, err
+		}
+		defer free()
 	}
 	free, err := w.limits.take(ctx, provider)
 	if err != nil {

@@ -1,0 +1,73 @@
+package rollout
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
+	"mxcutover/state"
+)
+
+// TestSharedCompanion has one RRset be the companion of all domains: whoever comes
+// first writes it, it stays while anybody is on the way that needs it, and whoever
+// goes back last restores what the first one found, also after a crash.
+func TestSharedCompanion(t *testing.T) {
+	t.Parallel()
+	const name = "_25._tcp." + first
+	was, will := text(name, ""), text(name, `"3 1 1 key"`)
+	with := setup{
+		plan: func(inv *plan.Inventory, set *plan.Settings) {
+			set.Companions = map[string][]plan.Companion{}
+			for _, d := range inv.Domains {
+				set.Companions[d.Name] = []plan.Companion{{
+					Change: rrset.Change{Zone: first, Before: was, After: will}, Provider: "play", Wait: plan.Duration(companionWait), Why: "the play",
+				}}
+			}
+			set.Zones = []plan.Zone{{Name: first, Provider: "play", Sets: []rrset.Set{text(first, "x")}}}
+		},
+		world: func(w *sim) {
+			w.records[name] = &record{domain: name, of: first, past: []version{{at: time.Now().Add(-time.Hour), set: was}}, lag: w.records[first].lag}
+		},
+	}
+	for _, crash := range []bool{false, true} {
+		t.Run(map[bool]string{false: "in order", true: "with a crash"}[crash], func(t *testing.T) {
+			t.Parallel()
+			play(t, with, func(s *scene) {
+				var pilot []string
+				for _, c := range s.w.plan.Waves[0].Cutovers {
+					pilot = append(pilot, c.Domain)
+				}
+				has := func(when string, want rrset.Set) {
+					s.Helper()
+					if got := s.set(name); !got.Equal(want) {
+						s.Errorf("%s: %v, want %v", when, got.Data, want.Data)
+					}
+				}
+				for _, d := range pilot {
+					s.reaches(d, state.Live)
+				}
+				has("all are live", will)
+				s.rollback(state.DomainTarget(pilot[0]))
+				s.reaches(pilot[0], state.IsRolledBack)
+				has("one went back", will)
+				s.rollback(state.WaveTarget(plan.FirstWave))
+				if crash {
+					s.until("one more is back", func(st *state.Status) bool {
+						return slices.ContainsFunc(pilot[1:], func(d string) bool { return !leads(s.set(d)) == false })
+					})
+					s.kill("kill")
+					s.start(nil)
+				}
+				for _, d := range pilot[1:] {
+					s.reaches(d, state.IsRolledBack)
+				}
+				has("all went back", was)
+				if n := len(s.past(name)); n != 3 {
+					s.Errorf("it has had %d versions, want 3: what was there, ours, and that again", n)
+				}
+			})
+		})
+	}
+}
