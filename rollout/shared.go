@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mxcutover/plan"
+	"mxcutover/providers"
 	"mxcutover/rrset"
 	"mxcutover/state"
 )
@@ -112,4 +113,31 @@ func (w World) staysFor(ctx context.Context, t Turn) ([]plan.Finding, error) {
 			return nil, err
 		}
 	}
+}
+
+// builtUpon tells why a companion is not taken back: the domain's MX, which a person
+// kept as somebody else wrote it, still leads to the gateway. nil = it does not.
+func (w World) builtUpon(ctx context.Context, t Turn) ([]plan.Finding, error) {
+	if t.Domain.Drift != state.Adopt && t.Domain.Drift != state.Skip {
+		return nil, nil
+	}
+	p, err := w.provider(t.Cutover.Provider)
+	if err != nil {
+		return nil, err
+	}
+	mx, err := providers.Read(ctx, p, t.Cutover.Zone, t.Cutover.Domain, "MX")
+	if err != nil {
+		return nil, fmt.Errorf("read %s at %s: %w", t.Cutover.Domain, t.Cutover.Provider, err)
+	}
+	for _, m := range mx.MX() {
+		for _, planned := range t.Cutover.After().MX() {
+			if m.Host == planned.Host {
+				return []plan.Finding{{
+					Check: "ns.sync", Target: t.about(), Severity: plan.Warn, At: t.Now(),
+					Detail: fmt.Sprintf("it stays, since the MX that was kept, %s, still leads to %s", inLine(mx), rrset.Bare(m.Host)),
+				}}, nil
+			}
+		}
+	}
+	return nil, nil
 }

@@ -71,3 +71,27 @@ func TestSharedCompanion(t *testing.T) {
 		})
 	}
 }
+
+// TestCompanionsOfAKeptMX keeps somebody's MX in a rollback: while that leads to the
+// gateway the companions stay, and else they go back.
+func TestCompanionsOfAKeptMX(t *testing.T) {
+	t.Parallel()
+	for data, stay := range map[string]bool{"5 gw.test.": true, "10 mail.old.test.": false} {
+		t.Run(data, func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{companions: true}, func(s *scene) {
+				s.reaches(first, state.Live)
+				s.foreign(first, 77, data)
+				s.reaches(first, state.IsDrifted)
+				target := state.DomainTarget(first)
+				s.do(state.Decision{Verb: state.Rollback, Target: target, Confirm: state.ConfirmName(target), Drift: state.Adopt})
+				s.reaches(first, state.IsRolledBack)
+				for _, name := range []string{firstOf(first), secondOf(first)} {
+					if was := s.past(name)[0].set; s.set(name).Equal(was) == stay {
+						s.Errorf("%s: %v, was %v", name, s.set(name).Data, was.Data)
+					}
+				}
+			})
+		})
+	}
+}

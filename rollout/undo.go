@@ -23,6 +23,9 @@ func (w write) Undo(ctx context.Context, t Turn, i state.Intent) (Outcome, error
 		if err := w.letsGo(ctx, t); err != nil {
 			return Outcome{}, err
 		}
+		if stays, err := w.builtUpon(ctx, t); err != nil || stays != nil {
+			return Outcome{Findings: stays, Verdict: plan.Pass}, err
+		}
 		if stays, err := w.staysFor(ctx, t); err != nil || stays != nil {
 			return Outcome{Findings: stays, Verdict: plan.Pass}, err
 		}
