@@ -95,3 +95,24 @@ func TestCompanionsOfAKeptMX(t *testing.T) {
 		})
 	}
 }
+
+// TestCompanionsGoingBackHoldNobody rolls one domain back before its wave is live: the
+// others go on, and the next wave with them, while its companions wait for caches.
+func TestCompanionsGoingBackHoldNobody(t *testing.T) {
+	t.Parallel()
+	slow := func(_ *plan.Inventory, set *plan.Settings) {
+		for i := range set.Companions[first] {
+			set.Companions[first][i].Wait = plan.Duration(48 * time.Hour)
+		}
+	}
+	play(t, setup{companions: true, plan: slow}, func(s *scene) {
+		s.reaches(first, state.Probed, state.Soaking)
+		s.rollback(state.DomainTarget(first))
+		s.until("the wave is live", func(st *state.Status) bool { return st.Waves[0].State == state.Live })
+		d := s.e.Journal.Status().Domain(first)
+		if d.State != state.IsRollingBack || d.Moved() {
+			s.Errorf("it is %s", d.State)
+		}
+		s.reaches(first, state.IsRolledBack)
+	})
+}

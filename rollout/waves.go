@@ -32,6 +32,12 @@ func waveEvents(p *plan.Plan, s *state.Status, pol Policy) (out []state.Event) {
 	return out
 }
 
+// isOut tells whether a domain is no part of its wave any more: its mail goes the old
+// way, if only its companions still wait for caches before they go back.
+func isOut(d *state.DomainStatus) bool {
+	return d.State == state.IsRolledBack || d.State == state.IsSkipped || d.Back && d.State == state.IsRollingBack && !d.Moved()
+}
+
 // waveOutcome judges a running wave: failed before anything else.
 func waveOutcome(w plan.Wave, s *state.Status) (state.Event, bool) {
 	failed, live, out := 0, 0, 0
@@ -45,12 +51,12 @@ func waveOutcome(w plan.Wave, s *state.Status) (state.Event, bool) {
 			if failed++; first == "" {
 				first = rrset.Bare(c.Domain)
 			}
-			if d.State == state.IsRolledBack {
+			if isOut(d) {
 				out++
 			}
 		case d.State == state.Live, d.State == state.Settled:
 			live++
-		case d.State == state.IsRolledBack, d.State == state.IsSkipped:
+		case isOut(d):
 			out++
 		}
 		if d.Failed {
