@@ -47,6 +47,7 @@ type page struct {
 	Charts                  []*chart
 	Sheets                  []sheetView
 	Load                    []string
+	Hourly                  sheetView
 	Observed                *sheetView
 	Verified                verifiedView
 	Checks, Findings        sheetView
@@ -100,7 +101,7 @@ func (s *Story) HTML(w io.Writer) error {
 		}
 		p.Needs = append(p.Needs, needView{toneClass(n.tone), Printer{}.Symbol(n.tone), Harmless(n.What), Harmless(n.Why), targets, Harmless(n.Command)})
 	}
-	for _, c := range []*chart{s.progressChart(), s.latencyChart("wave", "Time to arrive, by wave"), s.latencyChart("day", "Time to arrive, by day")} {
+	for _, c := range []*chart{s.progressChart(), s.latencyChart("wave", "Time to arrive, by wave"), s.latencyChart("day", "Time to arrive, by day"), s.loadChart()} {
 		if c != nil {
 			p.Charts = append(p.Charts, c)
 		}
@@ -113,7 +114,10 @@ func (s *Story) HTML(w io.Writer) error {
 		p.Sheets = append(p.Sheets, view(t))
 	}
 	p.Sheets[0].Folded = false
-	p.Load = harmless(s.loadWords()...)
+	for _, l := range s.loadWords() {
+		p.Load = append(p.Load, Harmless(l.String()))
+	}
+	p.Hourly = view(s.loadSheet())
 	if t := s.observedSheet(); len(t.Rows) > 0 {
 		v := view(t)
 		p.Observed = &v

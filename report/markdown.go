@@ -88,8 +88,9 @@ func (s *Story) Markdown(w io.Writer) error {
 		markdownSheet(b, t)
 	}
 	fmt.Fprint(b, "## Load of the old server\n\n")
+	markdownSheet(b, s.loadSheet())
 	for _, l := range s.loadWords() {
-		fmt.Fprintf(b, "- %s\n", l)
+		fmt.Fprintf(b, "- %s\n", strings.TrimSpace(l.ours+" "+code(l.foreign)))
 	}
 	fmt.Fprintln(b)
 	if t := s.observedSheet(); len(t.Rows) > 0 {

@@ -27,7 +27,7 @@ func pageOf(t testing.TB, s *Story) []byte {
 func sampleStory(t testing.TB) *Story {
 	m := makeUp(t, 120, nil)
 	m.closeOld()
-	s := m.story()
+	s := loaded(m.story())
 	v := sampleVerification()
 	s.Verified = &v
 	return s

@@ -35,7 +35,8 @@ type Story struct {
 	Probes          map[Way]Tally
 	Progress        []Point
 	Load            Load
-	Verified        *Verification // made for this report; nil = what the journal has
+	Observed        []plan.Finding // what checks of the old server told, in the journal's order
+	Verified        *Verification  // made for this report; nil = what the journal has
 
 	latency latencies
 	place   map[string]int // domain -> place in Domains
@@ -109,14 +110,6 @@ type Point struct {
 	Moved uint64    `json:"messages_moved"`
 }
 
-// Load is what is known of the old server's work.
-type Load struct {
-	Messages uint64         // that the plan's domains had, when they were counted; 0 = not counted
-	Moved    uint64         // of these, of domains whose mail goes to the gateway now
-	Seen     []Seen         // refused connections, as the firewall counted them; none = not known
-	Observed []plan.Finding // what checks of the old server told, in the journal's order
-}
-
 // Seen is how often the closed old server was called.
 type Seen struct {
 	At      time.Time `json:"at"`
@@ -164,6 +157,7 @@ func (s *Story) Apply(e state.Event) {
 	s.domains(e)
 	s.wave(e)
 	s.holdIsolation(e)
+	s.closing(e)
 	s.moment(e)
 }
 
@@ -215,11 +209,11 @@ func (s *Story) waveOf(target string) string {
 // observed keeps what checks of the old server told.
 func (s *Story) observed(e state.Event) {
 	for _, f := range e.Findings {
-		if e.Domain == "" && len(f.Check) > 4 && f.Check[:4] == "old." && s.listed(e.At) && len(s.Load.Observed) < mostObserve {
+		if e.Domain == "" && len(f.Check) > 4 && f.Check[:4] == "old." && s.listed(e.At) && len(s.Observed) < mostObserve {
 			if f.At.IsZero() {
 				f.At = e.At
 			}
-			s.Load.Observed = append(s.Load.Observed, f)
+			s.Observed = append(s.Observed, f)
 		}
 	}
 }

@@ -46,6 +46,9 @@ func (s *Story) domain(d *DomainStory, e state.Event) {
 	switch now.State {
 	case state.Published:
 		d.Published = e.At
+		if s.Load.first.IsZero() {
+			s.Load.first = e.At
+		}
 	case state.Live:
 		d.Live = e.At
 	case state.IsRolledBack:
@@ -159,6 +162,21 @@ func (s *Story) holdIsolation(e state.Event) {
 		s.hold(who, Hold{State: state.IsHeld, Reason: i.Reason}, e.At)
 	case !i.Held:
 		s.release(who+string(state.IsHeld), e.At)
+	}
+}
+
+// closing notes when the old server was closed, and opened again.
+func (s *Story) closing(e state.Event) {
+	l := &s.Load
+	switch s.Status.Isolation.State {
+	case state.IsolationArmed, state.IsolationProven, state.IsolationPartly, state.IsolationConfirmed:
+		if l.closed.IsZero() || !l.opened.IsZero() {
+			l.closed, l.opened = e.At, time.Time{}
+		}
+	case state.IsolationLifted:
+		if !l.closed.IsZero() && l.opened.IsZero() {
+			l.opened = e.At
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"mxcutover/rrset"
 	"mxcutover/state"
+	"mxcutover/traffic"
 )
 
 // The shapes of the story's JSON.
@@ -46,6 +47,25 @@ type (
 		Moved    uint64  `json:"messages_moved,omitempty"`
 		Seen     []Seen  `json:"refused"`
 		Observed []Found `json:"observed"`
+
+		Old     jsonServerLog `json:"old_server"`
+		Gateway jsonServerLog `json:"gateway"`
+		Phases  []jsonPhase   `json:"phases"`
+	}
+	jsonServerLog struct {
+		Known  bool           `json:"known"`
+		Lacks  string         `json:"lacks,omitempty"`
+		Unsure string         `json:"unsure,omitempty"`
+		First  time.Time      `json:"first,omitzero"`
+		Last   time.Time      `json:"last,omitzero"`
+		Hours  []traffic.Hour `json:"hours"`
+	}
+	jsonPhase struct {
+		Name    string    `json:"name"`
+		From    time.Time `json:"from,omitzero"`
+		To      time.Time `json:"to,omitzero"`
+		Old     *rate     `json:"old_server"` // null = not known
+		Gateway *rate     `json:"gateway"`
 	}
 )
 
@@ -75,10 +95,28 @@ func (s *Story) JSON(w io.Writer) error {
 		"latency": list(s.Latencies()), "progress": list(s.Progress), "unlisted": s.Unlisted,
 		"isolation": object{"state": s.Status.Isolation.State, "reason": s.Status.Isolation.Reason},
 		"load": jsonLoad{
-			Messages: s.Load.Messages, Moved: s.Load.Moved, Seen: list(s.Load.Seen), Observed: Of("", s.Load.Observed),
+			Messages: s.Load.Messages, Moved: s.Load.Moved, Seen: list(s.Load.Seen), Observed: Of("", s.Observed),
+			Old: s.Load.Old.json(), Gateway: s.Load.Gateway.json(), Phases: s.Load.json(),
 		},
 		"verification": object{
 			"at": v.At.UTC(), "made_for_this": s.Verified != nil, "findings": list(v.Findings), "summary": Count(v.Findings), "not_asked": list(v.notAsked()),
 		},
 	})
+}
+
+func (s *ServerLog) json() jsonServerLog {
+	return jsonServerLog{Known: s.Lacks == "" && !s.First.IsZero(), Lacks: s.Lacks, Unsure: s.Unsure, First: s.First.UTC(), Last: s.Last.UTC(), Hours: list(s.Hours)}
+}
+
+func (l *Load) json() (out []jsonPhase) {
+	known := func(r rate) *rate {
+		if r.Hours == 0 {
+			return nil
+		}
+		return &r
+	}
+	for _, p := range l.phases() {
+		out = append(out, jsonPhase{p.name, p.from.UTC(), p.to.UTC(), known(l.Old.in(p)), known(l.Gateway.in(p))})
+	}
+	return out
 }

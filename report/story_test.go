@@ -37,7 +37,7 @@ func TestReportGolden(t *testing.T) {
 	v := sampleVerification()
 	m := makeUp(t, 24, nil)
 	m.closeOld()
-	s := m.story()
+	s := loaded(m.story())
 	s.Verified = &v
 	s.Load.Seen = []Seen{{At: time.Date(2026, 3, 12, 6, 0, 0, 0, time.UTC), Refused: 4711, Sources: 12}}
 	metrics := MetricsOf(s.Status, "1.0", s.Last)

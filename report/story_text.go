@@ -43,9 +43,10 @@ func (p Printer) Story(w io.Writer, s *Story, all bool) error {
 		times = append(times, "day")
 	}
 	p.sheet(b, s.latencySheet(times...), rowsOf(all))
+	p.sheet(b, s.loadSheet(), rowsOf(all))
 	p.heading(b, "Load of the old server")
 	for _, l := range s.loadWords() {
-		fmt.Fprintln(b, "  "+l)
+		fmt.Fprintln(b, "  "+Harmless(l.String()))
 	}
 	if t := s.observedSheet(); len(t.Rows) > 0 {
 		p.sheet(b, t, rowsOf(all))

@@ -262,29 +262,9 @@ func milliseconds(d time.Duration) string {
 	return Span(d)
 }
 
-// Load in words: what is known, and what is not.
-func (s *Story) loadWords() []string {
-	var out []string
-	l := s.Load
-	if l.Messages == 0 {
-		out = append(out, "Before: not known; the plan was made without counted traffic (see traffic in the configuration).")
-	} else {
-		out = append(out, fmt.Sprintf("Before: %s messages of the plan's domains came straight to the old server, as counted when the plan was made.", number(int(l.Messages))))
-		out = append(out, fmt.Sprintf("Now: domains with %d%% of these messages are live at the gateway.", 100*l.Moved/l.Messages))
-	}
-	if len(l.Seen) == 0 {
-		out = append(out, "Since it was closed: not known; no firewall told how many connections it refused.")
-	}
-	for _, x := range l.Seen {
-		out = append(out, fmt.Sprintf("Since it was closed: %s refused, from %s, as the firewall has them %s; it forgets a source a day after its last call.",
-			count(int(x.Refused), "connection"), count(x.Sources, "source"), stamp(x.At)))
-	}
-	return out
-}
-
 func (s *Story) observedSheet() sheet {
 	t := sheet{ID: "observed", Title: "What was seen at the old server", Head: []string{"When (UTC)", "Check", "Target", "What"}}
-	for _, f := range s.Load.Observed {
+	for _, f := range s.Observed {
 		t.Rows = append(t.Rows, line{severityTone(f.Severity), string(f.Severity), []string{short(f.At), f.Check, rrset.Bare(f.Target), f.Detail}})
 	}
 	return t

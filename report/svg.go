@@ -20,6 +20,7 @@ type chart struct {
 	X, Y            []tick
 	Areas, Lines    []stroke
 	Ranges          []whisker
+	Marks           []mark
 	Legend          []legend
 }
 
@@ -27,6 +28,7 @@ type (
 	tick    struct{ At, Label, Anchor string }
 	stroke  struct{ Class, D string }
 	legend  struct{ Class, Words string }
+	mark    struct{ X, Words string }                   // of a time
 	whisker struct{ Class, X, Low, High, Words string } // from p50 to p95
 )
 

@@ -31,7 +31,8 @@ type outcome struct {
 	onTo   netip.Addr // the machine to which the old server's log says that it went on,
 	to     string     // and for whom
 	failed string     // it was accepted, and refused for good later: what was said
-	waits  string     // it was put off: what was said; not final
+	waits  string     // it was put off, or is in a queue: what was said; not final
+	handed string     // the gateway gave it away, says its log: to whom; not final
 	at     time.Time  // when it was seen, by our clock
 }
 
@@ -54,8 +55,8 @@ type place interface {
 
 // An opener makes a place for one watch.
 type opener struct {
-	open    func() place
-	bounces bool // only bounces are seen there: it may fail
+	open  func() place
+	extra bool // no arrival is seen there: it may fail
 }
 
 // arrivals watch all places for all probes that are under way. Each place has one
@@ -92,6 +93,7 @@ type wait struct {
 	all   *arrivals
 	got   chan outcome // one
 	put   outcome      // what is known while nothing is final
+	held  held         // where it is at the gateway
 	gone  bool         // it was deleted
 }
 
@@ -186,10 +188,11 @@ func (w *wait) result(ctx context.Context, patience time.Duration) (outcome, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	put := w.held.with(w.put)
 	var errs []error
 	for i, s := range a.watch.state {
 		switch {
-		case a.places[i].bounces:
+		case a.places[i].extra:
 		case s.err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", s.name, s.err))
 		case s.good == 0:
@@ -197,9 +200,9 @@ func (w *wait) result(ctx context.Context, patience time.Duration) (outcome, err
 		}
 	}
 	if len(errs) > 0 {
-		return w.put, errors.Join(errs...)
+		return put, errors.Join(errs...)
 	}
-	return w.put, errNotArrived
+	return put, errNotArrived
 }
 
 // maxLeft bounds the tokens that are looked for only to delete their probes.
@@ -303,9 +306,12 @@ func newArrivals(s Settings) *arrivals {
 	if s.OldLog != "" {
 		a.places = append(a.places, opener{open: func() place { return newOldLog(s.OldLog) }})
 	}
+	if len(a.places) > 0 && len(s.Mail.Gateway) > 0 {
+		a.places = append(a.places, opener{extra: true, open: func() place { return newGatewayLogs(s.Mail.Gateway) }})
+	}
 	if len(a.places) > 0 && s.Bounces.Address != "" && !shared {
 		d := &door{}
-		a.places = append(a.places, opener{bounces: true, open: func() place { return newMailbox(s.Bounces, false, true, d) }})
+		a.places = append(a.places, opener{extra: true, open: func() place { return newMailbox(s.Bounces, false, true, d) }})
 	}
 	return a
 }

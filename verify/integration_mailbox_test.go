@@ -151,29 +151,57 @@ func TestIntegrationMailbox(t *testing.T) {
 	}
 }
 
-// The server's certificate is proven, and its name.
+// The server's certificate is proven, and its name: with STARTTLS, and with TLS from the
+// first byte.
 func TestIntegrationMailboxTLS(t *testing.T) {
 	t.Parallel()
 	for name, w := range map[string]struct {
-		names []string
-		ok    bool
-	}{"good": {[]string{"127.0.0.1"}, true}, "of another": {[]string{"mail.example"}, false}} {
-		cert, err := site.NewCertificate(time.Hour, w.names...)
-		if err != nil {
-			t.Fatal(err)
+		names   []string
+		age     time.Duration
+		foreign bool // of an authority that is not trusted
+		ok      bool
+	}{
+		"good":                   {[]string{"127.0.0.1"}, time.Hour, false, true},
+		"of another":             {[]string{"mail.example"}, time.Hour, false, false},
+		"expired":                {[]string{"127.0.0.1"}, -time.Hour, false, false},
+		"of a strange authority": {[]string{"127.0.0.1"}, time.Hour, true, false},
+	} {
+		for _, tls := range []string{"starttls", "implicit"} {
+			t.Run(tls+", "+name, func(t *testing.T) {
+				t.Parallel()
+				cert, err := site.NewCertificate(w.age, w.names...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				port, err := site.FreePort()
+				if err != nil {
+					t.Fatal(err)
+				}
+				other, err := site.NewCertificate(time.Hour, w.names...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				d := startDovecot(t, site.DovecotOptions{Certificate: cert, TLSAddr: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)})
+				ca := filepath.Join(t.TempDir(), "ca.pem")
+				trusted := cert.CA
+				if w.foreign {
+					trusted = other.CA
+				}
+				if err := os.WriteFile(ca, trusted, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if tls == "implicit" {
+					d.settings.IMAP.Address = d.TLSAddr.String()
+				}
+				d.settings.IMAP.TLS, d.settings.IMAP.CAFile = tls, ca
+				a, p := testArrivals(d.settings), testProbe()
+				wt := a.expect(p)
+				defer wt.leave()
+				d.put(t, "1.M1.probe", p.message(), 0)
+				if _, err := wt.result(t.Context(), 5*time.Second); (err == nil) != w.ok || err != nil && !strings.Contains(err.Error(), "certificate") {
+					t.Error(err)
+				}
+			})
 		}
-		d := startDovecot(t, site.DovecotOptions{Certificate: cert})
-		ca := filepath.Join(t.TempDir(), "ca.pem")
-		if err := os.WriteFile(ca, cert.CA, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		d.settings.IMAP.TLS, d.settings.IMAP.CAFile = "starttls", ca
-		a, p := testArrivals(d.settings), testProbe()
-		wt := a.expect(p)
-		d.put(t, "1.M1.probe", p.message(), 0)
-		if _, err := wt.result(t.Context(), 5*time.Second); (err == nil) != w.ok || err != nil && !strings.Contains(err.Error(), "certificate") {
-			t.Errorf("%s: %v", name, err)
-		}
-		wt.leave()
 	}
 }

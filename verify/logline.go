@@ -16,6 +16,7 @@ const (
 	logDelivered                     // to a mailbox, or to another machine
 	logDeferred                      // its delivery is tried again
 	logBounced                       // its delivery failed for good
+	logFiltered                      // it went to a content filter on the same machine, from which it may come back
 	logPutOff                        // a recipient was refused for now: there is no message yet
 )
 
@@ -79,7 +80,8 @@ func parsePostfix(program, id, rest string) (logLine, bool) {
 	switch m[3] {
 	case "sent":
 		if l.event = logDelivered; toFilter(m[2], m[4]) {
-			return logLine{}, false
+			l.event = logFiltered
+			return l, true
 		}
 		if r := literal.FindStringSubmatch(m[2]); r != nil {
 			l.onTo = address(r[1])
@@ -124,7 +126,7 @@ func parseExim(rest string) (logLine, bool) {
 		l.event, l.to = logDelivered, recipientOf(m[3])
 		if p := eximPeer.FindStringSubmatch(m[3]); p != nil {
 			if l.onTo = address(p[1]); strings.HasPrefix(p[1], "127.") {
-				return logLine{}, false // a content filter on the same machine
+				l.event = logFiltered
 			}
 		}
 	case "==":

@@ -228,6 +228,10 @@ func (s sent) missing(target string, via endpoint, patience time.Duration) plan.
 		f := unknown(target, "accepted by %s, and not there after %s, but it may be on its way still, says %s: %s", via, patience, o.where, o.waits)
 		f.Evidence = o.waits
 		return f
+	case errors.Is(s.err, errNotArrived) && o.handed != "":
+		f := fail(target, "accepted by %s, which gave it to %s, and not in the mailbox after %s", via, o.handed, patience)
+		f.Evidence = "the gateway's log: it was given to " + o.handed
+		return f
 	case errors.Is(s.err, errNotArrived):
 		return fail(target, "accepted by %s, and not in the mailbox after %s", via, patience)
 	}

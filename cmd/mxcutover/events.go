@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"mxcutover/config"
 	"mxcutover/control"
 	"mxcutover/state"
 )
@@ -50,7 +52,7 @@ func runEvents(ctx context.Context, s *streams, since uint64, follow bool) (err 
 		return err
 	}
 	v.close = func() error { return nil }
-	return followOn(ctx, socketDir(cfg), &since, print)
+	return followOn(ctx, cfg, &since, print)
 }
 
 // Between two looks at an engine that hangs up.
@@ -61,12 +63,18 @@ const (
 
 // followOn gives events for ever, over engines that stop and start. An engine
 // that is away is waited for; one that hangs up without a word is asked again
-// ever less often, and one of another version not at all.
-func followOn(ctx context.Context, dir string, since *uint64, yield func(state.Event) error) error {
+// ever less often, and one of another version not at all. An engine that ended may have
+// journaled what nobody was given: while none is there, the journal is read when it has
+// changed.
+func followOn(ctx context.Context, cfg *config.Config, since *uint64, yield func(state.Event) error) error {
 	again := soonAgain
+	var read time.Time // of the journal, how it was when it was read
 	for ctx.Err() == nil {
-		client, err := control.Dial(dir)
+		client, err := control.Dial(socketDir(cfg))
 		if errors.Is(err, control.ErrNoEngine) {
+			if err := missed(ctx, cfg, since, &read, yield); err != nil {
+				return err
+			}
 			if err := pause(ctx, time.Second); err != nil {
 				return err
 			}
@@ -94,6 +102,34 @@ func followOn(ctx context.Context, dir string, since *uint64, yield func(state.E
 		again = min(2*again, mostAgain)
 	}
 	return ctx.Err()
+}
+
+// missed gives the events that the journal has beyond since, if it has changed since it
+// was read. A journal that an engine has taken meanwhile is told by that.
+func missed(ctx context.Context, cfg *config.Config, since *uint64, read *time.Time, yield func(state.Event) error) error {
+	info, err := os.Stat(cfg.State.Path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && info.ModTime().Equal(*read) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	v, err := viewJournal(ctx, cfg)
+	if errors.Is(err, state.ErrLocked) || errors.Is(err, errNoMigration) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = v.events(ctx, *since, func(ev state.Event) error {
+		if err := yield(ev); err != nil {
+			return err
+		}
+		*since = ev.Seq
+		return nil
+	})
+	*read = info.ModTime() // of before: what is written meanwhile is read again
+	return errors.Join(err, v.close())
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -161,7 +197,7 @@ func runWatch(ctx context.Context, s *streams, until string, timeout time.Durati
 		err = cerr
 	}
 	if err == nil {
-		err = followOn(ctx, socketDir(cfg), &since, see)
+		err = followOn(ctx, cfg, &since, see)
 	}
 	if errors.Is(err, errSeen) {
 		return goal.exit(fold)

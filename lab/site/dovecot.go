@@ -14,9 +14,10 @@ type DovecotOptions struct {
 	Dir            string         // an empty folder of its own, that anybody may enter; "" = a temporary one, until Stop
 	Addr           netip.AddrPort // where it speaks IMAP; any of 127.0.0.0/8
 	User, Password string
-	Maildir        string      // the folder that is the user's INBOX
-	Certificate    Certificate // for STARTTLS; zero = not offered
-	Poor           bool        // it says that it has no IDLE, no UIDPLUS, no IMAP extension at all
+	Maildir        string         // the folder that is the user's INBOX
+	Certificate    Certificate    // for STARTTLS; zero = not offered
+	TLSAddr        netip.AddrPort // where it speaks TLS from the first byte, with the Certificate; zero = nowhere
+	Poor           bool           // it says that it has no IDLE, no UIDPLUS, no IMAP extension at all
 }
 
 // Dovecot is a running Dovecot.
@@ -51,8 +52,11 @@ service imap-login {
     port = {{.Addr.Port}}
   }
   inet_listener imaps {
-    port = 0
-  }
+{{if .TLSAddr.IsValid}}    address = {{.TLSAddr.Addr}}
+    port = {{.TLSAddr.Port}}
+    ssl = yes
+{{else}}    port = 0
+{{end}}  }
 }
 `
 
