@@ -202,10 +202,15 @@ func (w World) leaves(ctx context.Context, t Turn, was rrset.Set) time.Duration 
 	if err != nil {
 		ttl = w.Policy.Assume // it is undone all the same
 	}
+	return max(ttl, restOf(t), t.Domain.Steps[t.Step.ID].Intent.Rest, 1) // the plan may be lost
+}
+
+// restOf is how long what builds on a companion waits by the plan.
+func restOf(t Turn) time.Duration {
 	for _, s := range t.Cutover.Steps {
-		if s.Kind == plan.AwaitCompanion && s.Number() == t.Step.Number() {
-			ttl = max(ttl, time.Duration(s.Wait))
+		if s.Kind == plan.AwaitCompanion && t.beside() && s.Number() == t.Step.Number() {
+			return time.Duration(s.Wait)
 		}
 	}
-	return max(ttl, 1)
+	return 0
 }

@@ -116,3 +116,17 @@ func TestCompanionsGoingBackHoldNobody(t *testing.T) {
 		s.reaches(first, state.IsRolledBack)
 	})
 }
+
+// A companion's wait is kept when the plan is lost: the journal has it.
+func TestCompanionsWaitIsJournaled(t *testing.T) {
+	t.Parallel()
+	step := plan.Step{ID: "companion:1", Kind: plan.WriteCompanion}
+	turn := Turn{Step: step, Domain: state.DomainStatus{Steps: map[string]state.StepRecord{step.ID: {Intent: state.Intent{Rest: 48 * time.Hour}}}}}
+	if got := (World{}).leaves(t.Context(), turn, text("x.", "y")); got != 48*time.Hour {
+		t.Errorf("%v", got)
+	}
+	turn.Cutover.Steps = []plan.Step{step, {ID: "await-companion:1", Kind: plan.AwaitCompanion, Wait: plan.Duration(time.Hour)}}
+	if got := restOf(turn); got != time.Hour {
+		t.Errorf("%v", got)
+	}
+}

@@ -68,7 +68,7 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 		return state.Intent{}, err
 	}
 	c.Before = now
-	return state.Intent{Snapshot: &now, Served: served, Change: &c, Base: base, Provider: t.provider()}, nil
+	return state.Intent{Snapshot: &now, Served: served, Change: &c, Rest: restOf(t), Base: base, Provider: t.provider()}, nil
 }
 
 // Do writes, once. Steps that change a TTL are done when every authoritative

@@ -104,6 +104,7 @@ type Intent struct {
 	Change   *rrset.Change        `json:"change,omitempty"`   // what is about to be written
 	Until    time.Time            `json:"until,omitzero"`     // the deadline of a wait, by the wall's clock
 	Wait     time.Duration        `json:"wait,omitempty"`     // the same, in ns from the event on
+	Rest     time.Duration        `json:"rest,omitempty"`     // of a companion, in ns: how long what builds on it waits, by the plan, also when it goes back
 	Base     bool                 `json:"base,omitempty"`     // Snapshot is somebody else's record, taken over by a person's choice: a rollback ends with it
 	Provider string               `json:"provider,omitempty"`
 	Attempt  int                  `json:"attempt,omitempty"` // from 1

@@ -17,19 +17,20 @@ import (
 // A Snapshot is one record of the text file that is written beside the journal:
 // an RRset just before a step. A rollback can be made from that file alone.
 type Snapshot struct {
-	Seq       uint64     `json:"seq"` // of the event that the journal was about to get
-	At        time.Time  `json:"at"`
-	Migration string     `json:"migration"`
-	Provider  string     `json:"provider,omitempty"`
-	Zone      string     `json:"zone,omitempty"`
-	Name      string     `json:"name"`
-	Type      string     `json:"type"`
-	Domain    string     `json:"domain,omitempty"`
-	Step      string     `json:"step"`
-	Attempt   int        `json:"attempt,omitempty"`
-	Set       rrset.Set  `json:"set"`             // as it was
-	After     *rrset.Set `json:"after,omitempty"` // what the step was about to write
-	Base      bool       `json:"base,omitempty"`  // Set is somebody else's, taken over by a person's choice: see Intent
+	Seq       uint64        `json:"seq"` // of the event that the journal was about to get
+	At        time.Time     `json:"at"`
+	Migration string        `json:"migration"`
+	Provider  string        `json:"provider,omitempty"`
+	Zone      string        `json:"zone,omitempty"`
+	Name      string        `json:"name"`
+	Type      string        `json:"type"`
+	Domain    string        `json:"domain,omitempty"`
+	Step      string        `json:"step"`
+	Attempt   int           `json:"attempt,omitempty"`
+	Set       rrset.Set     `json:"set"`             // as it was
+	After     *rrset.Set    `json:"after,omitempty"` // what the step was about to write
+	Base      bool          `json:"base,omitempty"`  // Set is somebody else's, taken over by a person's choice: see Intent
+	Rest      time.Duration `json:"rest,omitempty"`  // in ns: see Intent
 }
 
 // Marks of the text file's lines. A record is a snapshot line with JSON, the
@@ -52,7 +53,7 @@ func snapshotOf(e Event, migration string) (Snapshot, bool) {
 	}
 	s := Snapshot{
 		Seq: e.Seq, At: e.At, Migration: migration, Provider: e.Intent.Provider,
-		Domain: e.Domain, Step: e.Step, Attempt: e.Intent.Attempt, Base: e.Intent.Base,
+		Domain: e.Domain, Step: e.Step, Attempt: e.Intent.Attempt, Base: e.Intent.Base, Rest: e.Intent.Rest,
 	}
 	if c := e.Intent.Change; c != nil {
 		s.Zone, s.Set, s.After = c.Zone, c.Before, &c.After

@@ -149,7 +149,7 @@ func retold(chain []state.Snapshot, now *rrset.Set) (events []state.Event) {
 	}
 	for _, x := range chain {
 		change := rrset.Change{Zone: x.Zone, Before: x.Set, After: *x.After}
-		intent := state.Intent{Snapshot: &change.Before, Change: &change, Base: x.Base, Provider: x.Provider, Attempt: x.Attempt}
+		intent := state.Intent{Snapshot: &change.Before, Change: &change, Rest: x.Rest, Base: x.Base, Provider: x.Provider, Attempt: x.Attempt}
 		events = append(events,
 			state.Event{Kind: state.Intended, Wave: restoreWave, Domain: x.Domain, Step: x.Step, Intent: &intent},
 			state.Event{Kind: state.Done, Wave: restoreWave, Domain: x.Domain, Step: x.Step})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"mxcutover/config"
 	"mxcutover/plan"
@@ -115,5 +116,19 @@ func TestWhatSnapshotsTell(t *testing.T) {
 				t.Errorf("told: %s\nwant: %s", s, c.want)
 			}
 		})
+	}
+}
+
+// What waits by the plan before a companion goes back is known from the snapshots
+// alone.
+func TestSnapshotsKnowTheWait(t *testing.T) {
+	t.Parallel()
+	after := rrset.Set{Name: "_25._tcp.gw.example.", Type: "TLSA", TTL: 60, Data: []string{"3 1 1 ab"}}
+	chain := []state.Snapshot{{
+		Domain: "a.example.", Step: "companion:1", Zone: "gw.example.", Name: after.Name, Type: after.Type, Set: rrset.Set{Name: after.Name, Type: after.Type},
+		After: &after, Rest: 48 * time.Hour,
+	}}
+	if events := retold(chain, nil); len(events) == 0 || events[0].Intent.Rest != 48*time.Hour {
+		t.Errorf("%+v", events)
 	}
 }
