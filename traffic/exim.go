@@ -21,19 +21,38 @@ import (
 //	2026-11-25 18:42:55 H=(client.example) [192.0.2.68] F=<a@sender.example> rejected RCPT <nobody@choir.example>: Unknown user
 //	2026-11-25 18:42:55 H=(client.example) [192.0.2.68] F=<a@sender.example> temporarily rejected RCPT <info@choir.example>: greylisted
 //
-// The same text behind a syslog header, of a program exim, is understood too.
+// The same text behind a syslog header, of a program exim, is understood too; see
+// eximSyslog.
 func parseExim(line []byte, c *clock, e *entry) bool {
 	rest, ok := eximStamp(line, c, e)
 	if !ok {
-		h, ok := syslog(line, c)
-		if !ok || !begins(h.program, "exim") {
-			return false
-		}
-		e.at, e.host, rest = h.at, h.host, h.message
-		if inner, ok := eximStamp(rest, c, e); ok {
-			rest = inner
+		return only(eximServer)(line, c, e)
+	}
+	eximText(rest, e)
+	return true
+}
+
+// eximSyslog reads a message of syslog, with a time of its own or not. Long lines come
+// there in pieces, "[1/3] ..." (or with a backslash, where the line was cut at its own
+// line breaks): the first is read, the others have only what senders and servers said.
+func eximSyslog(b []byte, c *clock, e *entry) {
+	if i := bytes.IndexByte(b, ']'); i > 3 && i < 8 && b[0] == '[' && i+1 < len(b) && b[i+1] == ' ' {
+		n := bytes.IndexAny(b[1:i], `/\`)
+		if n > 0 {
+			if string(b[1:1+n]) != "1" {
+				return
+			}
+			b = b[i+2:]
 		}
 	}
+	if inner, ok := eximStamp(b, c, e); ok {
+		b = inner
+	}
+	eximText(b, e)
+}
+
+// eximText reads what follows the time.
+func eximText(rest []byte, e *entry) {
 	if len(rest) > 0 && rest[0] == '[' {
 		if i := index(rest, "] "); i > 0 && i < 12 && alphanumeric(rest[1:i]) {
 			rest = rest[i+2:]
@@ -42,11 +61,10 @@ func parseExim(line []byte, c *clock, e *entry) bool {
 	if n := eximID(rest); n > 0 {
 		e.queue, rest = rest[:n:n], rest[n+1:]
 		if eximMessage(rest, e) {
-			return true
+			return
 		}
 	}
 	eximRefused(rest, e)
-	return true
 }
 
 // eximStamp reads the time of a line.

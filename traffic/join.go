@@ -165,7 +165,7 @@ func (j *join) accept(m *message, e *entry, emit func(*Record)) {
 	m.accepted = true
 	all := e.recipients
 	for {
-		to, rest := nextWord(all)
+		to, rest := nextAddress(all, e.sep)
 		all = rest
 		if len(to) == 0 && len(e.recipients) > 0 {
 			return
@@ -182,9 +182,29 @@ func (j *join) accept(m *message, e *entry, emit func(*Record)) {
 	}
 }
 
-// nextWord takes an address from a list of them.
-func nextWord(b []byte) (word, rest []byte) {
-	return eximAddress(bytes.TrimLeft(b, " "))
+// nextAddress takes an address from a list of them, with sep between them, or, if that
+// is 0, white space. Its local part may be quoted, and have that in it.
+func nextAddress(b []byte, sep byte) (address, rest []byte) {
+	if sep == 0 {
+		return eximAddress(bytes.TrimLeft(b, " "))
+	}
+	for len(b) > 0 && (b[0] == sep || b[0] == ' ') {
+		b = b[1:]
+	}
+	n := quoted(b)
+	if len(b) > 0 && b[0] == '<' {
+		n = 1 + quoted(b[1:])
+	}
+	if i := bytes.IndexByte(b[n:], sep); i >= 0 {
+		n += i
+	} else {
+		n = len(b)
+	}
+	address, rest = b[:n:n], b[n:]
+	if n > 1 && address[0] == '<' && address[n-1] == '>' {
+		address = address[1 : n-1]
+	}
+	return address, rest
 }
 
 // name takes a Message-ID in. A message that begins with it is the server's own.
@@ -246,10 +266,29 @@ func (j *join) outcome(e *entry, emit func(*Record)) {
 			return
 		}
 	}
+	if len(e.recipients) == 0 {
+		j.became(m, e, e.recipient, emit)
+	}
+	for all := e.recipients; ; {
+		to, rest := nextAddress(all, e.sep)
+		if all = rest; len(to) == 0 {
+			return
+		}
+		j.became(m, e, to, emit)
+	}
+}
+
+// became tells what became of a message for a recipient. Of one that was put in for
+// another, as an alias, it is told of that other; but what a user of this server
+// submits is always put in for that user.
+func (j *join) became(m *message, e *entry, to []byte, emit func(*Record)) {
+	if len(e.original) > 0 && m.origin != Submitted && !bytes.Equal(e.original, m.sender) {
+		to = e.original
+	}
 	j.out = m.record(e, e.event)
-	j.out.Recipient, j.out.Status = e.recipient, e.status
-	if len(e.recipient) > 0 {
-		j.tell(m, e.recipient, e.event)
+	j.out.Recipient, j.out.Status = to, e.status
+	if len(to) > 0 {
+		j.tell(m, to, e.event)
 	}
 	emit(&j.out)
 }

@@ -118,8 +118,9 @@ func TestMessagesUnderWayAreBounded(t *testing.T) {
 	}
 }
 
-func FuzzExim(f *testing.F)    { fuzz(f, "exim", parseExim) }
-func FuzzPostfix(f *testing.F) { fuzz(f, "postfix", parsePostfix) }
+func FuzzExim(f *testing.F)     { fuzz(f, "exim", parseExim) }
+func FuzzPostfix(f *testing.F)  { fuzz(f, "postfix", parseSyslog) }
+func FuzzSendmail(f *testing.F) { fuzz(f, "sendmail", parseSyslog) }
 
 // fuzz wants that no line does harm, and that a record's texts are of bounded size.
 func fuzz(f *testing.F, name string, parse func([]byte, *clock, *entry) bool) {
