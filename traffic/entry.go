@@ -19,6 +19,7 @@ const (
 	outcome               // what became of a message for a recipient
 	refused               // a recipient, or a message, was refused
 	internal              // that message in next is the server's own
+	expanded              // recipients of a message were put in for original
 	done                  // a message is gone from the queue
 )
 
@@ -35,6 +36,7 @@ type entry struct {
 	recipients []byte // several, with sep between them
 	sep        byte   // 0 = white space
 	original   []byte // for whom a recipient was put in, as an alias
+	lasting    bool   // the queue id is never used again
 	size       int64
 	peer       []byte // an address
 	user       []byte // as which it authenticated

@@ -107,6 +107,8 @@ func (j *join) take(e *entry, emit func(*Record)) {
 		if m := j.find(e.host, e.next); m != nil {
 			m.origin = Internal
 		}
+	case expanded:
+		j.expand(e)
 	case done:
 		if m := j.known(e.key); m != nil {
 			j.remove(m)
@@ -149,8 +151,18 @@ func (m *message) came(e *entry, j *join) {
 
 // arrive takes a whole message in.
 func (j *join) arrive(e *entry, emit func(*Record)) {
+	if e.lasting {
+		if m := j.known(e.key); m != nil { // another service of the server took it over
+			m.accepted = false
+			j.accept(m, e, emit)
+			return
+		}
+	}
 	m := j.fresh(e)
-	m.sender, m.size = j.text(e.sender), e.size
+	m.size = e.size
+	if e.sender != nil {
+		m.sender = j.text(e.sender)
+	}
 	m.came(e, j)
 	j.name(e)
 	j.accept(m, e, emit)
@@ -260,6 +272,10 @@ func (j *join) outcome(e *entry, emit func(*Record)) {
 	if m.sender == nil && e.sender != nil {
 		m.sender = j.text(e.sender)
 	}
+	if m.origin == Unknown && e.auth {
+		m.origin = Submitted
+	}
+	m.size = cmp.Or(m.size, e.size)
 	if e.event == Delivered && len(e.next) > 0 {
 		// Handed to a filter: what comes of it is told by the message it hands back.
 		if next := j.find(e.host, e.next); next != nil && next != m && next.again && next.to == m.to {
@@ -315,6 +331,37 @@ func (j *join) tell(m *message, recipient []byte, event Event) {
 	}
 	if len(m.to.each) < maxNamed {
 		m.to.each = append(m.to.each, told{hash, domain, 1 << event})
+	}
+}
+
+// expand notes that recipients were put in the place of others, or others in theirs: if
+// some were told of before, all of them were, as it counts who was addressed.
+func (j *join) expand(e *entry) {
+	m := j.known(e.key)
+	if m == nil {
+		return
+	}
+	told := false
+	j.each(e, func(address []byte) {
+		hash := maphash.Bytes(j.seed, address)
+		for i := range m.to.each {
+			told = told || m.to.each[i].hash == hash
+		}
+	})
+	if told {
+		j.each(e, func(address []byte) { j.tell(m, address, 0) })
+	}
+}
+
+// each gives all addresses of an expansion.
+func (j *join) each(e *entry, do func(address []byte)) {
+	for _, all := range [...][]byte{e.recipients, e.original} {
+		for len(all) > 0 {
+			var address []byte
+			if address, all = nextAddress(all, e.sep); len(address) > 0 {
+				do(address)
+			}
+		}
 	}
 }
 

@@ -118,6 +118,38 @@ func TestMessagesUnderWayAreBounded(t *testing.T) {
 	}
 }
 
+// A record of Exchange that never ends takes no room, and is told.
+func TestOpenQuotesAreBounded(t *testing.T) {
+	t.Parallel()
+	n := 0
+	l, err := NewLog(Options{Now: now}, func(*Record) { n++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, record := "#Fields: date-time,event-id,internal-message-id,recipient-address\n", "2026-11-25T17:42:01Z,DELIVER,%d,x@choir.example\n"
+	fmt.Fprintf(l, header+record+"2026-11-25T17:42:01Z,DELIVER,2,\"x\n", 1)
+	for range 3 * MaxLine {
+		_, _ = io.WriteString(l, "y\n")
+	}
+	x := &exchange{}
+	x.parse([]byte(strings.TrimSpace(header)), &l.clock, &entry{})
+	for range 3 * MaxLine {
+		x.parse([]byte("2026,DELIVER,2,\"x"), &l.clock, &entry{})
+	}
+	if n != 1 || l.Skipped < 2*MaxLine || cap(x.open) > 4*MaxLine {
+		t.Errorf("%d records, %+v, room for %d", n, l.Stats, cap(x.open))
+	}
+	l.File(now)
+	fmt.Fprintf(l, record, 3)
+	if n != 1 || l.Format() != "" {
+		t.Errorf("the columns of another file: %d records, %s", n, l.Format())
+	}
+	fmt.Fprintf(l, header+record+"2026-11-25T17:42:01Z,DELIVER,2,\""+strings.Repeat("z", MaxLine)+"\n"+record, 4, 5) // is cut
+	if n != 3 {
+		t.Errorf("%d records, %+v", n, l.Stats)
+	}
+}
+
 func FuzzExim(f *testing.F)     { fuzz(f, "exim", parseExim) }
 func FuzzPostfix(f *testing.F)  { fuzz(f, "postfix", parseSyslog) }
 func FuzzSendmail(f *testing.F) { fuzz(f, "sendmail", parseSyslog) }
@@ -155,3 +187,4 @@ func fuzz(f *testing.F, name string, parse func([]byte, *clock, *entry) bool) {
 		}
 	})
 }
+func FuzzExchange(f *testing.F) { fuzz(f, "exchange", (&exchange{}).parse) }

@@ -46,9 +46,11 @@ type format struct {
 // formats are all of them, in the order in which they are tried. What one keeps of a
 // file is its own: each Log has others.
 func formats() []format {
+	x := &exchange{}
 	return []format{
 		{name: "syslog", parse: parseSyslog},
 		{name: "exim", parse: parseExim},
+		{name: "exchange", parse: x.parse, begin: x.begin},
 		{name: "postfix", parse: only(postfixServer), alone: true},
 		{name: "sendmail", parse: only(sendmailServer), alone: true},
 	}

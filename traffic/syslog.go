@@ -171,8 +171,17 @@ func structured(b []byte) int {
 
 // stamp3339 reads "2026-11-25T17:41:00.123456+01:00 ", or with Z.
 func stamp3339(line []byte, c *clock) (at time.Time, rest []byte, ok bool) {
-	if len(line) < 21 || line[10] != 'T' {
+	at, n, ok := time3339(line, c)
+	if !ok || n >= len(line) || line[n] != ' ' {
 		return at, nil, false
+	}
+	return at, line[n+1:], true
+}
+
+// time3339 reads a time of RFC 3339, and tells how long its text is.
+func time3339(line []byte, c *clock) (at time.Time, n int, ok bool) {
+	if len(line) < 20 || line[10] != 'T' {
+		return at, 0, false
 	}
 	i := 19
 	parts, n := fraction(line[i:])
@@ -184,14 +193,14 @@ func stamp3339(line []byte, c *clock) (at time.Time, rest []byte, ok bool) {
 	case i < len(line) && line[i] == 'Z':
 		i++
 	default:
-		return at, nil, false
+		return at, 0, false
 	}
 	hour, ok := c.keep(line[:13], func(b []byte) (time.Time, bool) { return day(b, time.UTC) })
 	within, also := sixty(line[13:])
-	if !ok || !also || i >= len(line) || line[i] != ' ' {
-		return at, nil, false
+	if !ok || !also {
+		return at, 0, false
 	}
-	return hour.Add(within + parts - zone), line[i+1:], true
+	return hour.Add(within + parts - zone), i, true
 }
 
 // stamp3164 reads "Nov  5 17:41:00 ". The year is the one that makes it no later
