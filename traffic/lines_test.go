@@ -71,7 +71,7 @@ func TestLogIsWrittenInParts(t *testing.T) {
 	if n != 2 || l.Skipped != 0 {
 		t.Errorf("%d records, %+v", n, l.Stats)
 	}
-	if _, err := NewLog(Options{Format: "eximm"}, nil); err == nil || !strings.Contains(err.Error(), "exim, postfix") {
+	if _, err := NewLog(Options{Format: "eximm"}, nil); err == nil || !strings.Contains(err.Error(), "exchange, exim, journald, postfix") {
 		t.Error(err)
 	}
 }
@@ -187,4 +187,5 @@ func fuzz(f *testing.F, name string, parse func([]byte, *clock, *entry) bool) {
 		}
 	})
 }
+func FuzzJournald(f *testing.F) { fuzz(f, "journald", parseJournald) }
 func FuzzExchange(f *testing.F) { fuzz(f, "exchange", (&exchange{}).parse) }

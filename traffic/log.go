@@ -51,6 +51,7 @@ func formats() []format {
 		{name: "syslog", parse: parseSyslog},
 		{name: "exim", parse: parseExim},
 		{name: "exchange", parse: x.parse, begin: x.begin},
+		{name: "journald", parse: parseJournald},
 		{name: "postfix", parse: only(postfixServer), alone: true},
 		{name: "sendmail", parse: only(sendmailServer), alone: true},
 	}

@@ -59,7 +59,7 @@ type keptLine struct {
 }
 
 // apart are the formats whose lines can be understood each by itself.
-var apart = map[string]bool{"exim": true, "postfix": true, "sendmail": true, "syslog": true}
+var apart = map[string]bool{"exim": true, "journald": true, "postfix": true, "sendmail": true, "syslog": true}
 
 // FormatOf is the format of the first line that is understood, if parts of such a log
 // can be read apart, or else ""; none = no line is understood.

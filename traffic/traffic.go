@@ -13,7 +13,7 @@
 // 64 KiB, the messages under way to 65,536, the domains counted to 131,072; what
 // is over is left out, and counted as left out. Each format has a file of its own,
 // with the fields that it uses: exim.go, postfix.go, sendmail.go,
-// exchange.go.
+// exchange.go; journald.go and syslog.go are what they are wrapped in.
 //
 // The lines' parsers keep nothing from one line to the next, so that parts of one
 // log can be parsed apart (but Exchange's, whose files have a header); what joins the lines of one message is in join.go.
