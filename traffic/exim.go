@@ -141,15 +141,19 @@ func eximArrival(b []byte, e *entry) {
 		e.sender = b[:0:0]
 	}
 	e.own = len(e.sender) == 0 && begins(b, " R=") // it is about another message
-	fields := b
-	if i := index(b, " id="); i >= 0 { // what follows is the sender's own text
+	fields := b                                    // before what is the sender's own text: Message-ID and subject
+	if i := index(b, ` T="`); i >= 0 {
 		fields = b[:i]
-		if id, _, ok := bytes.Cut(b[i+4:], []byte{' '}); ok || len(id) > 0 {
-			e.messageID = id
-		}
+	}
+	if i := index(fields, " id="); i >= 0 {
+		e.messageID, _, _ = bytes.Cut(fields[i+4:], []byte{' '})
+		fields = fields[:i]
 	}
 	e.peer = eximPeer(fields)
 	e.port = eximPort(fields)
+	// A greeting, and the name in a certificate, are the client's. Exim's own fields follow
+	// the brackets and quotes in which they stand.
+	fields = fields[1+max(bytes.LastIndexByte(fields, '"'), bytes.LastIndexByte(fields, ']')):]
 	if i := index(fields, " A="); i >= 0 { // "A=driver:user", as the authenticator has it
 		word, _, _ := bytes.Cut(fields[i+3:], []byte{' '})
 		_, e.user, _ = bytes.Cut(word, []byte{':'})
