@@ -36,19 +36,23 @@ func parseExim(line []byte, c *clock, e *entry) bool {
 // there in pieces, "[1/3] ..." (or with a backslash, where the line was cut at its own
 // line breaks): the first is read, the others have only what senders and servers said.
 func eximSyslog(b []byte, c *clock, e *entry) {
+	pieces := false
 	if i := bytes.IndexByte(b, ']'); i > 3 && i < 8 && b[0] == '[' && i+1 < len(b) && b[i+1] == ' ' {
 		n := bytes.IndexAny(b[1:i], `/\`)
 		if n > 0 {
 			if string(b[1:1+n]) != "1" {
 				return
 			}
-			b = b[i+2:]
+			b, pieces = b[i+2:], true
 		}
 	}
 	if inner, ok := eximStamp(b, c, e); ok {
 		b = inner
 	}
 	eximText(b, e)
+	if pieces { // the last address may be cut: it is told when it is delivered to
+		e.recipients = e.recipients[:max(bytes.LastIndexByte(e.recipients, ' '), 0)]
+	}
 }
 
 // eximText reads what follows the time.
@@ -163,6 +167,10 @@ func eximArrival(b []byte, e *entry) {
 	}
 	if i := index(fields, " S="); i >= 0 {
 		e.size = size(fields[i+3:])
+	}
+	if i := index(b, ` T="`); i >= 0 {
+		b = b[i+3:]
+		b = b[quoted(b):] // nothing, if the line was cut in there
 	}
 	if i := bytes.LastIndex(b, []byte(" for ")); i >= 0 && bytes.IndexByte(b[i:], '"') < 0 {
 		e.recipients = b[i+5:]

@@ -75,7 +75,7 @@ func realLines(t testing.TB, name string) (lines []string) {
 // gets: of real logs, and of such whose lines were moved, doubled and dropped.
 func TestPartsAreAsTheWhole(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"exim-16.log", "exim-odd.log", "exim-23.log", "postfix-*.log", "postfix-odd.log", "sendmail-*.log", "mixed.log", "journald.log", "exchange.log"} {
+	for _, name := range []string{"exim-16.log", "exim-odd.log", "exim-syslog.log", "exim-23.log", "postfix-*.log", "postfix-odd.log", "sendmail-*.log", "mixed.log", "journald.log", "exchange.log"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			lines := realLines(t, name)
