@@ -150,14 +150,14 @@ func TestOpenQuotesAreBounded(t *testing.T) {
 	}
 }
 
-func FuzzExim(f *testing.F)     { fuzz(f, "exim", parseExim) }
-func FuzzPostfix(f *testing.F)  { fuzz(f, "postfix", parseSyslog) }
-func FuzzSendmail(f *testing.F) { fuzz(f, "sendmail", parseSyslog) }
+func FuzzExim(f *testing.F)     { fuzz(f, "exim", "exim", parseExim) }
+func FuzzPostfix(f *testing.F)  { fuzz(f, "postfix", "postfix", parseSyslog) }
+func FuzzSendmail(f *testing.F) { fuzz(f, "sendmail", "sendmail", parseSyslog) }
 
 // fuzz wants that no line does harm, and that a record's texts are of bounded size.
-func fuzz(f *testing.F, name string, parse func([]byte, *clock, *entry) bool) {
+func fuzz(f *testing.F, logs, name string, parse func([]byte, *clock, *entry) bool) {
 	f.Helper()
-	for _, line := range samples(f, name) {
+	for _, line := range samples(f, logs) {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -187,5 +187,6 @@ func fuzz(f *testing.F, name string, parse func([]byte, *clock, *entry) bool) {
 		}
 	})
 }
-func FuzzJournald(f *testing.F) { fuzz(f, "journald", parseJournald) }
-func FuzzExchange(f *testing.F) { fuzz(f, "exchange", (&exchange{}).parse) }
+func FuzzSyslog(f *testing.F)   { fuzz(f, "mixed", "syslog", parseSyslog) }
+func FuzzJournald(f *testing.F) { fuzz(f, "journald", "journald", parseJournald) }
+func FuzzExchange(f *testing.F) { fuzz(f, "exchange", "exchange", (&exchange{}).parse) }
