@@ -9,7 +9,7 @@ import (
 // logs checks where mail logs are, and what is made of them.
 func (k *checker) logs() {
 	t := k.c.Traffic
-	oneOf(k, "traffic.format", t.Format, "auto", "exim", "postfix")
+	oneOf(k, "traffic.format", t.Format, "auto", "exchange", "exim", "journald", "postfix", "sendmail", "syslog")
 	for key, globs := range map[string][]string{"traffic.logs": t.Logs, "traffic.gateway_logs": t.GatewayLogs} {
 		unique(k, key, globs, func(s string) string { return s })
 		for i, g := range globs {

@@ -19,6 +19,7 @@ const (
 	outcome               // what became of a message for a recipient
 	refused               // a recipient, or a message, was refused
 	internal              // that message in next is the server's own
+	expanded              // recipients of a message were put in for original
 	done                  // a message is gone from the queue
 )
 
@@ -32,7 +33,10 @@ type entry struct {
 	next       []byte // another message's id, in this log perhaps: queued as, forwarded as
 	sender     []byte // nil = not told
 	recipient  []byte
-	recipients []byte // with white space between them
+	recipients []byte // several, with sep between them
+	sep        byte   // 0 = white space
+	original   []byte // for whom a recipient was put in, as an alias
+	lasting    bool   // the queue id is never used again
 	size       int64
 	peer       []byte // an address
 	user       []byte // as which it authenticated
@@ -43,6 +47,7 @@ type entry struct {
 	from       netip.Addr // peer, as the join has read it
 	auth       bool       // authenticated
 	own        bool       // the server's own message
+	server     server     // that wrote the line to syslog
 }
 
 // addr reads an address; not valid if it is none.

@@ -21,19 +21,42 @@ import (
 //	2026-11-25 18:42:55 H=(client.example) [192.0.2.68] F=<a@sender.example> rejected RCPT <nobody@choir.example>: Unknown user
 //	2026-11-25 18:42:55 H=(client.example) [192.0.2.68] F=<a@sender.example> temporarily rejected RCPT <info@choir.example>: greylisted
 //
-// The same text behind a syslog header, of a program exim, is understood too.
+// The same text behind a syslog header, of a program exim, is understood too; see
+// eximSyslog.
 func parseExim(line []byte, c *clock, e *entry) bool {
 	rest, ok := eximStamp(line, c, e)
 	if !ok {
-		h, ok := syslog(line, c)
-		if !ok || !begins(h.program, "exim") {
-			return false
-		}
-		e.at, e.host, rest = h.at, h.host, h.message
-		if inner, ok := eximStamp(rest, c, e); ok {
-			rest = inner
+		return only(eximServer)(line, c, e)
+	}
+	eximText(rest, e)
+	return true
+}
+
+// eximSyslog reads a message of syslog, with a time of its own or not. Long lines come
+// there in pieces, "[1/3] ..." (or with a backslash, where the line was cut at its own
+// line breaks): the first is read, the others have only what senders and servers said.
+func eximSyslog(b []byte, c *clock, e *entry) {
+	pieces := false
+	if i := bytes.IndexByte(b, ']'); i > 3 && i < 8 && b[0] == '[' && i+1 < len(b) && b[i+1] == ' ' {
+		n := bytes.IndexAny(b[1:i], `/\`)
+		if n > 0 {
+			if string(b[1:1+n]) != "1" {
+				return
+			}
+			b, pieces = b[i+2:], true
 		}
 	}
+	if inner, ok := eximStamp(b, c, e); ok {
+		b = inner
+	}
+	eximText(b, e)
+	if pieces { // the last address may be cut: it is told when it is delivered to
+		e.recipients = e.recipients[:max(bytes.LastIndexByte(e.recipients, ' '), 0)]
+	}
+}
+
+// eximText reads what follows the time.
+func eximText(rest []byte, e *entry) {
 	if len(rest) > 0 && rest[0] == '[' {
 		if i := index(rest, "] "); i > 0 && i < 12 && alphanumeric(rest[1:i]) {
 			rest = rest[i+2:]
@@ -42,11 +65,10 @@ func parseExim(line []byte, c *clock, e *entry) bool {
 	if n := eximID(rest); n > 0 {
 		e.queue, rest = rest[:n:n], rest[n+1:]
 		if eximMessage(rest, e) {
-			return true
+			return
 		}
 	}
 	eximRefused(rest, e)
-	return true
 }
 
 // eximStamp reads the time of a line.
@@ -123,15 +145,19 @@ func eximArrival(b []byte, e *entry) {
 		e.sender = b[:0:0]
 	}
 	e.own = len(e.sender) == 0 && begins(b, " R=") // it is about another message
-	fields := b
-	if i := index(b, " id="); i >= 0 { // what follows is the sender's own text
+	fields := b                                    // before what is the sender's own text: Message-ID and subject
+	if i := index(b, ` T="`); i >= 0 {
 		fields = b[:i]
-		if id, _, ok := bytes.Cut(b[i+4:], []byte{' '}); ok || len(id) > 0 {
-			e.messageID = id
-		}
+	}
+	if i := index(fields, " id="); i >= 0 {
+		e.messageID, _, _ = bytes.Cut(fields[i+4:], []byte{' '})
+		fields = fields[:i]
 	}
 	e.peer = eximPeer(fields)
 	e.port = eximPort(fields)
+	// A greeting, and the name in a certificate, are the client's. Exim's own fields follow
+	// the brackets and quotes in which they stand.
+	fields = fields[1+max(bytes.LastIndexByte(fields, '"'), bytes.LastIndexByte(fields, ']')):]
 	if i := index(fields, " A="); i >= 0 { // "A=driver:user", as the authenticator has it
 		word, _, _ := bytes.Cut(fields[i+3:], []byte{' '})
 		_, e.user, _ = bytes.Cut(word, []byte{':'})
@@ -141,6 +167,10 @@ func eximArrival(b []byte, e *entry) {
 	}
 	if i := index(fields, " S="); i >= 0 {
 		e.size = size(fields[i+3:])
+	}
+	if i := index(b, ` T="`); i >= 0 {
+		b = b[i+3:]
+		b = b[quoted(b):] // nothing, if the line was cut in there
 	}
 	if i := bytes.LastIndex(b, []byte(" for ")); i >= 0 && bytes.IndexByte(b[i:], '"') < 0 {
 		e.recipients = b[i+5:]

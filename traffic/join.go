@@ -107,6 +107,8 @@ func (j *join) take(e *entry, emit func(*Record)) {
 		if m := j.find(e.host, e.next); m != nil {
 			m.origin = Internal
 		}
+	case expanded:
+		j.expand(e)
 	case done:
 		if m := j.known(e.key); m != nil {
 			j.remove(m)
@@ -149,8 +151,18 @@ func (m *message) came(e *entry, j *join) {
 
 // arrive takes a whole message in.
 func (j *join) arrive(e *entry, emit func(*Record)) {
+	if e.lasting {
+		if m := j.known(e.key); m != nil { // another service of the server took it over
+			m.accepted = false
+			j.accept(m, e, emit)
+			return
+		}
+	}
 	m := j.fresh(e)
-	m.sender, m.size = j.text(e.sender), e.size
+	m.size = e.size
+	if e.sender != nil {
+		m.sender = j.text(e.sender)
+	}
 	m.came(e, j)
 	j.name(e)
 	j.accept(m, e, emit)
@@ -165,7 +177,7 @@ func (j *join) accept(m *message, e *entry, emit func(*Record)) {
 	m.accepted = true
 	all := e.recipients
 	for {
-		to, rest := nextWord(all)
+		to, rest := nextAddress(all, e.sep)
 		all = rest
 		if len(to) == 0 && len(e.recipients) > 0 {
 			return
@@ -182,9 +194,29 @@ func (j *join) accept(m *message, e *entry, emit func(*Record)) {
 	}
 }
 
-// nextWord takes an address from a list of them.
-func nextWord(b []byte) (word, rest []byte) {
-	return eximAddress(bytes.TrimLeft(b, " "))
+// nextAddress takes an address from a list of them, with sep between them, or, if that
+// is 0, white space. Its local part may be quoted, and have that in it.
+func nextAddress(b []byte, sep byte) (address, rest []byte) {
+	if sep == 0 {
+		return eximAddress(bytes.TrimLeft(b, " "))
+	}
+	for len(b) > 0 && (b[0] == sep || b[0] == ' ') {
+		b = b[1:]
+	}
+	n := quoted(b)
+	if len(b) > 0 && b[0] == '<' {
+		n = 1 + quoted(b[1:])
+	}
+	if i := bytes.IndexByte(b[n:], sep); i >= 0 {
+		n += i
+	} else {
+		n = len(b)
+	}
+	address, rest = b[:n:n], b[n:]
+	if n > 1 && address[0] == '<' && address[n-1] == '>' {
+		address = address[1 : n-1]
+	}
+	return address, rest
 }
 
 // name takes a Message-ID in. A message that begins with it is the server's own.
@@ -240,16 +272,39 @@ func (j *join) outcome(e *entry, emit func(*Record)) {
 	if m.sender == nil && e.sender != nil {
 		m.sender = j.text(e.sender)
 	}
+	if m.origin == Unknown && e.auth {
+		m.origin = Submitted
+	}
+	m.size = cmp.Or(m.size, e.size)
 	if e.event == Delivered && len(e.next) > 0 {
 		// Handed to a filter: what comes of it is told by the message it hands back.
 		if next := j.find(e.host, e.next); next != nil && next != m && next.again && next.to == m.to {
 			return
 		}
 	}
+	if len(e.recipients) == 0 {
+		j.became(m, e, e.recipient, emit)
+	}
+	for all := e.recipients; ; {
+		to, rest := nextAddress(all, e.sep)
+		if all = rest; len(to) == 0 {
+			return
+		}
+		j.became(m, e, to, emit)
+	}
+}
+
+// became tells what became of a message for a recipient. Of one that was put in for
+// another, as an alias, it is told of that other; but what a user of this server
+// submits is always put in for that user.
+func (j *join) became(m *message, e *entry, to []byte, emit func(*Record)) {
+	if len(e.original) > 0 && m.origin != Submitted && !bytes.Equal(e.original, m.sender) {
+		to = e.original
+	}
 	j.out = m.record(e, e.event)
-	j.out.Recipient, j.out.Status = e.recipient, e.status
-	if len(e.recipient) > 0 {
-		j.tell(m, e.recipient, e.event)
+	j.out.Recipient, j.out.Status = to, e.status
+	if len(to) > 0 {
+		j.tell(m, to, e.event)
 	}
 	emit(&j.out)
 }
@@ -276,6 +331,37 @@ func (j *join) tell(m *message, recipient []byte, event Event) {
 	}
 	if len(m.to.each) < maxNamed {
 		m.to.each = append(m.to.each, told{hash, domain, 1 << event})
+	}
+}
+
+// expand notes that recipients were put in the place of others, or others in theirs: if
+// some were told of before, all of them were, as it counts who was addressed.
+func (j *join) expand(e *entry) {
+	m := j.known(e.key)
+	if m == nil {
+		return
+	}
+	told := false
+	j.each(e, func(address []byte) {
+		hash := maphash.Bytes(j.seed, address)
+		for i := range m.to.each {
+			told = told || m.to.each[i].hash == hash
+		}
+	})
+	if told {
+		j.each(e, func(address []byte) { j.tell(m, address, 0) })
+	}
+}
+
+// each gives all addresses of an expansion.
+func (j *join) each(e *entry, do func(address []byte)) {
+	for _, all := range [...][]byte{e.recipients, e.original} {
+		for len(all) > 0 {
+			var address []byte
+			if address, all = nextAddress(all, e.sep); len(address) > 0 {
+				do(address)
+			}
+		}
 	}
 }
 

@@ -71,7 +71,7 @@ func TestLogIsWrittenInParts(t *testing.T) {
 	if n != 2 || l.Skipped != 0 {
 		t.Errorf("%d records, %+v", n, l.Stats)
 	}
-	if _, err := NewLog(Options{Format: "eximm"}, nil); err == nil || !strings.Contains(err.Error(), "exim, postfix") {
+	if _, err := NewLog(Options{Format: "eximm"}, nil); err == nil || !strings.Contains(err.Error(), "exchange, exim, journald, postfix") {
 		t.Error(err)
 	}
 }
@@ -118,13 +118,46 @@ func TestMessagesUnderWayAreBounded(t *testing.T) {
 	}
 }
 
-func FuzzExim(f *testing.F)    { fuzz(f, "exim", parseExim) }
-func FuzzPostfix(f *testing.F) { fuzz(f, "postfix", parsePostfix) }
+// A record of Exchange that never ends takes no room, and is told.
+func TestOpenQuotesAreBounded(t *testing.T) {
+	t.Parallel()
+	n := 0
+	l, err := NewLog(Options{Now: now}, func(*Record) { n++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, record := "#Fields: date-time,event-id,internal-message-id,recipient-address\n", "2026-11-25T17:42:01Z,DELIVER,%d,x@choir.example\n"
+	fmt.Fprintf(l, header+record+"2026-11-25T17:42:01Z,DELIVER,2,\"x\n", 1)
+	for range 3 * MaxLine {
+		_, _ = io.WriteString(l, "y\n")
+	}
+	x := &exchange{}
+	x.parse([]byte(strings.TrimSpace(header)), &l.clock, &entry{})
+	for range 3 * MaxLine {
+		x.parse([]byte("2026,DELIVER,2,\"x"), &l.clock, &entry{})
+	}
+	if n != 1 || l.Skipped < 2*MaxLine || cap(x.open) > 4*MaxLine {
+		t.Errorf("%d records, %+v, room for %d", n, l.Stats, cap(x.open))
+	}
+	l.File(now)
+	fmt.Fprintf(l, record, 3)
+	if n != 1 || l.Format() != "" {
+		t.Errorf("the columns of another file: %d records, %s", n, l.Format())
+	}
+	fmt.Fprintf(l, header+record+"2026-11-25T17:42:01Z,DELIVER,2,\""+strings.Repeat("z", MaxLine)+"\n"+record, 4, 5) // is cut
+	if n != 3 {
+		t.Errorf("%d records, %+v", n, l.Stats)
+	}
+}
+
+func FuzzExim(f *testing.F)     { fuzz(f, "exim", "exim", parseExim) }
+func FuzzPostfix(f *testing.F)  { fuzz(f, "postfix", "postfix", parseSyslog) }
+func FuzzSendmail(f *testing.F) { fuzz(f, "sendmail", "sendmail", parseSyslog) }
 
 // fuzz wants that no line does harm, and that a record's texts are of bounded size.
-func fuzz(f *testing.F, name string, parse func([]byte, *clock, *entry) bool) {
+func fuzz(f *testing.F, logs, name string, parse func([]byte, *clock, *entry) bool) {
 	f.Helper()
-	for _, line := range samples(f, name) {
+	for _, line := range samples(f, logs) {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -154,3 +187,6 @@ func fuzz(f *testing.F, name string, parse func([]byte, *clock, *entry) bool) {
 		}
 	})
 }
+func FuzzSyslog(f *testing.F)   { fuzz(f, "mixed", "syslog", parseSyslog) }
+func FuzzJournald(f *testing.F) { fuzz(f, "journald", "journald", parseJournald) }
+func FuzzExchange(f *testing.F) { fuzz(f, "exchange", "exchange", (&exchange{}).parse) }

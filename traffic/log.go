@@ -39,11 +39,22 @@ func (s Stats) Since(o Stats) Stats {
 type format struct {
 	name  string
 	parse func(line []byte, c *clock, e *entry) bool
+	begin func() // of a file; nil = nothing is kept of one
+	alone bool   // only if it is asked for by name: another understands its lines too
 }
 
-// formats are all of them, in the order in which they are tried.
+// formats are all of them, in the order in which they are tried. What one keeps of a
+// file is its own: each Log has others.
 func formats() []format {
-	return []format{{"exim", parseExim}, {"postfix", parsePostfix}}
+	x := &exchange{}
+	return []format{
+		{name: "syslog", parse: parseSyslog},
+		{name: "exim", parse: parseExim},
+		{name: "exchange", parse: x.parse, begin: x.begin},
+		{name: "journald", parse: parseJournald},
+		{name: "postfix", parse: only(postfixServer), alone: true},
+		{name: "sendmail", parse: only(sendmailServer), alone: true},
+	}
 }
 
 // Formats are the names of the formats.
@@ -51,6 +62,7 @@ func Formats() (names []string) {
 	for _, f := range formats() {
 		names = append(names, f.name)
 	}
+	slices.Sort(names)
 	return names
 }
 
@@ -62,6 +74,7 @@ type Log struct {
 	unknown func(line []byte)
 	all     []format // that it may be
 	known   []format // one, when it is known
+	servers server   // of which the file had lines, in syslog
 	clock   clock
 	lines   Lines
 	join    join
@@ -87,7 +100,7 @@ func NewLog(o Options, emit func(*Record)) (*Log, error) {
 func chosen(name string) ([]format, error) {
 	all := formats()
 	if name == "" {
-		return all, nil
+		return slices.DeleteFunc(all, func(f format) bool { return f.alone }), nil
 	}
 	i := slices.IndexFunc(all, func(f format) bool { return f.name == name })
 	if i < 0 {
@@ -103,13 +116,22 @@ func (l *Log) At(now time.Time) { l.clock.at(now) }
 // format is found anew.
 func (l *Log) File(now time.Time) {
 	l.At(now)
-	l.known = l.all
+	l.known, l.servers = l.all, 0
+	for _, f := range l.all {
+		if f.begin != nil {
+			f.begin()
+		}
+	}
 }
 
-// Format is the name of the file's format; "" = it is not known yet.
+// Format is the name of the file's format; "" = it is not known yet. Of a syslog it is
+// the servers' that wrote it, as "postfix" or "postfix+sendmail".
 func (l *Log) Format() string {
-	if len(l.known) > 1 {
+	switch {
+	case len(l.known) > 1:
 		return ""
+	case l.known[0].name == "syslog" && l.servers != 0:
+		return l.servers.String()
 	}
 	return l.known[0].name
 }
@@ -122,6 +144,7 @@ func (l *Log) Line(line []byte) {
 		l.entry = entry{}
 		if f.parse(line, &l.clock, &l.entry) {
 			l.Parsed++
+			l.servers |= l.entry.server
 			l.known = l.known[i : i+1]
 			l.join.take(&l.entry, l.emit)
 			return

@@ -11,11 +11,18 @@ import (
 // A rotated log's name has a number or date at its end.
 var rotated = regexp.MustCompile(`[.-][0-9][0-9.-]*$`)
 
+// Exchange's message tracking logs have an hour and a number in their names, and one
+// more letter or two for each of a server's services, which log of the same messages.
+var tracked = regexp.MustCompile(`MSGTRK(M[ADS])?[0-9]{8,10}-[0-9]+(\.LOG)$`)
+
 // LogName is a log file's path without what rotation and compression add: files of one
 // LogName are one log.
 func LogName(file string) string {
 	if slices.Contains([]string{".gz", ".bz2", ".xz", ".zst", ".Z"}, path.Ext(file)) {
 		file = file[:len(file)-len(path.Ext(file))]
+	}
+	if tracked.MatchString(file) {
+		return tracked.ReplaceAllString(file, "MSGTRK$2")
 	}
 	return rotated.ReplaceAllString(file, "")
 }

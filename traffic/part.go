@@ -22,6 +22,7 @@ type Part struct {
 	emit    func(*Record)
 	unknown func(line []byte)
 	format  format
+	servers server // of which there were lines, in syslog
 	clock   clock
 	join    join
 	entry   entry
@@ -58,7 +59,7 @@ type keptLine struct {
 }
 
 // apart are the formats whose lines can be understood each by itself.
-var apart = map[string]bool{"exim": true, "postfix": true}
+var apart = map[string]bool{"exim": true, "journald": true, "postfix": true, "sendmail": true, "syslog": true}
 
 // FormatOf is the format of the first line that is understood, if parts of such a log
 // can be read apart, or else ""; none = no line is understood.
@@ -125,6 +126,7 @@ func (p *Part) line(line []byte) {
 	p.entry = entry{}
 	if p.format.parse(line, &p.clock, &p.entry) {
 		p.Parsed++
+		p.servers |= p.entry.server
 		p.join.take(&p.entry, p.emit)
 		return
 	}
@@ -269,7 +271,8 @@ func (p *Part) keep(e *entry, line uint64) {
 // Records are how many records the lines may give, at most, that are kept to be joined.
 func (p *Part) Records() (n int) {
 	for i := range p.kept {
-		n += 1 + bytes.Count(p.kept[i].entry.recipients, []byte{' '})
+		e := &p.kept[i].entry
+		n += 1 + bytes.Count(e.recipients, []byte{cmp.Or(e.sep, ' ')})
 	}
 	return n
 }
@@ -326,5 +329,6 @@ func (l *Log) Join(p *Part) bool {
 	l.Stats = l.Plus(p.Stats)
 	l.lines.Long += p.Long
 	l.known = []format{p.format}
+	l.servers |= p.servers
 	return true
 }

@@ -4,7 +4,7 @@ import "bytes"
 
 // Postfix in syslog (see syslog.go), or in its own maillog_file, which has the same
 // form. Used are, with queue ids short and long, of programs whatever they are called
-// (postfix/smtp, postfix-out/relay/smtp):
+// (postfix/smtp, postfix-out/relay/smtp, mx-out/smtp):
 //
 //	postfix/smtpd[1]: 336379D28CC: client=unknown[192.0.2.68]
 //	postfix/cleanup[2]: 336379D28CC: message-id=<7@client.example>
@@ -16,15 +16,10 @@ import "bytes"
 //	postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[192.0.2.68]: 550 5.1.1 <nobody@choir.example>: Recipient address rejected: User unknown; from=<a@sender.example> to=<nobody@choir.example> proto=ESMTP helo=<client.example>
 //
 // A status is sent, deferred, bounced or expired; others are those of probes.
-func parsePostfix(line []byte, c *clock, e *entry) bool {
-	h, ok := syslog(line, c)
-	if !ok || !begins(h.program, "postfix") {
-		return false
-	}
-	e.at, e.host = h.at, h.host
+func postfix(h *header, e *entry) {
 	id, rest, ok := bytes.Cut(h.message, []byte(": "))
 	if !ok || len(id) < 5 || len(id) > 31 || !alphanumeric(id) {
-		return true // of no message
+		return // of no message
 	}
 	if string(id) != "NOQUEUE" {
 		e.queue = id[:len(id):len(id)]
@@ -49,7 +44,23 @@ func parsePostfix(line []byte, c *clock, e *entry) bool {
 		_, e.next, _ = bytes.Cut(rest, []byte(": "))
 		e.kind = internal
 	}
-	return true
+}
+
+// postfixProgram tells a program of Postfix by its name: "postfix/smtp", that of an
+// instance, "postfix-out/smtp", or of one with a syslog_name of its own, "mx-out/smtp".
+func postfixProgram(program []byte) bool {
+	if begins(program, "postfix") {
+		return true
+	}
+	i := bytes.LastIndexByte(program, '/')
+	if i <= 0 {
+		return false
+	}
+	switch string(program[i+1:]) {
+	case "smtpd", "smtp", "lmtp", "cleanup", "qmgr", "pickup", "local", "virtual", "pipe", "bounce", "error", "discard", "postscreen":
+		return true
+	}
+	return false
 }
 
 // postfixClient reads "host[ADDRESS], orig_queue_id=..., sasl_username=...".

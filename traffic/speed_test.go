@@ -7,7 +7,7 @@ import (
 
 // BenchmarkLog reads the logs of real runs again and again: parse, join and count.
 func BenchmarkLog(b *testing.B) {
-	for _, name := range []string{"exim-16-pid", "postfix-short"} {
+	for _, name := range []string{"exim-16-pid", "postfix-short", "sendmail-8.17", "journald", "exchange"} {
 		b.Run(name, func(b *testing.B) {
 			text := bytes.Repeat(samples(b, name)[0], 1000)
 			b.SetBytes(int64(len(text)))

@@ -12,10 +12,11 @@
 // The package does no I/O and has no clock. Everything is bounded: a line to
 // 64 KiB, the messages under way to 65,536, the domains counted to 131,072; what
 // is over is left out, and counted as left out. Each format has a file of its own,
-// with the fields that it uses: exim.go, postfix.go.
+// with the fields that it uses: exim.go, postfix.go, sendmail.go,
+// exchange.go; journald.go and syslog.go are what they are wrapped in.
 //
 // The lines' parsers keep nothing from one line to the next, so that parts of one
-// log can be parsed apart; what joins the lines of one message is in join.go.
+// log can be parsed apart (but Exchange's, whose files have a header); what joins the lines of one message is in join.go.
 package traffic
 
 import (

@@ -28,6 +28,7 @@ type EximOptions struct {
 	Size        int64          // the largest message, in octets; 0 = 10 MiB
 	Mail        string         // of an old server: the folder below which DOMAIN/LOCAL is a Maildir; "" = mail in its own
 	Routers     string         // more routers, before its own
+	Selector    string         // what more it logs, as log_selector has it: "+all"
 	Lists       string         // more lines of the main section, before its own
 
 	// Ways to break a gateway.
@@ -51,7 +52,7 @@ type Exim struct {
 const eximConf = `primary_hostname = {{.Name}}
 spool_directory = {{.Dir}}/spool
 log_file_path = {{.Dir}}/log/%slog
-log_selector = +deliver_time +queue_time +received_recipients +incoming_interface +incoming_port +smtp_confirmation
+log_selector = +deliver_time +queue_time +received_recipients +incoming_interface +incoming_port +smtp_confirmation {{.Selector}}
 pid_file_path = {{.Dir}}/spool/exim.pid
 exim_path = {{.Program}}
 exim_user = Debian-exim

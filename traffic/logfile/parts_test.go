@@ -75,7 +75,7 @@ func realLines(t testing.TB, name string) (lines []string) {
 // gets: of real logs, and of such whose lines were moved, doubled and dropped.
 func TestPartsAreAsTheWhole(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"exim-16.log", "exim-odd.log", "exim-23.log", "postfix-*.log", "postfix-odd.log"} {
+	for _, name := range []string{"exim-16.log", "exim-odd.log", "exim-syslog.log", "exim-23.log", "postfix-*.log", "postfix-odd.log", "sendmail-*.log", "mixed.log", "journald.log", "exchange.log"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			lines := realLines(t, name)
@@ -152,6 +152,27 @@ func TestHalfALine(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
+}
+
+// The same of Sendmail, whose messages are seldom over, and whose lines have several
+// recipients; Postfix's stand among them.
+func TestPartsOfTangledSendmail(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var b strings.Builder
+		pick := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
+		for range rapid.IntRange(1, 60).Draw(t, "lines") {
+			id, next, mid := pick("id", "AAAAA1", "AAAAA2", "AAAAA3", "AAAAA4"), pick("next", "AAAAA1", "AAAAA2", "AAAAA3", "AAAAA4"), pick("mid", "m1@x", "m2@x", "m3@x")
+			peer := pick("peer", "c [192.0.2.1]", "localhost [127.0.0.1]", "localhost [127.0.0.1]", "root@localhost")
+			to := pick("to", "<a@one.example>", "<b@one.example>,<c@two.example>", "x@two.example, ctladdr=<a@one.example> (8/0)", "root, ctladdr=s@x (0/0)")
+			arrival := id + ": from=<s@x>, size=7, class=0, nrcpts=1, msgid=<" + mid + ">, proto=ESMTP, daemon=MTA, relay=" + peer
+			b.WriteString("Nov 25 17:41:00 gw " + pick("line", "sm-mta[1]: "+arrival, "sm-mta[1]: "+arrival, "sendmail[1]: "+id+": to="+to+", mailer=relay, dsn=2.0.0, stat=Sent ("+next+" Message accepted for delivery)",
+				"sm-mta[1]: "+id+": to="+to+", mailer=esmtp, dsn=2.0.0, stat=Sent", "sm-mta[1]: "+id+": to="+to+", mailer=esmtp, dsn=4.0.0, stat=Deferred: no", "sm-mta[1]: "+id+": "+next+": DSN: User unknown",
+				"sm-mta[1]: "+id+": "+next+": clone: owner=o", "sm-mta[1]: "+id+": done; delay=1", "sm-mta[1]: "+id+": <a@one.example>... User unknown", "sm-mta[1]: "+id+": to="+to+", delay=0, stat=Spam",
+				"postfix/x[1]: "+id+": client=c[127.0.0.1]", "postfix/x[1]: "+id+": message-id=<"+mid+">", "sshd[1]: session opened") + "\n")
+		}
+		same(t, []byte(b.String()), rapid.IntRange(1, 2000).Draw(t, "segment"), rapid.IntRange(1, 4).Draw(t, "workers"))
+	})
 }
 
 // Lines that are too long, without an end, with odd ends and none at all.
