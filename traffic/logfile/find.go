@@ -109,7 +109,7 @@ func expand(path string, add func(path string, regular bool)) error {
 		return err
 	}
 	if len(found) == 0 {
-		return errors.New("no such file")
+		return errors.New("no file matches")
 	}
 	for _, p := range found {
 		add(p, true)
