@@ -29,9 +29,11 @@ type Legs struct {
 // Unmeasured is a leg that is not known.
 const Unmeasured time.Duration = -1
 
+// LegArrived is the name of the leg that is the whole way.
+const LegArrived = "arrived"
+
 const (
 	legAccepted = "accepted"
-	legArrived  = "arrived"
 	legQueued   = "queued"
 	legStored   = "stored"
 	legGateway  = "gateway clock"
@@ -41,7 +43,7 @@ const (
 // String is "accepted 120ms, arrived 1450ms, queued 880ms, stored 450ms, gateway
 // clock +3600000ms". What is not known is left out.
 func (l Legs) String() string {
-	out := fmt.Sprintf("%s %dms, %s %dms", legAccepted, l.Accepted.Milliseconds(), legArrived, l.Arrived.Milliseconds())
+	out := fmt.Sprintf("%s %dms, %s %dms", legAccepted, l.Accepted.Milliseconds(), LegArrived, l.Arrived.Milliseconds())
 	for _, leg := range []struct {
 		name string
 		took time.Duration
@@ -61,15 +63,27 @@ func (l Legs) String() string {
 	return out
 }
 
+// Known are the legs that were measured, by their names in [Legs.String]; how far
+// clocks are wrong is no leg.
+func (l Legs) Known() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for name, took := range map[string]time.Duration{legAccepted: l.Accepted, LegArrived: l.Arrived, legQueued: l.Queued, legStored: l.Stored} {
+		if took >= 0 {
+			out[name] = took
+		}
+	}
+	return out
+}
+
 // ParseLegs reads what [Legs.String] wrote; false if a text is none of that.
 func ParseLegs(evidence string) (Legs, bool) {
 	l := Legs{Queued: Unmeasured, Stored: Unmeasured}
 	fields := map[string]*time.Duration{
-		legAccepted: &l.Accepted, legArrived: &l.Arrived, legQueued: &l.Queued, legStored: &l.Stored,
+		legAccepted: &l.Accepted, LegArrived: &l.Arrived, legQueued: &l.Queued, legStored: &l.Stored,
 		legGateway: &l.GatewayClock, legOld: &l.OldClock,
 	}
 	parts := strings.Split(evidence, ", ")
-	if len(parts) < 2 || !strings.HasPrefix(parts[0], legAccepted+" ") || !strings.HasPrefix(parts[1], legArrived+" ") {
+	if len(parts) < 2 || !strings.HasPrefix(parts[0], legAccepted+" ") || !strings.HasPrefix(parts[1], LegArrived+" ") {
 		return Legs{}, false
 	}
 	for _, part := range parts {

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"fmt"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -30,6 +33,32 @@ func TestLegsAreReadAsWritten(t *testing.T) {
 		if got, ok := ParseLegs(bad); ok {
 			t.Errorf("%q is read as %+v", bad, got)
 		}
+	}
+}
+
+// TestKnownLegs: every leg of the type has a name of its own, and what is not
+// measured is not known.
+func TestKnownLegs(t *testing.T) {
+	t.Parallel()
+	var l Legs
+	legs := 0
+	for f, v := range reflect.ValueOf(&l).Elem().Fields() {
+		if strings.HasSuffix(f.Name, "Clock") {
+			continue
+		}
+		legs++
+		v.SetInt(int64(legs) * int64(time.Millisecond))
+	}
+	if got := l.Known(); len(got) != legs {
+		t.Errorf("%v of %d legs", got, legs)
+	}
+	for name, took := range l.Known() {
+		if !strings.Contains(l.String(), fmt.Sprintf("%s %dms", name, took.Milliseconds())) {
+			t.Errorf("%s %s is not in %q", name, took, l)
+		}
+	}
+	if got := (Legs{Arrived: 1, Queued: Unmeasured, Stored: Unmeasured}).Known(); len(got) != 2 {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -4,8 +4,9 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
+
+	"mxcutover/plan"
 )
 
 // A Way is the way that probes took.
@@ -30,32 +31,23 @@ func (w Way) Words() string {
 // probeCheck is the check that sends a message and waits for it.
 const probeCheck = "probe.arrival"
 
-// Legs reads what a probe's evidence says of its time: "accepted 12ms, arrived
-// 297ms", and any further leg in the same form. What is none is passed over.
+// Legs are how long a probe took, by the name of each leg, as its evidence tells
+// in the words of [plan.Legs]; none if it is nothing of that.
 func Legs(evidence string) map[string]time.Duration {
 	if len(evidence) > 4*maxText {
 		return nil
 	}
-	out := map[string]time.Duration{}
-	for part := range strings.FieldsFuncSeq(evidence, func(r rune) bool { return r == ',' || r == ';' }) {
-		name, text, ok := strings.Cut(strings.TrimSpace(part), " ")
-		d, err := time.ParseDuration(strings.TrimSpace(text))
-		if ok && err == nil && d >= 0 && d <= mostLatency && legName(name) {
-			out[name] = d
-		}
+	l, ok := plan.ParseLegs(evidence)
+	if !ok {
+		return nil
 	}
+	out := l.Known()
+	maps.DeleteFunc(out, func(_ string, d time.Duration) bool { return d > mostLatency })
 	return out
 }
 
 // mostLatency bounds what is believed of one probe.
 const mostLatency = 30 * 24 * time.Hour
-
-// legName tells whether a leg's name is one word, as ours are.
-func legName(s string) bool {
-	return s != "" && len(s) <= 32 && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && r != '-' && r != '_'
-	})
-}
 
 // A histogram counts durations. It keeps three digits of milliseconds, so that a
 // million probes need no more room than a thousand.
@@ -181,6 +173,6 @@ func (l latencies) names(pick func(latencyKey) (string, bool)) []string {
 }
 
 // wholeLeg is the time from the first word to the mailbox.
-const wholeLeg = "arrived"
+const wholeLeg = plan.LegArrived
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
