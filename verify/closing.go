@@ -97,6 +97,14 @@ func (c *Checker) replayOld(ctx context.Context, q Closing) (cuts []traffic.Cut,
 	default:
 		found = append(found, pass(checkOldLog, "the old server's log was read from %s to %s: %d lines, %d of them not understood; it had mail for %s", clock(r.First), clock(r.Last), s.Lines, s.Skipped, describe(uint64(len(names)), "name", "names")))
 	}
+	if o.log.writes("sendmail") {
+		const lacks = "Sendmail's log names local recipients as they are after aliases, without a domain: names that had mail may be missing from it"
+		if q.Blind {
+			found = append(found, warn(checkOldLog, lacks+"; isolate.blind goes on all the same"))
+		} else {
+			found = append(found, unknown(checkOldLog, lacks+"; see that no other names lead to the old server, then set isolate.blind: true"))
+		}
+	}
 	return q.Cuts(r, now, reverse), names, found, nil
 }
 

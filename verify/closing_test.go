@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -157,5 +158,28 @@ func TestOldMailCompressed(t *testing.T) {
 				t.Errorf("%s, want %s with %q:%s", v, w.want, w.says, words(rest))
 			}
 		})
+	}
+}
+
+// Sendmail's log does not tell of all names, so it is no proof that a name is unused.
+func TestOldMailOfSendmail(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	now := time.Now().UTC()
+	var text strings.Builder
+	for i, ago := range []time.Duration{31 * 24 * time.Hour, time.Minute} {
+		at := now.Add(-ago).Format(time.RFC3339)
+		fmt.Fprintf(&text, "%s old sendmail[7]: 4AQ0%04d000007: from=<a@sender.example>, size=100, class=0, nrcpts=1, msgid=<%d@x>, proto=ESMTP, daemon=MTA, relay=x [203.0.113.1]\n", at, i, i)
+		fmt.Fprintf(&text, "%s old sendmail[7]: 4AQ0%04d000007: to=root, delay=00:00:01, xdelay=00:00:01, mailer=local, pri=1, dsn=2.0.0, stat=Sent\n", at, i)
+	}
+	for blind, want := range map[bool]plan.Severity{false: plan.Unknown, true: plan.Warn} {
+		c := b.checker(t, func(s *verify.Settings) {
+			s.Mail = verify.Mail{Old: []string{written(t, text.String())}, Zone: time.UTC}
+		})
+		found := c.OldMail(t.Context(), verify.Closing{LookBack: 30 * 24 * time.Hour, Blind: blind, LetGo: func(string) time.Time { return time.Time{} }})
+		i := slices.IndexFunc(found, func(f plan.Finding) bool { return strings.Contains(f.Detail, "after aliases") })
+		if i < 0 || found[i].Severity != want {
+			t.Errorf("blind %v: %s", blind, words(found))
+		}
 	}
 }

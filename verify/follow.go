@@ -215,6 +215,16 @@ func (x *followed) remember(read []byte) {
 }
 
 // stats are those of all its logs.
+// writes tells whether a server of a kind wrote some of the logs.
+func (f *follower) writes(kind string) bool {
+	for _, l := range f.logs {
+		if strings.Contains(l.Format(), kind) {
+			return true
+		}
+	}
+	return false
+}
+
 func (f *follower) stats() (s traffic.Stats) {
 	for _, l := range f.logs {
 		s.Lines += l.Lines
