@@ -75,7 +75,7 @@ func newBenchWith(t *testing.T, adjust func(*lab.Options)) *bench {
 		Roots:     roots,
 		From:      f.ProbeFrom, Recipients: verify.Recipients{Rewrite: f.User},
 		IMAP:    verify.IMAP{Address: f.IMAP.String(), User: f.User, Password: func() (string, error) { return f.Password, nil }, TLS: "none"},
-		Arrival: 3 * time.Second, Connect: time.Second, GreylistRetry: 600 * time.Millisecond,
+		Arrival: 6 * time.Second, Connect: time.Second, GreylistRetry: 600 * time.Millisecond,
 	}}
 }
 
