@@ -14,22 +14,26 @@ type Way string
 
 // The ways, in the order in which they are told.
 const (
+	Direct   Way = "direct"   // before the cutover, straight to the old server, as all mail went
 	Straight Way = "straight" // before the cutover, straight to each of the gateway's addresses
 	Public   Way = "public"   // after it, as any sender would: by MX to the gateway, and on to the old server
 	Back     Way = "back"     // after a rollback, by the old MX
 )
 
-var ways = []Way{Straight, Public, Back}
+var ways = []Way{Direct, Straight, Public, Back}
 
 // Words say what a way is.
 func (w Way) Words() string {
 	return map[Way]string{
-		Straight: "before: straight to the gateway", Public: "after: by the new MX", Back: "rolled back: by the old MX",
+		Direct: "before: to the old server", Straight: "before: straight to the gateway", Public: "after: by the new MX", Back: "rolled back: by the old MX",
 	}[w]
 }
 
-// probeCheck is the check that sends a message and waits for it.
-const probeCheck = "probe.arrival"
+// The checks that send a message and wait for it: through the gateway, and past it.
+const (
+	probeCheck  = "probe.arrival"
+	sourceCheck = "old.source"
+)
 
 // Legs are how long a probe took, by the name of each leg, as its evidence tells
 // in the words of [plan.Legs]; none if it is nothing of that.

@@ -180,7 +180,13 @@ func (s *Story) engine(e state.Event) {
 // probes counts the probes of an event, and how long they took.
 func (s *Story) probes(e state.Event, wasBack bool) {
 	for _, f := range e.Findings {
-		if f.Check != probeCheck || !s.listed(e.At) {
+		if !s.listed(e.At) {
+			continue
+		}
+		if f.Check == sourceCheck && plan.KindOf(e.Step) == plan.Preflight {
+			s.latency.add(Direct, cmp.Or(e.Wave, s.waveOf(f.Target)), e.At, Legs(f.Evidence))
+		}
+		if f.Check != probeCheck {
 			continue
 		}
 		way := Public

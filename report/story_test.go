@@ -325,3 +325,22 @@ func TestStoryJSONIsStable(t *testing.T) {
 		}
 	}
 }
+
+// How long a message took by the old way is told beside the new one.
+func TestDirectWay(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	p := plan.Plan{Waves: []plan.Wave{{Name: "pilot", Cutovers: []plan.Cutover{{Domain: "a.example.", Wave: "pilot"}}}}}
+	s := NewStory(p, time.Time{}, time.Time{})
+	s.Apply(state.Event{
+		Seq: 1, At: at, Kind: state.Done, Wave: "pilot", Domain: "a.example.", Step: string(plan.Preflight),
+		Findings: []plan.Finding{
+			{Check: "old.source", Target: "192.0.2.10", Severity: plan.Warn, Evidence: plan.Legs{Accepted: 20 * time.Millisecond, Arrived: 900 * time.Millisecond, Queued: plan.Unmeasured, Stored: plan.Unmeasured}.String()},
+			{Check: "old.source", Target: "192.0.2.11", Severity: plan.Pass},
+		},
+	})
+	got := s.latency.by("all", wholeLeg, []string{""})
+	if len(got) != 1 || got[0].Way != Direct || got[0].N != 1 || got[0].P50 != 900*time.Millisecond {
+		t.Errorf("%+v", got)
+	}
+}

@@ -213,9 +213,9 @@ func (s *Story) holdSheet() sheet {
 // "day".
 func (s *Story) latencySheet(by ...string) sheet {
 	t := sheet{
-		ID: "latency", Title: "Time to arrive", Empty: "no probe told how long it took", Numbers: 7,
-		Note: "Of the probes that arrived: half were as fast as p50, 95 of 100 as fast as p95. Before: straight to the gateway; after: by the new MX; back: by the old MX, after a rollback.",
-		Head: []string{"Of", "Before p50", "p95", "After p50", "p95", "Back p50", "p95", "Probes"},
+		ID: "latency", Title: "Time to arrive", Empty: "no probe told how long it took", Numbers: 9,
+		Note: "Of the probes that arrived: half were as fast as p50, 95 of 100 as fast as p95. Old: straight to the old server, before; gateway: straight to that, before; after: by the new MX; back: by the old MX, after a rollback.",
+		Head: []string{"Of", "Old p50", "p95", "Gateway p50", "p95", "After p50", "p95", "Back p50", "p95", "Probes"},
 	}
 	var last Latency
 	for _, l := range s.Latencies() {
@@ -227,13 +227,13 @@ func (s *Story) latencySheet(by ...string) sheet {
 			if l.Leg != wholeLeg {
 				name += ", until " + l.Leg
 			}
-			t.Rows = append(t.Rows, line{Quiet, l.By, []string{name, "-", "-", "-", "-", "-", "-", ""}})
+			t.Rows = append(t.Rows, line{Quiet, l.By, []string{name, "-", "-", "-", "-", "-", "-", "-", "-", ""}})
 			last = l
 		}
 		cells := t.Rows[len(t.Rows)-1].Cells
 		i := slices.Index(ways, l.Way)
 		cells[1+2*i], cells[2+2*i] = milliseconds(l.P50), milliseconds(l.P95)
-		cells[7] = strings.TrimPrefix(cells[7]+" + "+number(l.N), " + ")
+		cells[9] = strings.TrimPrefix(cells[9]+" + "+number(l.N), " + ")
 	}
 	return t
 }

@@ -62,3 +62,13 @@ func TestDigestKeepsWhatMatters(t *testing.T) {
 		t.Errorf("out of nothing: %+v", out)
 	}
 }
+
+// How long a message took by the old way is kept: nobody can ask that again.
+func TestDigestKeepsTheOldWay(t *testing.T) {
+	t.Parallel()
+	for evidence, kept := range map[string]bool{"accepted in 20 ms": true, "": false} {
+		if got := never(plan.Finding{Check: "old.source", Severity: plan.Pass, Evidence: evidence}); got != kept {
+			t.Errorf("%q is kept: %v", evidence, got)
+		}
+	}
+}

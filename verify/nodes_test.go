@@ -36,3 +36,21 @@ func TestNodes(t *testing.T) {
 		t.Errorf("one set of MX hosts is asked %d times", n)
 	}
 }
+
+// How long a message took straight to the old server is told, once for all domains.
+func TestOldSourceTellsHowLong(t *testing.T) {
+	t.Parallel()
+	c, cut := in(nil)(t)
+	for first := range 2 {
+		found := c.Only(t.Context(), cut, "old.source")
+		if len(found) == 0 {
+			t.Fatal("nothing was found")
+		}
+		for _, f := range found {
+			l, ok := plan.ParseLegs(f.Evidence)
+			if told := ok && l.Arrived > 0; told != (first == 0) {
+				t.Errorf("asked %d times: %q", first+1, f.Evidence)
+			}
+		}
+	}
+}

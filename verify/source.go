@@ -17,7 +17,9 @@ func oldSource(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pla
 	if err != nil {
 		return nil, err
 	}
-	return c.rarely(ctx, "old.source", func(ctx context.Context) ([]plan.Finding, error) {
+	asked := false
+	found, err := c.rarely(ctx, "old.source", func(ctx context.Context) ([]plan.Finding, error) {
+		asked = true
 		var all []plan.Finding
 		for _, a := range c.OldAddresses {
 			seen := make([]source, len(c.Vantages))
@@ -26,6 +28,12 @@ func oldSource(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pla
 		}
 		return all, ctx.Err()
 	})
+	if !asked { // how long it took is told once
+		for i := range found {
+			found[i].Evidence = ""
+		}
+	}
+	return found, err
 }
 
 // A source is what the old server took for a vantage's address.
@@ -33,6 +41,7 @@ type source struct {
 	seen  netip.Addr
 	own   netip.Addr   // by our own socket; invalid = not known
 	trial plan.Finding // why that is not known; its severity is "" if it is
+	took  string       // the legs of the message; "" = it did not arrive
 }
 
 func (c *Checker) seenFrom(ctx context.Context, v Vantage, a netip.Addr, rcpt, domain string) (s source) {
@@ -43,6 +52,7 @@ func (c *Checker) seenFrom(ctx context.Context, v Vantage, a netip.Addr, rcpt, d
 	case sent.err != nil:
 		s.trial = unknown("", "%s", sent.missing("", endpoint{"old server", a}, c.Arrival).Detail)
 	default:
+		s.took = legs(nil, nil, sent.begun, sent.accepted, sent.arrived).String()
 		for _, h := range sent.outcome.hops { // the first that tells is the server that saw us
 			if h.from.IsValid() && !itself(h.from) {
 				s.seen = h.from
@@ -83,7 +93,7 @@ func (c *Checker) sources(old netip.Addr, seen []source) []plan.Finding {
 		default:
 			f = unknown(at, "it sees %s; whether that is this machine's own cannot be known from one vantage alone: give its source, or name another in vantages", s.seen)
 		}
-		f.Vantage = v.Name
+		f.Vantage, f.Evidence = v.Name, s.took
 		out = append(out, f)
 	}
 	return out
