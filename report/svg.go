@@ -119,18 +119,17 @@ func wholeTicks(n int) []int {
 
 // timeTicks are five times, said as shortly as they can be told apart.
 func timeTicks(from, to time.Time, x func(time.Time) float64) (out []tick) {
-	layout := "15:04:05"
+	layout, parts := "15:04:05", time.Duration(4)
 	switch d := to.Sub(from); {
 	case d > 10*24*time.Hour:
 		layout = "2 Jan"
 	case d > 20*time.Hour:
-		layout = "2 Jan 15:04"
+		layout, parts = "2 Jan 15:04", 3 // the widest
 	case d > 10*time.Minute:
 		layout = "15:04"
 	}
-	const parts = 4
 	for i := range parts + 1 {
-		t, anchor := from.Add(to.Sub(from)/parts*time.Duration(i)), "middle"
+		t, anchor := from.Add(to.Sub(from)/parts*i), "middle"
 		if i == parts {
 			anchor = "end"
 		}
