@@ -12,6 +12,7 @@ import (
 const (
 	maxOpen  = 1 << 16 // messages
 	maxNamed = 1000    // recipients of one message that are told apart
+	maxText  = 1 << 10 // bytes of a sender or a user that are kept; longer ones are not told
 )
 
 // A join puts together what the lines of one message tell. A message that is
@@ -125,6 +126,9 @@ func (j *join) take(e *entry, emit func(*Record)) {
 // text is a part of a line to keep. Of a part of a log the text stays until it is
 // joined.
 func (j *join) text(b []byte) []byte {
+	if len(b) > maxText {
+		return nil
+	}
 	if j.part != nil && b != nil {
 		return b
 	}
