@@ -20,6 +20,7 @@ const (
 	refused               // a recipient, or a message, was refused
 	internal              // that message in next is the server's own
 	expanded              // recipients of a message were put in for original
+	proxied               // that message in next came through a filter before the queue
 	done                  // a message is gone from the queue
 )
 
@@ -39,12 +40,14 @@ type entry struct {
 	lasting    bool   // the queue id is never used again
 	size       int64
 	peer       []byte // an address
+	behalf     []byte // the address of the client for which the peer, a filter, speaks
 	user       []byte // as which it authenticated
 	port       uint16 // of this server, where the peer came; 0 = not told
 	messageID  []byte
 	status     []byte
 	key        uint64     // of host and queue, see join
-	from       netip.Addr // peer, as the join has read it
+	from       netip.Addr // peer or behalf, as the join has read it
+	handed     bool       // the peer is on this machine, and may be a filter
 	auth       bool       // authenticated
 	own        bool       // the server's own message
 	server     server     // that wrote the line to syslog

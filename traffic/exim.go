@@ -149,7 +149,7 @@ func eximArrival(b []byte, e *entry) {
 	if i := index(b, ` T="`); i >= 0 {
 		fields = b[:i]
 	}
-	if i := index(fields, " id="); i >= 0 {
+	if i := eximMessageID(fields); i >= 0 {
 		e.messageID, _, _ = bytes.Cut(fields[i+4:], []byte{' '})
 		fields = fields[:i]
 	}
@@ -163,7 +163,7 @@ func eximArrival(b []byte, e *entry) {
 		_, e.user, _ = bytes.Cut(word, []byte{':'})
 		e.auth = true
 	} else {
-		e.auth = len(e.peer) == 0 && !e.own
+		e.auth = len(e.peer) == 0 && !e.own && !begins(b, " H=") // a greeting may hide the peer
 	}
 	if i := index(fields, " S="); i >= 0 {
 		e.size = size(fields[i+3:])
@@ -174,6 +174,24 @@ func eximArrival(b []byte, e *entry) {
 	}
 	if i := bytes.LastIndex(b, []byte(" for ")); i >= 0 && bytes.IndexByte(b[i:], '"') < 0 {
 		e.recipients = b[i+5:]
+	}
+}
+
+// eximMessageID is where " id=" stands, after the protocol and outside of quotes, in which
+// names of certificates stand; -1 = nowhere.
+func eximMessageID(b []byte) int {
+	at := max(index(b, " P="), 0)
+	for {
+		i := index(b[at:], " id=")
+		if i < 0 {
+			return -1
+		}
+		q := index(b[at:at+i], `="`)
+		if q < 0 {
+			return at + i
+		}
+		at += q + 1
+		at += quoted(b[at:])
 	}
 }
 
@@ -232,10 +250,10 @@ func eximPort(b []byte) uint16 {
 // eximOutcome reads "RECIPIENT <ORIGINAL> R=... T=... : REASON".
 func eximOutcome(b []byte, event Event, e *entry) {
 	e.kind, e.event = outcome, event
-	end := len(b)
+	local, end := quoted(b), len(b)
 	for _, mark := range [...]string{" R=", " F=<", " P=<", ": ", " defer (", " routing defer"} {
-		if i := index(b[:end], mark); i >= 0 {
-			end = i
+		if i := index(b[local:end], mark); i >= 0 {
+			end = local + i
 		}
 	}
 	names, rest := b[:end], b[end:]

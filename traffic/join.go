@@ -12,6 +12,7 @@ import (
 const (
 	maxOpen  = 1 << 16 // messages
 	maxNamed = 1000    // recipients of one message that are told apart
+	maxText  = 1 << 10 // bytes of a sender or a user that are kept; longer ones are not told
 )
 
 // A join puts together what the lines of one message tell. A message that is
@@ -38,6 +39,7 @@ type message struct {
 	user     []byte
 	port     uint16
 	origin   Origin
+	handed   bool // over by a peer on this machine, which may be a filter
 	accepted bool // told
 	again    bool // a filter handed it back
 	gone     bool
@@ -71,7 +73,8 @@ func (j *join) take(e *entry, emit func(*Record)) {
 	if e.kind == idle {
 		return
 	}
-	e.key, e.from = j.hash(e.host, e.queue), addr(e.peer)
+	e.key = j.hash(e.host, e.queue)
+	e.comes()
 	if j.part != nil && j.part.later(e) {
 		return
 	}
@@ -84,7 +87,7 @@ func (j *join) take(e *entry, emit func(*Record)) {
 		if first := j.find(e.host, e.next); len(e.next) > 0 && first != nil {
 			m.continues(first)
 		}
-		if j.part != nil && len(e.next) == 0 && m.peer.IsLoopback() {
+		if j.part != nil && len(e.next) == 0 && m.handed {
 			c := *e
 			m.client = &c
 		}
@@ -107,6 +110,10 @@ func (j *join) take(e *entry, emit func(*Record)) {
 		if m := j.find(e.host, e.next); m != nil {
 			m.origin = Internal
 		}
+	case proxied:
+		if m := j.find(e.host, e.next); m != nil && m.handed && m.origin == Submitted && itself(m.peer) && m.user == nil {
+			m.origin, m.peer = Outside, netip.Addr{} // the filter did not say for whom
+		}
 	case expanded:
 		j.expand(e)
 	case done:
@@ -119,10 +126,23 @@ func (j *join) take(e *entry, emit func(*Record)) {
 // text is a part of a line to keep. Of a part of a log the text stays until it is
 // joined.
 func (j *join) text(b []byte) []byte {
+	if len(b) > maxText {
+		return nil
+	}
 	if j.part != nil && b != nil {
 		return b
 	}
 	return append([]byte{}, b...)
+}
+
+// comes reads who hands a message over. A filter on this machine may say for whom it
+// speaks; of others that is not believed: they are who came.
+func (e *entry) comes() {
+	e.from = addr(e.peer)
+	e.handed = e.from.IsLoopback()
+	if a := addr(e.behalf); e.handed && a.IsValid() {
+		e.from = a
+	}
 }
 
 // from is where a message comes from, by what its first line tells.
@@ -143,7 +163,7 @@ func itself(a netip.Addr) bool {
 
 // came notes by which way a message came.
 func (m *message) came(e *entry, j *join) {
-	m.peer, m.port, m.origin = e.from, e.port, from(e)
+	m.peer, m.handed, m.port, m.origin = e.from, e.handed, e.port, from(e)
 	if len(e.user) > 0 {
 		m.user = j.text(e.user)
 	}
@@ -247,7 +267,7 @@ func (j *join) name(e *entry) {
 		if j.part != nil {
 			j.part.names[first.name-1].shared = true
 		}
-		if m.peer.IsLoopback() {
+		if m.handed {
 			m.continues(first)
 		}
 	}
@@ -261,7 +281,7 @@ func (m *message) continues(first *message) {
 	if first.to == &first.own {
 		first.to = &recipients{each: slices.Clone(first.own.each)}
 	}
-	m.again, m.peer, m.user, m.port, m.origin, m.to = true, first.peer, first.user, first.port, first.origin, first.to
+	m.again, m.peer, m.handed, m.user, m.port, m.origin, m.to = true, first.peer, first.handed, first.user, first.port, first.origin, first.to
 	if first.sender != nil {
 		m.sender, m.size = first.sender, first.size
 	}

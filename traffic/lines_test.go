@@ -108,6 +108,13 @@ func TestMessagesUnderWayAreBounded(t *testing.T) {
 	if l.Under() > maxOpen || l.Under() < maxOpen/2 || len(l.join.byID) > maxOpen {
 		t.Errorf("%d messages, %d ids", l.Under(), len(l.join.byID))
 	}
+	long := strings.Repeat("x", MaxLine-200)
+	for _, format := range [...]string{"<= %s@b.example H=x [192.0.2.1] P=smtp", "<= a@b.example H=x [192.0.2.1] P=esmtpa A=plain:%s S=1"} {
+		fmt.Fprintf(l, "2026-11-25 18:43:07 999999-999998-00 "+format+"\n", long)
+		if m := l.join.find(nil, []byte("999999-999998-00")); m == nil || cap(m.sender)+cap(m.user) > 4*maxText {
+			t.Errorf("what is kept of %s: %+v", format, m)
+		}
+	}
 	var all strings.Builder
 	for i := range 5000 {
 		fmt.Fprintf(&all, " r%d@b.example", i)

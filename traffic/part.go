@@ -197,7 +197,7 @@ func (p *Part) later(e *entry) bool {
 		p.tangled = p.tangled || bytes.Equal(e.next, e.queue)
 		p.hand(e)
 	case arrival:
-		if !e.from.IsLoopback() || len(e.messageID) == 0 {
+		if !e.handed || len(e.messageID) == 0 {
 			return false
 		}
 		if m := j.known(e.key); m != nil {
@@ -207,7 +207,7 @@ func (p *Part) later(e *entry) bool {
 			return false
 		}
 		p.hand(e)
-	case internal:
+	case internal, proxied:
 		if j.open[j.hash(e.host, e.next)] != nil {
 			return false
 		}
@@ -217,7 +217,7 @@ func (p *Part) later(e *entry) bool {
 		switch {
 		case m == nil:
 			p.keep(e, j.line)
-		case m.gone || !m.peer.IsLoopback() || len(e.messageID) == 0:
+		case m.gone || !m.handed || len(e.messageID) == 0:
 			return false
 		default:
 			if first := j.byID[maphash.Bytes(j.seed, e.messageID)]; first != nil && !first.gone {

@@ -13,10 +13,16 @@ import "bytes"
 //	postfix/qmgr[3]: 336379D28CC: removed
 //	postfix/pickup[5]: 4jZRmz1MF8z1VcrM: uid=0 from=<root@local.example>
 //	postfix/bounce[6]: 2BD5C9D28D1: sender non-delivery notification: 288D89D2752
+//	postfix/smtpd[1]: 336379D28CC: client=localhost[127.0.0.1], orig_client=unknown[192.0.2.68]
+//	postfix/smtpd[1]: proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok: queued as 336379D28CC; from=<a@sender.example> to=<info@choir.example> proto=ESMTP helo=<client.example>
 //	postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[192.0.2.68]: 550 5.1.1 <nobody@choir.example>: Recipient address rejected: User unknown; from=<a@sender.example> to=<nobody@choir.example> proto=ESMTP helo=<client.example>
 //
 // A status is sent, deferred, bounced or expired; others are those of probes.
 func postfix(h *header, e *entry) {
+	if begins(h.message, "proxy-") {
+		postfixProxy(h.message[len("proxy-"):], e)
+		return
+	}
 	id, rest, ok := bytes.Cut(h.message, []byte(": "))
 	if !ok || len(id) < 5 || len(id) > 31 || !alphanumeric(id) {
 		return // of no message
@@ -63,7 +69,7 @@ func postfixProgram(program []byte) bool {
 	return false
 }
 
-// postfixClient reads "host[ADDRESS], orig_queue_id=..., sasl_username=...".
+// postfixClient reads "host[ADDRESS], orig_queue_id=..., orig_client=host[ADDRESS], sasl_username=...".
 func postfixClient(b []byte, e *entry) {
 	e.kind = client
 	e.peer, b, _ = between(b, "[", "]")
@@ -71,10 +77,40 @@ func postfixClient(b []byte, e *entry) {
 		e.auth = true
 		e.user, _, _ = bytes.Cut(b[i+len(", sasl_username="):], []byte(", "))
 	}
+	if i := index(b, ", sasl_"); i >= 0 { // what follows is the client's
+		b = b[:i]
+	}
+	if _, orig, ok := bytes.Cut(b, []byte(", orig_client=")); ok {
+		e.behalf, _, _ = between(orig, "[", "]")
+	}
 	if i := index(b, ", orig_queue_id="); i >= 0 { // the filter says which message it hands back
 		id, _, _ := bytes.Cut(b[i+len(", orig_queue_id="):], []byte{','})
 		if string(id) != "NOQUEUE" {
 			e.next = id
+		}
+	}
+}
+
+// postfixProxy reads "accept: END-OF-MESSAGE: REPLY; from=<...> to=<...>", or "reject: "
+// so: what a filter before the queue (smtpd_proxy_filter) said.
+func postfixProxy(b []byte, e *entry) {
+	word, rest, ok := bytes.Cut(b, []byte(": "))
+	if !ok {
+		return
+	}
+	_, rest, ok = bytes.Cut(rest, []byte(": ")) // at which command
+	reply, to, told := postfixTail(rest, e)
+	switch {
+	case !ok || !told:
+	case string(word) == "accept":
+		if i := bytes.LastIndex(reply, []byte("queued as ")); i >= 0 {
+			e.kind = proxied
+			e.next, _, _ = bytes.Cut(reply[i+len("queued as "):], []byte{' '})
+		}
+	case string(word) == "reject" && len(reply) > 0:
+		e.kind, e.event, e.recipient, e.status = refused, Rejected, to, short(reply)
+		if reply[0] == '4' {
+			e.event = Deferred
 		}
 	}
 }
@@ -94,9 +130,11 @@ func postfixPort(program []byte) uint16 {
 // postfixQueued reads "from=<SENDER>, size=421, nrcpt=1 (queue active)", and what
 // becomes of a message after its last try.
 func postfixQueued(b []byte, e *entry) {
-	sender, rest, ok := between(b, "from=<", ">, ")
-	switch {
-	case !ok:
+	sender, rest, ok := angled(b[len("from=<"):])
+	if !ok || !begins(rest, ", ") {
+		return
+	}
+	switch rest = rest[2:]; {
 	case begins(rest, "size="):
 		e.kind, e.sender, e.size = queued, sender, size(rest[len("size="):])
 	case begins(rest, "status=expired"):
@@ -105,12 +143,12 @@ func postfixQueued(b []byte, e *entry) {
 }
 
 func postfixOutcome(b []byte, e *entry) {
-	to, rest, ok := between(b, "to=<", ">, ")
+	to, rest, ok := angled(b[len("to=<"):])
 	if !ok {
 		return
 	}
-	if begins(rest, "orig_to=<") {
-		if to, rest, ok = between(rest, "orig_to=<", ">, "); !ok {
+	if begins(rest, ", orig_to=<") {
+		if to, rest, ok = angled(rest[len(", orig_to=<"):]); !ok {
 			return
 		}
 	}
@@ -146,26 +184,62 @@ func postfixRefused(b []byte, e *entry) {
 	if !ok {
 		return
 	}
-	// The reply quotes what the client said: the last "; from=<" is Postfix's own.
-	i := bytes.LastIndex(rest, []byte("; from=<"))
-	if i < 0 {
-		return
-	}
-	reply, tail := rest[:i], rest[i:]
-	sender, tail, ok := between(tail, "; from=<", ">")
-	to, _, named := between(tail, "to=<", "> proto=")
-	if !named {
-		to, _, named = between(tail, "to=<", ">")
-	}
-	to = bytes.TrimSuffix(to, []byte(">,"))
+	reply, to, ok := postfixTail(rest, e)
 	if j := index(reply, ": "); j >= 0 {
 		reply = reply[j+2:]
 	}
-	if !ok || !named || len(reply) == 0 {
+	if !ok || len(reply) == 0 {
 		return
 	}
-	e.kind, e.event, e.peer, e.sender, e.recipient, e.status = refused, Rejected, peer, sender, to, short(reply)
+	e.kind, e.event, e.peer, e.recipient, e.status = refused, Rejected, peer, to, short(reply)
 	if reply[0] == '4' {
 		e.event = Deferred
 	}
+}
+
+// maxTails bounds how many places are tried for the end of a reply.
+const maxTails = 8
+
+// postfixTail reads "REPLY; from=<SENDER> to=<RECIPIENT> proto=ESMTP helo=<NAME>", the
+// sender into e. The reply has what the client said, and so have quoted local parts: it
+// is the first place after which the line goes on, to its end, as Postfix writes it.
+// There are no quotes after the recipient: Postfix leaves them in no greeting.
+func postfixTail(b []byte, e *entry) (reply, to []byte, ok bool) {
+	for i, n := 0, 0; n < maxTails; n++ {
+		next := index(b[i:], "; from=<")
+		if next < 0 {
+			return nil, nil, false
+		}
+		i += next + 1
+		sender, rest, ok := angled(b[i+len(" from=<"):])
+		rest = bytes.TrimPrefix(rest, []byte{','})
+		if !ok || !begins(rest, " to=<") {
+			continue
+		}
+		if to, rest, ok = angled(rest[len(" to=<"):]); !ok || stray(sender) || stray(to) || bytes.IndexByte(rest, '"') >= 0 {
+			continue
+		}
+		if rest = bytes.TrimPrefix(rest, []byte{','}); begins(rest, " proto=") && bytes.Count(rest, []byte{'<'}) <= 1 {
+			e.sender = sender
+			return b[:i-1], to, true
+		}
+	}
+	return nil, nil, false
+}
+
+// stray tells whether there is a quote in an address but around its local part.
+func stray(b []byte) bool { return bytes.IndexByte(b[quoted(b):], '"') >= 0 }
+
+// angled takes an address, whose local part may be quoted, and the ">" after it from
+// the front.
+func angled(b []byte) (address, rest []byte, ok bool) {
+	n := quoted(b)
+	if n == len(b) { // it has no end: old versions log addresses without quotes
+		n = 0
+	}
+	i := bytes.IndexByte(b[n:], '>')
+	if i < 0 {
+		return nil, nil, false
+	}
+	return b[: n+i : n+i], b[n+i+1:], true
 }

@@ -94,7 +94,7 @@ func kept(t *testing.T, text []byte) []byte {
 		t.Fatal(err)
 	}
 	text = bytes.ReplaceAll(text, []byte(" "+name+" postfix"), []byte(" old postfix"))
-	return regexp.MustCompile(`(?m)^.* (cwd=|daemon started|postfix/postfix-script).*\n`).ReplaceAll(text, nil)
+	return regexp.MustCompile(`(?m)^.* (cwd=|postfix/master|postfix/postfix-script).*\n`).ReplaceAll(text, nil)
 }
 
 // TestIntegrationRealLogs sends mail through Exim, which logs all that it can, to

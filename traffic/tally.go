@@ -33,8 +33,8 @@ func (c *Counts) Add(o Counts) {
 
 // Bounds of a Tally.
 const (
-	maxDomains = 1 << 17
-	maxSpans   = 32 // of a domain: then each covers twice the time
+	maxDomains = 1 << 17 // without those that are always counted
+	maxSpans   = 32      // of a domain: then each covers twice the time
 	firstSpan  = 5 * time.Minute
 )
 
@@ -42,12 +42,15 @@ const (
 // at least five minutes, at most 32 a domain.
 type Tally struct {
 	Wanted func(domain []byte) bool // lower case, no final dot; nil = all
+	Always func(domain []byte) bool // are counted however many others there are; nil = none
 	Skip   func(*Record) bool       // is not counted, as probes are; nil = none
 	Known  *Addresses               // that are known to have mail; nil = none
 
 	First, Last time.Time // of the records, whoever they are for
-	Left        uint64    // domains left out, since there were too many
+	Left        uint64    // records left out, and domains forgotten, since there were too many
+	Others      Counts    // of those, at any time
 	domains     map[string]*series
+	search      int // in so many records no room is looked for
 	name        []byte
 }
 
@@ -83,8 +86,9 @@ func (t *Tally) Add(r *Record) {
 	}
 	s := t.domains[string(domain)]
 	if s == nil {
-		if !t.room() && c.Accepted == 0 {
+		if !t.room(c.Accepted > 0) && (t.Always == nil || !t.Always(domain)) {
 			t.Left++
+			t.Others.Add(c)
 			return
 		}
 		s = &series{width: firstSpan}
@@ -142,20 +146,32 @@ func lower(to, b []byte) []byte {
 	return to
 }
 
-// room makes room for one more domain, if need be by forgetting those of which
-// nothing was ever accepted: names that only spammers use.
-func (t *Tally) room() bool {
+// room makes room for one more domain, if need be, for mail that was accepted, by
+// forgetting those of which nothing ever was: names that only spammers use. It looks
+// through all of them, so not again soon if it found few.
+func (t *Tally) room(accepted bool) bool {
 	if t.domains == nil {
 		t.domains = map[string]*series{}
 	}
 	if len(t.domains) < maxDomains {
 		return true
 	}
+	if t.search > 0 {
+		t.search--
+		return false
+	}
+	if !accepted {
+		return false
+	}
 	for name, s := range t.domains {
-		if s.total().Accepted == 0 {
+		if c := s.total(); c.Accepted == 0 && (t.Always == nil || !t.Always([]byte(name))) {
 			delete(t.domains, name)
 			t.Left++
+			t.Others.Add(c)
 		}
+	}
+	if len(t.domains) > maxDomains-maxDomains/8 {
+		t.search = maxDomains / 8
 	}
 	return len(t.domains) < maxDomains
 }

@@ -118,6 +118,26 @@ func TestTallyIsBounded(t *testing.T) {
 	}
 }
 
+// Names that somebody makes up below a domain that takes any take no room without
+// bound, and no time, and hide none that matters.
+func TestAcceptedNamesAreBounded(t *testing.T) {
+	t.Parallel()
+	tally := Tally{Always: func(d []byte) bool { return string(d) == "late.test" || string(d) == "quiet.test" }}
+	tally.Add(record(now, Rejected, "x@quiet.test"))
+	for i := range maxDomains + 5000 { // minutes, if room is looked for each time
+		tally.Add(record(now, Delivered, fmt.Sprintf("x@%d.wild.test", i)))
+	}
+	tally.Add(record(now, Delivered, "x@late.test"))
+	if len(tally.domains) > maxDomains+1 || tally.Left != 5001 || tally.Others.Delivered != 5001 {
+		t.Errorf("%d domains, %d left out, %+v", len(tally.domains), tally.Left, tally.Others)
+	}
+	for _, d := range []string{"late.test", "quiet.test", "0.wild.test"} {
+		if c := tally.Between(d, time.Time{}, time.Time{}); c.Delivered+c.Rejected != 1 {
+			t.Errorf("%s: %+v", d, c)
+		}
+	}
+}
+
 func TestRecipientsAreRanked(t *testing.T) {
 	t.Parallel()
 	r := Recipients{Wanted: func(d []byte) bool { return string(d) == "a.test" }}

@@ -184,3 +184,26 @@ func TestPictures(t *testing.T) {
 		t.Errorf("an empty log: %s, %s", got, words)
 	}
 }
+
+// A gateway whose log has more names than there is room for has not said that a domain
+// has no mail: it is not known.
+func TestMailThatMayBeHidden(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var b strings.Builder
+	for i := range 1<<17 + 10 {
+		fmt.Fprintf(&b, "2026-11-25 18:42:57 %06d-000000-00 <= a@s.test H=x [192.0.2.1] P=smtp S=3 for x@%d.wild.test\n", i, i)
+	}
+	b.WriteString("2026-11-25 18:42:58 zzzzzz-000000-00 <= a@s.test H=x [192.0.2.1] P=smtp S=3 for x@zone.test y@below.zone.test\n")
+	path := filepath.Join(dir, "mainlog")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &Checker{Settings: Settings{Now: time.Now, Mail: Mail{Gateway: []string{path}, Zone: time.UTC, Domains: []string{"zone.test.", "wild.test."}}}}
+	for domain, known := range map[string]bool{"zone.test": true, "7.wild.test": true, "below.zone.test": false, "*.wild.test": true} {
+		p, err := c.logs.picture(t.Context(), c, domain, time.Time{})
+		if (err == nil) != known || known && p.now.Accepted == 0 {
+			t.Errorf("%s: %+v, %v", domain, p.now, err)
+		}
+	}
+}

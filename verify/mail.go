@@ -121,6 +121,9 @@ func (l *logs) picture(ctx context.Context, c *Checker, domain string, since tim
 	if s.Lines > 0 && s.Parsed == 0 {
 		return p, fmt.Errorf("none of the %d lines of %s is of a format that is known (%s)", s.Lines, strings.Join(c.Mail.Gateway, ", "), strings.Join(traffic.Formats(), ", "))
 	}
+	if l.hidden(domain) {
+		return p, fmt.Errorf("%s tells of so many names that %d of its records are not told apart, and perhaps those of %s", strings.Join(c.Mail.Gateway, ", "), l.now.Left, domain)
+	}
 	p = picture{stats: s, since: since, now: l.now.Between(domain, since, time.Time{}), last: l.now.Last}
 	if p.since.IsZero() {
 		p.since = l.now.First
@@ -174,6 +177,7 @@ func (l *logs) readOld(ctx context.Context, c *Checker) error {
 		}
 	}
 	l.read, l.all = true, l.before.Total(time.Time{}, time.Time{})
+	l.all.Add(l.before.Others)
 	return nil
 }
 
@@ -187,10 +191,20 @@ func (c *Checker) follower(globs []string, emit func(*traffic.Record)) *follower
 
 // tally counts what is no probe of ours, for the domains that matter.
 func (c *Checker) tally(known *traffic.Addresses) traffic.Tally {
-	return traffic.Tally{Known: known, Wanted: c.logs.wanted, Skip: func(r *traffic.Record) bool {
+	return traffic.Tally{Known: known, Wanted: c.logs.wanted, Always: c.logs.named, Skip: func(r *traffic.Record) bool {
 		return c.Probes(r) || slices.ContainsFunc(c.Vantages, func(v Vantage) bool { return v.Source.IsValid() && v.Source == r.Peer })
 	}}
 }
+
+// hidden tells whether a domain's mail may be among what the gateway's log has no room
+// for.
+func (l *logs) hidden(domain string) bool {
+	return l.now.Others != (traffic.Counts{}) && !l.named([]byte(domain)) && l.now.Between(domain, time.Time{}, time.Time{}) == (traffic.Counts{})
+}
+
+// named tells whether a domain is one of those that matter itself: however many names
+// below them somebody sends to, it is counted.
+func (l *logs) named(domain []byte) bool { return l.zones[string(domain)] }
 
 // wanted tells whether a recipient's domain lies in one of those that matter.
 func (l *logs) wanted(domain []byte) bool {
