@@ -10,38 +10,51 @@ import (
 	"mxcutover/state"
 )
 
-// TestSharedCompanion has one RRset be the companion of all domains: whoever comes
-// first writes it, it stays while anybody is on the way that needs it, and whoever
-// goes back last restores what the first one found, also after a crash.
-func TestSharedCompanion(t *testing.T) {
-	t.Parallel()
-	const name = "_25._tcp." + first
-	was, will := text(name, ""), text(name, `"3 1 1 key"`)
-	with := setup{
+// sharedName is the owner of the RRset that all domains have as their companion.
+const sharedName = "_25._tcp." + first
+
+// sharing gives all domains the same companion.
+func sharing() setup {
+	return setup{
 		plan: func(inv *plan.Inventory, set *plan.Settings) {
 			set.Companions = map[string][]plan.Companion{}
 			for _, d := range inv.Domains {
 				set.Companions[d.Name] = []plan.Companion{{
-					Change: rrset.Change{Zone: first, Before: was, After: will}, Provider: "play", Wait: plan.Duration(companionWait), Why: "the play",
+					Change:   rrset.Change{Zone: first, Before: text(sharedName, ""), After: text(sharedName, `"3 1 1 key"`)},
+					Provider: "play", Wait: plan.Duration(companionWait), Why: "the play",
 				}}
 			}
 			set.Zones = []plan.Zone{{Name: first, Provider: "play", Sets: []rrset.Set{text(first, "x")}}}
 		},
 		world: func(w *sim) {
-			w.records[name] = &record{domain: name, of: first, past: []version{{at: time.Now().Add(-time.Hour), set: was}}, lag: w.records[first].lag}
+			past := []version{{at: time.Now().Add(-time.Hour), set: text(sharedName, "")}}
+			w.records[sharedName] = &record{domain: sharedName, of: first, past: past, lag: w.records[first].lag}
 		},
 	}
+}
+
+// pilots are the domains of the first wave.
+func (s *scene) pilots() (out []string) {
+	for _, c := range s.w.plan.Waves[0].Cutovers {
+		out = append(out, c.Domain)
+	}
+	return out
+}
+
+// TestSharedCompanion has one RRset be the companion of all domains: whoever comes
+// first writes it, it stays while anybody is on the way that needs it, and whoever
+// goes back last restores what the first one found, also after a crash.
+func TestSharedCompanion(t *testing.T) {
+	t.Parallel()
+	was, will := text(sharedName, ""), text(sharedName, `"3 1 1 key"`)
 	for _, crash := range []bool{false, true} {
 		t.Run(map[bool]string{false: "in order", true: "with a crash"}[crash], func(t *testing.T) {
 			t.Parallel()
-			play(t, with, func(s *scene) {
-				var pilot []string
-				for _, c := range s.w.plan.Waves[0].Cutovers {
-					pilot = append(pilot, c.Domain)
-				}
+			play(t, sharing(), func(s *scene) {
+				pilot := s.pilots()
 				has := func(when string, want rrset.Set) {
 					s.Helper()
-					if got := s.set(name); !got.Equal(want) {
+					if got := s.set(sharedName); !got.Equal(want) {
 						s.Errorf("%s: %v, want %v", when, got.Data, want.Data)
 					}
 				}
@@ -64,7 +77,7 @@ func TestSharedCompanion(t *testing.T) {
 					s.reaches(d, state.IsRolledBack)
 				}
 				has("all went back", was)
-				if n := len(s.past(name)); n != 3 {
+				if n := len(s.past(sharedName)); n != 3 {
 					s.Errorf("it has had %d versions, want 3: what was there, ours, and that again", n)
 				}
 			})
@@ -115,6 +128,52 @@ func TestCompanionsGoingBackHoldNobody(t *testing.T) {
 		}
 		s.reaches(first, state.IsRolledBack)
 	})
+}
+
+// TestHeldCompanionsHoldNobody takes one domain back before its wave is live, and its
+// companion waits for a person: its mail goes the old way, and the others go on.
+func TestHeldCompanionsHoldNobody(t *testing.T) {
+	t.Parallel()
+	for name, befall := range map[string]func(*scene){
+		"drifted": func(s *scene) { s.other(secondOf(first), `"theirs"`) },
+		"held":    func(s *scene) { s.world(func(w *sim) { w.refused = secondOf(first) }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{companions: true}, func(s *scene) {
+				s.reaches(first, state.Probed, state.Soaking)
+				befall(s)
+				s.rollback(state.DomainTarget(first))
+				s.until("the wave is live", func(st *state.Status) bool { return st.Waves[0].State == state.Live })
+				if d := s.reaches(first, state.IsDrifted, state.IsHeld); !d.Back || d.Moved() {
+					s.Errorf("it is %s", d.State)
+				}
+			})
+		})
+	}
+}
+
+// TestCompanionsGoingBackSettleOthers: where only its companions are to go back, a
+// domain does not keep the original TTLs of the others from coming back.
+func TestCompanionsGoingBackSettleOthers(t *testing.T) {
+	t.Parallel()
+	p := newSim(t, nil).plan
+	p.Isolate = nil
+	for moved, want := range map[bool]bool{false: true, true: false} {
+		s := state.NewStatus(p)
+		for i := range s.Domains {
+			s.Domains[i].State, s.Domains[i].Since = state.Live, now.At
+		}
+		d := s.Domain(first)
+		d.Back, d.State = true, state.IsDrifted
+		d.Steps["companion:1"] = state.StepRecord{Done: true}
+		if moved {
+			d.Steps["publish"] = state.StepRecord{Done: true}
+		}
+		if got := settleAt(&p, s, Policy{SettleAfter: time.Hour}); got.Equal(now.At.Add(time.Hour)) != want {
+			t.Errorf("its MX is at the gateway: %v; they settle at %v", moved, got)
+		}
+	}
 }
 
 // A companion's wait is kept when the plan is lost: the journal has it.

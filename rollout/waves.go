@@ -33,9 +33,9 @@ func waveEvents(p *plan.Plan, s *state.Status, pol Policy) (out []state.Event) {
 }
 
 // isOut tells whether a domain is no part of its wave any more: its mail goes the old
-// way, if only its companions still wait for caches before they go back.
+// way, though its companions still wait before they go back, for caches or a person.
 func isOut(d *state.DomainStatus) bool {
-	return d.State == state.IsRolledBack || d.State == state.IsSkipped || d.Back && d.State == state.IsRollingBack && !d.Moved()
+	return d.State == state.IsRolledBack || d.State == state.IsSkipped || d.Back && !d.Moved()
 }
 
 // waveOutcome judges a running wave: failed before anything else.
@@ -95,8 +95,9 @@ func settleAt(p *plan.Plan, s *state.Status, pol Policy) time.Time {
 		return s.Isolation.Since.Add(pol.SettleAfter)
 	}
 	var last time.Time
-	for _, d := range s.Domains {
-		if d.State != state.Live && d.State != state.Settled && d.State != state.IsRolledBack && d.State != state.IsSkipped {
+	for i := range s.Domains {
+		d := &s.Domains[i]
+		if d.State != state.Live && d.State != state.Settled && !isOut(d) {
 			return time.Time{}
 		}
 		if d.State == state.Live && d.Since.After(last) {
