@@ -181,8 +181,9 @@ func rest(t Turn, since state.Moment, wait time.Duration) time.Duration {
 // itself is undone first, and waits for none of this.
 func (w World) letsGo(ctx context.Context, t Turn) error {
 	var left time.Duration
-	for _, x := range []state.Wait{t.Domain.Caches, t.Domain.Others} {
-		if !x.IsZero() {
+	// A journal that was made from snapshots tells of the MX's caches by the Intent.
+	for _, x := range []state.Wait{t.Domain.Caches, t.Domain.Others, t.Domain.Steps[t.Step.ID].Wait()} {
+		if x.For > 0 {
 			left = max(left, rest(t, x.From, x.For))
 		}
 	}

@@ -1,8 +1,10 @@
 package rollout
 
 import (
+	"context"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mxcutover/plan"
@@ -25,6 +27,11 @@ func TestCompanionsGoFirst(t *testing.T) {
 		for _, name := range []string{firstOf(first), secondOf(first)} {
 			if s.set(name).Equal(s.past(name)[0].set) {
 				t.Errorf("%s was not written", name)
+			}
+		}
+		for _, id := range []string{"companion:1", "companion:2"} {
+			if got := s.e.Journal.Status().Domain(first).Steps[id].Intent.Rest; got != companionWait {
+				t.Errorf("the journal has a wait of %v for %s, want %v", got, id, companionWait)
 			}
 		}
 		if s.original(lateOf(first)); t.Failed() {
@@ -281,6 +288,23 @@ func TestOneStepAfterTheOther(t *testing.T) {
 		s.original(name)
 		if past := s.past(name); len(past) != 5 || !past[3].set.Equal(one) {
 			t.Errorf("%d versions, not back over the one between", len(past))
+		}
+	})
+}
+
+// TestCompanionWaitsAsItsIntentSays: what its Intent tells of caches counts, when the
+// journal knows of no undo of the MX.
+func TestCompanionWaitsAsItsIntentSays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newSim(t, nil)
+		step := plan.Step{ID: "companion:1", Kind: plan.WriteCompanion}
+		turn := Turn{Step: step, Clock: simClock{w}, Observe: func(context.Context, time.Time, ...plan.Finding) error { return nil }}
+		turn.Domain.Steps = map[string]state.StepRecord{step.ID: {Intent: state.Intent{Wait: time.Hour}, Begun: moment(turn.Clock)}}
+		time.Sleep(20 * time.Minute)
+		begun := time.Now()
+		if err := (World{}).letsGo(t.Context(), turn); err != nil || time.Since(begun) != 40*time.Minute {
+			t.Errorf("it waited %v: %v", time.Since(begun), err)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mxcutover/rrset"
 	"mxcutover/state"
@@ -108,6 +109,25 @@ func TestAdoptedSnapshots(t *testing.T) {
 	}
 	closeJournal(t, j)
 	if got := readSnapshots(t, path); len(got) != 1 || !got[0].Base {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestSnapshotsHaveTheWait: how long what builds on a companion waits is in the text
+// file, which may be all that is left.
+func TestSnapshotsHaveTheWait(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "snapshots.txt")
+	s := storetest.NewMemory()
+	closeJournal(t, create(t, s, samplePlan(t, 1)))
+	j := withSnapshots(t, s.Copy(), path)
+	companion := intended(t, "d0000.example.", 1)
+	companion.Intent.Rest = 48 * time.Hour
+	if err := j.Append(t.Context(), companion); err != nil {
+		t.Fatal(err)
+	}
+	closeJournal(t, j)
+	if got := readSnapshots(t, path); len(got) != 1 || got[0].Rest != 48*time.Hour {
 		t.Errorf("%+v", got)
 	}
 }

@@ -141,15 +141,27 @@ func cutover(chain []state.Snapshot) plan.Cutover {
 // stands as it was before one of them, that step and those before it are told
 // only: the others were undone, and what stands is nobody else's change. now is
 // the MX; nil = it could not be read. Companions are looked at as they are undone.
+// Where the MX went back before, nobody knows when: companions wait from now on for
+// as long as a cache may have had the gateway's.
 func retold(chain []state.Snapshot, now *rrset.Set) (events []state.Event) {
+	var caches time.Duration
 	if now != nil {
 		if i := slices.IndexFunc(chain, func(x state.Snapshot) bool { return now.Equal(x.Set) }); i >= 0 {
-			chain = slices.DeleteFunc(slices.Clone(chain), func(x state.Snapshot) bool { return !before(x, chain[i]) && x.Step != chain[i].Step })
+			undone := func(x state.Snapshot) bool { return !before(x, chain[i]) && x.Step != chain[i].Step }
+			for _, x := range chain {
+				if k := plan.KindOf(x.Step); undone(x) && (k == plan.Publish || k == plan.Settle) {
+					caches = max(caches, time.Duration(x.After.TTL)*time.Second)
+				}
+			}
+			chain = slices.DeleteFunc(slices.Clone(chain), undone)
 		}
 	}
 	for _, x := range chain {
 		change := rrset.Change{Zone: x.Zone, Before: x.Set, After: *x.After}
 		intent := state.Intent{Snapshot: &change.Before, Change: &change, Rest: x.Rest, Base: x.Base, Provider: x.Provider, Attempt: x.Attempt}
+		if plan.KindOf(x.Step) == plan.WriteCompanion {
+			intent.Wait = caches
+		}
 		events = append(events,
 			state.Event{Kind: state.Intended, Wave: restoreWave, Domain: x.Domain, Step: x.Step, Intent: &intent},
 			state.Event{Kind: state.Done, Wave: restoreWave, Domain: x.Domain, Step: x.Step})

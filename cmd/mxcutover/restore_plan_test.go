@@ -132,3 +132,47 @@ func TestSnapshotsKnowTheWait(t *testing.T) {
 		t.Errorf("%+v", events)
 	}
 }
+
+// TestCompanionsWaitWhenTheMXWentBackBefore: the MX is back already, and nobody knows
+// since when: caches may have the gateway's for the highest TTL that it had, and
+// companions wait for that.
+func TestCompanionsWaitWhenTheMXWentBackBefore(t *testing.T) {
+	t.Parallel()
+	old, low := mxSet(t, 3600, "old.test."), mxSet(t, 60, "old.test.")
+	gw, gwLow := mxSet(t, 3600, "gw.test."), mxSet(t, 60, "gw.test.")
+	snap := func(step string, set, after rrset.Set) state.Snapshot {
+		return state.Snapshot{Migration: "m", Domain: "a.test.", Zone: "a.test.", Provider: "p", Step: step, Attempt: 1, Name: set.Name, Type: set.Type, Set: set, After: &after}
+	}
+	tlsa := rrset.Set{Name: "_25._tcp.gw.test.", Type: "TLSA", TTL: 60, Data: []string{"3 1 1 ab"}}
+	companion, lower := snap("companion:1", rrset.Set{Name: tlsa.Name, Type: tlsa.Type}, tlsa), snap("lower-ttl", old, low)
+	publish, settle := snap("publish", low, gwLow), snap("settle", gwLow, gw)
+	for name, c := range map[string]struct {
+		snaps []state.Snapshot
+		now   *rrset.Set
+		want  time.Duration
+	}{
+		"it leads to the gateway": {[]state.Snapshot{companion, lower, publish}, &gwLow, 0}, // its undo tells
+		"it cannot be read":       {[]state.Snapshot{companion, lower, publish}, nil, 0},
+		"it went back":            {[]state.Snapshot{companion, lower, publish}, &old, time.Minute},
+		"it had settled":          {[]state.Snapshot{companion, lower, publish, settle}, &old, time.Hour},
+		"its TTL is low":          {[]state.Snapshot{companion, lower, publish, settle}, &low, time.Hour},
+		"it never moved":          {[]state.Snapshot{companion, lower}, &old, 0},
+	} {
+		r, err := fromSnapshots(&config.Config{Migration: "m"}, c.snaps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ev := range retold(r.chains["a.test."], c.now) {
+			if ev.Kind != state.Intended {
+				continue
+			}
+			want := c.want
+			if plan.KindOf(ev.Step) != plan.WriteCompanion {
+				want = 0
+			}
+			if ev.Intent.Wait != want {
+				t.Errorf("%s: %s waits %v, want %v", name, ev.Step, ev.Intent.Wait, want)
+			}
+		}
+	}
+}
