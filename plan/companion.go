@@ -66,6 +66,15 @@ func (s Step) Of(k Kind) string {
 	return string(k)
 }
 
+// byID is the step of an ID.
+func (c Cutover) byID(id string) (Step, bool) {
+	i := slices.IndexFunc(c.Steps, func(s Step) bool { return s.ID == id })
+	if i < 0 {
+		return Step{}, false
+	}
+	return c.Steps[i], true
+}
+
 // Companions are the steps that write companions, in their order.
 func (c Cutover) Companions() (out []Step) {
 	for _, s := range c.Steps {
@@ -79,8 +88,13 @@ func (c Cutover) Companions() (out []Step) {
 // companions adds what the settings have for each cutover, or leaves it with a
 // question.
 func (set Settings) companions(all, had []Cutover) (kept []Cutover, left []Left) {
-	if len(set.Companions) == 0 {
+	if set.Companions == nil {
 		return all, nil
+	}
+	made := set.made(had)
+	lists := map[string][]Companion{}
+	for _, c := range all {
+		lists[c.Domain] = join(set.Companions[c.Domain], c, made)
 	}
 	type want struct {
 		domain string
@@ -102,13 +116,13 @@ func (set Settings) companions(all, had []Cutover) (kept []Cutover, left []Left)
 		}
 	}
 	for _, c := range all {
-		for _, x := range set.Companions[c.Domain] {
+		for _, x := range lists[c.Domain] {
 			note(want{c.Domain, x.Change, x.Late})
 		}
 	}
 	g := ground{zones: set.Zones, names: map[string]map[string][]string{}}
 	for _, c := range all {
-		list := set.Companions[c.Domain]
+		list := lists[c.Domain]
 		if why := g.object(list, torn); why != "" {
 			left = append(left, Left{Domain: c.Domain, Zone: c.Zone, Provider: c.Provider, PointsTo: c.PointsTo, Question: true, Reason: why})
 			continue
@@ -120,6 +134,48 @@ func (set Settings) companions(all, had []Cutover) (kept []Cutover, left []Left)
 		kept = append(kept, c)
 	}
 	return kept, left
+}
+
+// made are, by the gateway's host, the TLSA records that domains which were planned
+// before have as a companion, and that are there now.
+func (set Settings) made(had []Cutover) map[string][]Companion {
+	out, seen := map[string][]Companion{}, map[string]bool{}
+	for _, c := range had {
+		for _, s := range c.Companions() {
+			k := rrsetKey(*s.Change)
+			if s.Change.After.Type != "TLSA" || s.Late || seen[k] {
+				continue
+			}
+			seen[k] = true
+			i := slices.IndexFunc(set.Zones, func(z Zone) bool { return z.Name == s.Change.Zone && z.Provider == s.Provider })
+			if i < 0 || !slices.ContainsFunc(set.Zones[i].Sets, func(x rrset.Set) bool {
+				return x.Name == s.Change.After.Name && x.SameData(s.Change.After)
+			}) {
+				continue
+			}
+			host := rrset.Parent(rrset.Parent(s.Change.After.Name)) // below it are the port and the protocol (RFC 6698 section 3)
+			x := Companion{Change: *s.Change, Provider: s.Provider, Check: s.Check, Why: s.Why}
+			if await, ok := c.byID(s.Of(AwaitCompanion)); ok {
+				x.Wait = await.Wait
+			}
+			out[host] = append(out[host], x)
+		}
+	}
+	return out
+}
+
+// join adds to what a cutover needs the companions that are there already, made for
+// hosts that its MX is to lead to: it misses none of them, and none is to be taken
+// from it when the others go back.
+func join(list []Companion, c Cutover, made map[string][]Companion) []Companion {
+	for _, m := range c.After().MX() {
+		for _, x := range made[m.Host] {
+			if !slices.ContainsFunc(list, func(o Companion) bool { return rrsetKey(o.Change) == rrsetKey(x.Change) }) {
+				list = append(slices.Clip(list), x)
+			}
+		}
+	}
+	return list
 }
 
 func rrsetKey(c rrset.Change) string { return c.After.Name + " " + c.After.Type }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -265,5 +266,68 @@ func TestNewCompanionsDoNotTakeThoseOfOthers(t *testing.T) {
 	set.Companions = map[string][]Companion{"c.example.": {shared}}
 	if p, err = Extend(base, inv, set); err != nil || len(p.NewWaves(base)) != 1 {
 		t.Errorf("a new domain that needs the same companion does not share it: %v, %v", p.Left, err)
+	}
+}
+
+// TestExtendSharesWhatIsThere extends a migration that has written TLSA records of the
+// gateway's host: a new domain misses none, and has a part in them all the same, so that
+// they are not taken from it when all others go back.
+func TestExtendSharesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	tlsa := func(data ...string) rrset.Set {
+		s := rrset.Set{Name: "_25._tcp.gw1.gw.test.", Type: "TLSA"}
+		if len(data) > 0 {
+			s.TTL, s.Data = 60, data
+		}
+		return s
+	}
+	was, will := tlsa("3 1 1 "+strings.Repeat("aa", 32)), tlsa("3 1 1 "+strings.Repeat("aa", 32), "3 1 1 "+strings.Repeat("bb", 32))
+	shared := Companion{Change: rrset.Change{Zone: "gw.test.", Before: was, After: will}, Provider: "campus", Wait: Duration(2 * time.Minute), Check: "dane.future", Why: "DANE"}
+	zone := Zone{Name: "gw.test.", Provider: "campus", Sets: []rrset.Set{will}}
+	inv := domains(t, 3)
+	for name, c := range map[string]struct {
+		change func(*Settings)
+		want   bool
+	}{
+		"it is there":             {func(*Settings) {}, true},
+		"the new one asks for it": {func(s *Settings) { s.Companions["c.example."] = []Companion{shared} }, true},
+		"it went back":            {func(s *Settings) { s.Zones[len(s.Zones)-1].Sets = []rrset.Set{was} }, false},
+		"somebody else changed it": {func(s *Settings) {
+			s.Zones[len(s.Zones)-1].Sets = []rrset.Set{tlsa("3 1 1 " + strings.Repeat("cc", 32))}
+		}, false},
+		"no companions, as was asked": {func(s *Settings) { s.Companions = nil }, false},
+		"it moves elsewhere": {func(s *Settings) {
+			s.Templates = map[string][]rrset.MX{"c.example.": {{Preference: 10, Host: "gw9.gw.test."}}}
+		}, false},
+	} {
+		first := settings()
+		first.Companions = map[string][]Companion{"a.example.": {shared}}
+		first.Zones = []Zone{{Name: "gw.test.", Provider: "campus", Sets: []rrset.Set{was}}}
+		base, set := begun(t, inv, 2, first)
+		set.Zones = append(set.Zones[1:], zone)
+		set.Companions = map[string][]Companion{}
+		c.change(&set)
+		p, err := Extend(base, inv, set)
+		if err != nil || len(p.NewWaves(base)) != 1 {
+			t.Fatalf("%s: %v, left: %v", name, err, p.Left)
+		}
+		var got []Companion
+		for _, x := range p.NewWaves(base)[0].Cutovers[0].Companions() {
+			got = append(got, Companion{Change: *x.Change, Provider: x.Provider, Check: x.Check, Why: x.Why})
+		}
+		has := len(got) == 1 && got[0].Change.Before.Equal(was) && got[0].Change.After.Equal(will) && got[0].Provider == "campus" && got[0].Check == "dane.future"
+		if has != c.want || !c.want && len(got) > 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if again, err := Extend(base, inv, set); err != nil || again.ID != p.ID {
+			t.Errorf("%s: the same inputs give another plan: %v", name, err)
+		}
+		var file bytes.Buffer
+		if err := p.Write(&file); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(&file); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
