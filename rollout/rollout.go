@@ -39,6 +39,7 @@ type Outcome struct {
 	Verdict  plan.Severity // "" = that of the findings; without any, passed
 	Got      *rrset.Set
 	Caches   time.Duration // of an undo: for how long a cache may go on with what was there
+	Stays    bool          // of an undo: it was left, since an MX that a person kept needs it
 }
 
 func (o Outcome) verdict() plan.Severity {
@@ -53,10 +54,10 @@ func (o Outcome) verdict() plan.Severity {
 
 // got is the Intent of a Done or Undone event.
 func (o Outcome) got(now time.Time) *state.Intent {
-	if o.Got == nil && o.Caches == 0 {
+	if o.Got == nil && o.Caches == 0 && !o.Stays {
 		return nil
 	}
-	i := &state.Intent{Snapshot: o.Got, Wait: o.Caches}
+	i := &state.Intent{Snapshot: o.Got, Wait: o.Caches, Stays: o.Stays}
 	if o.Caches > 0 {
 		i.Until = now.Add(o.Caches).UTC()
 	}

@@ -24,7 +24,7 @@ func (w write) Undo(ctx context.Context, t Turn, i state.Intent) (Outcome, error
 			return Outcome{}, err
 		}
 		if stays, err := w.builtUpon(ctx, t); err != nil || stays != nil {
-			return Outcome{Findings: stays, Verdict: plan.Pass}, err
+			return Outcome{Findings: stays, Verdict: plan.Pass, Stays: stays != nil}, err
 		}
 		if stays, err := w.staysFor(ctx, t); err != nil || stays != nil {
 			return Outcome{Findings: stays, Verdict: plan.Pass}, err

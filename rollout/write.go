@@ -37,7 +37,7 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if got := lastGot(t); got != nil {
 		expected = *got
 	}
-	now, err := providers.Read(ctx, p, c.Zone, c.Before.Name, c.Before.Type)
+	now, err := w.found(ctx, t, p, c)
 	if err != nil {
 		return state.Intent{}, fmt.Errorf("read %s at %s: %w", c.Before.Name, t.provider(), err)
 	}
@@ -69,6 +69,19 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	}
 	c.Before = now
 	return state.Intent{Snapshot: &now, Served: served, Change: &c, Rest: restOf(t), Base: base, Provider: t.provider()}, nil
+}
+
+// found is the RRset as the provider has it; a companion's not while another domain
+// that shares it writes it.
+func (w write) found(ctx context.Context, t Turn, p providers.Provider, c rrset.Change) (rrset.Set, error) {
+	if t.beside() {
+		free, err := w.limits.alone(ctx, c.After.Name, c.After.Type)
+		if err != nil {
+			return rrset.Set{}, err
+		}
+		defer free()
+	}
+	return providers.Read(ctx, p, c.Zone, c.Before.Name, c.Before.Type)
 }
 
 // Do writes, once. Steps that change a TTL are done when every authoritative

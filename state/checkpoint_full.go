@@ -34,6 +34,7 @@ type more struct {
 	Undone   map[string]StepRecord `json:"u,omitempty"`
 	Others   Wait                  `json:"o,omitzero"`
 	Beside   bool                  `json:"b,omitempty"`
+	Stays    bool                  `json:"k,omitempty"`
 }
 
 // rest is what the head's JSON of a Status lacks.
@@ -58,7 +59,7 @@ func (j *Journal) writeMore(ctx context.Context, sum hash.Hash) (pages int, err 
 		e := json.NewEncoder(&text)
 		for i := at; i < min(at+morePage, len(j.status.Domains)); i++ {
 			d := &j.status.Domains[i]
-			if err := e.Encode(more{Steps: d.Steps, Findings: d.Findings, Caches: d.Caches, Doubt: d.Doubt, Doubts: d.Doubts, Undone: d.Undone, Others: d.Others, Beside: d.Beside}); err != nil {
+			if err := e.Encode(more{Steps: d.Steps, Findings: d.Findings, Caches: d.Caches, Doubt: d.Doubt, Doubts: d.Doubts, Undone: d.Undone, Others: d.Others, Beside: d.Beside, Stays: d.Stays}); err != nil {
 				return pages, fmt.Errorf("checkpoint: %w", err)
 			}
 		}
@@ -207,7 +208,7 @@ func fillPage(z *zstd.Decoder, packed []byte, st *Status, at int) error {
 		}
 		d := &st.Domains[i]
 		d.Steps, d.Findings, d.Caches, d.Doubt, d.Doubts, d.Undone = x.Steps, x.Findings, x.Caches, x.Doubt, x.Doubts, x.Undone
-		d.Others, d.Beside = x.Others, x.Beside
+		d.Others, d.Beside, d.Stays = x.Others, x.Beside, x.Stays
 	}
 	return nil
 }

@@ -103,8 +103,9 @@ type Intent struct {
 	Served   map[string]rrset.Set `json:"served,omitempty"`   // as served, by "host address" of the authoritative server
 	Change   *rrset.Change        `json:"change,omitempty"`   // what is about to be written
 	Until    time.Time            `json:"until,omitzero"`     // the deadline of a wait, by the wall's clock
-	Wait     time.Duration        `json:"wait,omitempty"`     // the same, in ns from the event on
+	Wait     time.Duration        `json:"wait,omitempty"`     // the same, in ns from the event on; of a companion that snapshots tell of: for how long caches may have the gateway's MX
 	Rest     time.Duration        `json:"rest,omitempty"`     // of a companion, in ns: how long what builds on it waits, by the plan, also when it goes back
+	Stays    bool                 `json:"stays,omitempty"`    // of an undo: the companion was left there, since an MX that a person kept needs it
 	Base     bool                 `json:"base,omitempty"`     // Snapshot is somebody else's record, taken over by a person's choice: a rollback ends with it
 	Provider string               `json:"provider,omitempty"`
 	Attempt  int                  `json:"attempt,omitempty"` // from 1

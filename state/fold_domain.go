@@ -88,6 +88,7 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 		k := stepKind(c, e.Step)
 		d.putAway(e.Step, k)
 		d.letGo(e, at, k)
+		d.Stays = d.Stays || intentOf(e).Stays
 		d.endStep()
 		if k != plan.WriteCompanion {
 			d.Doubt = Wait{}

@@ -113,6 +113,7 @@ type DomainStatus struct {
 	Caches   Wait                  `json:"-"`                // the same, by the machine's own clock
 	Others   Wait                  `json:"-"`                // until when a cache may have a companion that was undone
 	Beside   bool                  `json:"-"`                // drifted: it is a companion that was changed, and not the MX
+	Stays    bool                  `json:"-"`                // going back, it left a companion there, since an MX that a person kept needed it
 	Doubt    Wait                  `json:"-"`                // a write without an answer may yet be applied for so long
 	Doubts   int                   `json:"-"`                // how often the step under way came to be in doubt
 	Steps    map[string]StepRecord `json:"-"`                // intended or done, and not undone
