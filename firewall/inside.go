@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -16,8 +19,9 @@ var ErrNoWay = errors.New("it cannot be looked at from within")
 // An Insider is a driver that can tell how things are at the machine itself, which
 // rules could cut off and nobody outside would see.
 type Insider interface {
-	// OwnMail wants to be greeted at a port of the machine by the machine itself, at a
-	// loopback address or one of its own: webmail, cron and lists hand mail over there.
+	// OwnMail connects to a port of the machine from the machine itself, at a loopback
+	// address or one of its own: webmail, cron and lists hand mail over there. It tells
+	// where it was let in. Its error is [ErrNoWay] if that could not be tried.
 	OwnMail(ctx context.Context, own []netip.Addr, port uint16) (string, error)
 	// NewLogin comes to the machine anew, as an administrator does; "" = it is this one.
 	NewLogin(ctx context.Context) (string, error)
@@ -33,8 +37,13 @@ type (
 	}
 )
 
-// insideTime bounds one connection.
-const insideTime = 10 * time.Second
+// insideTime bounds one connection, firstWord the wait for a greeting: where TLS
+// comes first (ports 465 and 993), it is the client that speaks first.
+const (
+	insideTime = 10 * time.Second
+	firstWord  = 2 * time.Second
+	loginTime  = 30 * time.Second
+)
 
 // OwnMail is of [Insider].
 func (n *NFT) OwnMail(ctx context.Context, own []netip.Addr, port uint16) (string, error) {
@@ -44,18 +53,31 @@ func (n *NFT) OwnMail(ctx context.Context, own []netip.Addr, port uint16) (strin
 	}
 	all := append([]netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, own...)
 	var errs []error
+	tried := false
 	for _, a := range all {
 		at := net.JoinHostPort(a.String(), strconv.Itoa(int(port)))
-		err := greeted(ctx, d, at)
+		err := letIn(ctx, d, at)
 		if err == nil {
 			return at, nil
 		}
 		errs = append(errs, err)
+		tried = tried || turnedAway(err)
+	}
+	if !tried {
+		return "", fmt.Errorf("%s: %w: %w", n.far, ErrNoWay, errors.Join(errs...))
 	}
 	return "", errors.Join(errs...)
 }
 
-func greeted(ctx context.Context, d dialler, at string) error {
+// turnedAway tells whether the machine itself refused a connection, or let it wait in
+// vain; anything else is of the way there.
+func turnedAway(err error) bool {
+	var slow net.Error
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &slow) && slow.Timeout()
+}
+
+func letIn(ctx context.Context, d dialler, at string) error {
 	ctx, cancel := context.WithTimeout(ctx, insideTime)
 	defer cancel()
 	c, err := d.Dial(ctx, "tcp", at)
@@ -65,8 +87,11 @@ func greeted(ctx context.Context, d dialler, at string) error {
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
-	if _, err := c.Read(make([]byte, 1)); err != nil {
-		return fmt.Errorf("%s: no greeting: %w", at, err)
+	if err := c.SetReadDeadline(time.Now().Add(firstWord)); err != nil {
+		return err
+	}
+	if _, err := c.Read(make([]byte, 1)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%s: let in, and cut off at once: %w", at, err)
 	}
 	return nil
 }
@@ -77,6 +102,8 @@ func (n *NFT) NewLogin(ctx context.Context) (string, error) {
 	if !ok {
 		return "", nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, loginTime)
+	defer cancel()
 	return n.far.String(), o.Fresh(ctx)
 }
 

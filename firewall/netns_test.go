@@ -409,6 +409,7 @@ func TestIntegrationInside(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t)
 	d := h.bySSH(t, nil)
+	no := h.overSSH(t, "192.0.2.11:2223", "restrict", nil)
 	if err := d.Apply(t.Context(), rulesFor(), until(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
@@ -416,8 +417,26 @@ func TestIntegrationInside(t *testing.T) {
 	if at, err := d.OwnMail(t.Context(), own, 25); err != nil || at != "127.0.0.1:25" {
 		t.Errorf("its own mail while armed: %q, %v", at, err)
 	}
+	if _, err := no.OwnMail(t.Context(), own, 25); !errors.Is(err, ErrNoWay) {
+		t.Errorf("a key that may not connect from there: %v", err)
+	}
 	if who, err := d.NewLogin(t.Context()); err != nil || who == "" {
 		t.Errorf("a new login while armed: %q, %v", who, err)
+	}
+	// At port 465 the client speaks first, as TLS has it: it is let in all the same.
+	in(t, h.old, func() {
+		l, err := net.Listen("tcp", "127.0.0.1:465")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { l.Close() })
+	})
+	if at, err := d.OwnMail(t.Context(), own, 465); err != nil || at != "127.0.0.1:465" {
+		t.Errorf("a port where the client speaks first: %q, %v", at, err)
+	}
+	if _, err := d.OwnMail(t.Context(), own, 993); err == nil || errors.Is(err, ErrNoWay) {
+		t.Errorf("a port at which nobody listens: %v", err)
 	}
 	ruleset(t, h.old, "table inet zealous { chain c { type filter hook input priority -200; tcp dport { 25, 2222 } ct state new reject with tcp reset; }; }")
 	if _, err := d.OwnMail(t.Context(), own, 25); err == nil {

@@ -47,6 +47,12 @@ func (h *Host) Run(ctx context.Context, command string, talk func(in io.WriteClo
 		return err
 	}
 	defer l.leave()
+	// A channel has no deadlines: a host that has gone silent is given up with its line.
+	defer context.AfterFunc(ctx, func() {
+		if !l.alive(aliveTime) {
+			l.close()
+		}
+	})()
 	s, err := l.client.NewSession()
 	if err != nil {
 		l.close()
@@ -62,15 +68,12 @@ func (h *Host) Run(ctx context.Context, command string, talk func(in io.WriteClo
 	if err != nil {
 		return h.trouble("%v", err)
 	}
-	// A channel has no deadlines: whoever waits for it does so in goroutines of their
-	// own, which end when the far side ends the channel, or the line is closed.
+	// Whoever waits for the far side does so in goroutines of their own, which end when
+	// that ends the channel, or the line is closed.
 	out, write := io.Pipe()
 	defer context.AfterFunc(ctx, func() {
 		out.CloseWithError(ctx.Err())
 		s.Close()
-		if !l.alive(aliveTime) {
-			l.close()
-		}
 	})()
 	if err := s.Start(command); err != nil {
 		s.Close()
@@ -111,6 +114,7 @@ func (h *Host) Fresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer context.AfterFunc(ctx, l.close)()
 	s, err := l.client.NewSession()
 	if err == nil {
 		s.Close()

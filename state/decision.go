@@ -372,10 +372,22 @@ func (i *IsolationStatus) again() {
 		State: IsolationOpen, Approved: i.Approved, Closed: i.Closed, Lift: i.Lift, Steps: map[string]StepRecord{}, Findings: i.Findings,
 		persons: i.persons, stages: i.stages,
 	}
-	for id, r := range was.Steps { // what is closed for good stays so
-		if done := was.Steps[plan.Step{ID: id}.Of(plan.Confirm)]; done.Done && was.State != IsolationLifted {
+	// Sets of ports that are closed for good stay so while there are more to come. Where
+	// all were, and something is amiss, or where it is to be opened, all is asked anew.
+	confirmed := func(id string) bool { return was.Steps[plan.Step{ID: id}.Of(plan.Confirm)].Done }
+	sets := 0
+	for id, r := range was.Steps {
+		if r.Done && plan.KindOf(id) == plan.Confirm {
+			sets++
+		}
+	}
+	if sets == 0 || sets >= i.stages || was.Lift || was.State == IsolationLifted {
+		return
+	}
+	i.State = IsolationPartly
+	for id, r := range was.Steps {
+		if confirmed(id) {
 			i.Steps[id] = r
-			i.State = IsolationPartly
 		}
 	}
 }

@@ -201,6 +201,12 @@ func TestFoldOfIsolation(t *testing.T) {
 			func(i state.IsolationStatus) bool { return i.Held && !i.Paused && i.Reason == "why" && i.Closed },
 		},
 		"drifted": {join(confirmed, one(state.Event{Kind: state.Drifted, Reason: "flushed"})), func(i state.IsolationStatus) bool { return i.Held }},
+		"all confirmed, amiss, and retried": {
+			join(confirmed, one(state.Event{Kind: state.Drifted, Reason: "flushed"}, decided(state.Retry, state.Isolate))),
+			func(i state.IsolationStatus) bool {
+				return i.State == state.IsolationOpen && !i.Held && i.Closed && len(i.Steps) == 0
+			},
+		},
 		"held, then held and resumed by a person": {
 			join(armed, one(state.Event{Kind: state.Held}, decided(state.Hold, state.All), decided(state.Resume, state.All))),
 			func(i state.IsolationStatus) bool { return i.Held },
@@ -224,6 +230,41 @@ func TestFoldOfIsolation(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		})
+	}
+}
+
+// TestRetryKeepsEarlierStages: a retry in a later set of ports leaves those before it
+// closed for good, and asks all of its own anew; where all is to be opened, nothing of
+// it counts.
+func TestRetryKeepsEarlierStages(t *testing.T) {
+	t.Parallel()
+	var p plan.Plan
+	for _, n := range []string{"", ":2"} {
+		for _, k := range []plan.Kind{plan.Observe, plan.Arm, plan.Prove, plan.Confirm} {
+			p.Isolate = append(p.Isolate, plan.Step{ID: string(k) + n, Kind: k})
+		}
+	}
+	for name, c := range map[string]struct {
+		more  []state.Event
+		phase state.Phase
+		steps int
+	}{
+		"retried":             {one(decided(state.Retry, state.Isolate)), state.IsolationPartly, 4},
+		"to be lifted before": {one(decided(state.Lift, state.Isolate), state.Event{Kind: state.Held}, decided(state.Retry, state.Isolate)), state.IsolationOpen, 0},
+	} {
+		s := state.NewStatus(p)
+		events := []state.Event{}
+		for _, step := range p.Isolate[:6] {
+			events = append(events, state.Event{Kind: state.Intended, Step: step.ID}, state.Event{Kind: state.Done, Step: step.ID})
+		}
+		events = append(append(events, state.Event{Kind: state.Held, Reason: "why"}), c.more...)
+		for i, e := range events {
+			e.Seq, e.At = uint64(i+1), epoch.Add(time.Duration(i)*time.Second)
+			s.Apply(e)
+		}
+		if i := s.Isolation; i.State != c.phase || len(i.Steps) != c.steps || i.Held || !i.Closed {
+			t.Errorf("%s: %s with %d steps, held %v, closed %v", name, i.State, len(i.Steps), i.Held, i.Closed)
+		}
 	}
 }
 
