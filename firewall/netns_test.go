@@ -251,6 +251,9 @@ func TestIntegrationIsolation(t *testing.T) {
 
 func isolation(t *testing.T, h *hosts) {
 	ctx := t.Context()
+	if text, err := h.driver.(*NFT).Text(ctx, rulesFor(), time.Minute); err != nil || text != h.driver.(*NFT).as.first(rulesFor(), time.Minute) {
+		t.Errorf("what is shown is not what is loaded here: %v", err)
+	}
 	before := ruleset(t, h.old, "table inet others { chain c { type filter hook input priority 0; tcp dport 9 counter; }; }")
 	outside := h.open(t, h.outside, "192.0.2.1:25")
 	h.open(t, h.outside, "[2001:db8:0::1]:25")

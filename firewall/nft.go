@@ -254,6 +254,18 @@ func (n *NFT) Seen(ctx context.Context) (map[netip.AddrPort]uint64, error) {
 	return seen, nil
 }
 
+// Text is the nft text that closes the ports, as this machine understands it.
+func (n *NFT) Text(ctx context.Context, r Rules, within time.Duration) (string, error) {
+	if err := r.Check(); err != nil {
+		return "", err
+	}
+	as, err := n.dialect(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	return as.first(r, within), nil
+}
+
 // dialect finds out once what the machine's nft and kernel understand.
 func (n *NFT) dialect(ctx context.Context, r Rules) (*dialect, error) {
 	n.mu.Lock()

@@ -20,9 +20,10 @@ func newIsolateShow(s *streams) *cobra.Command {
 	stage := 1
 	c := &cobra.Command{
 		Use: "show", Short: "print the rules that would be loaded, and how they differ from what is",
-		Long: `show prints the rules as nft reads them, to review and to keep: standard output has
-nothing else. On standard error it says how they differ from what is loaded at the
-old server, which is asked for that and not changed.`,
+		Long: `show prints the rules as nft reads them, to review and to keep, and as the old
+server's kernel understands them; with --offline as a recent one does. Standard
+output has nothing else. On standard error it says how they differ from what is
+loaded at the old server, which is asked for that and not changed.`,
 		Example: "  mxcutover isolate show\n  mxcutover isolate show --offline > isolate.nft\n  mxcutover isolate show -o json | jq .difference",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runIsolateShow(cmd.Context(), s, offline, stage) },
 	}
@@ -70,6 +71,13 @@ func runIsolateShow(ctx context.Context, s *streams, offline bool, stage int) er
 		if err != nil {
 			return fmt.Errorf("what is loaded cannot be read: %w\nwithout asking the old server: mxcutover isolate show --offline", err)
 		}
+		if at, ok := driver.(interface {
+			Text(ctx context.Context, r firewall.Rules, within time.Duration) (string, error)
+		}); ok { // as that machine understands them
+			if shown.Text, err = at.Text(ctx, want, cfg.Isolate.ConfirmWithin); err != nil {
+				return err
+			}
+		}
 		shown.Asked, shown.Closed, shown.Until, shown.Difference = true, have.Ports, until, firewall.Difference(have, want)
 		if len(have.Ports) > 0 && until.IsZero() {
 			if shown.Kept, err = driver.Kept(ctx, have); err != nil {
@@ -80,7 +88,7 @@ func runIsolateShow(ctx context.Context, s *streams, offline bool, stage int) er
 	if s.json() {
 		return report.RulesJSON(s.out, shown)
 	}
-	if _, err := fmt.Fprint(s.out, text); err != nil || offline {
+	if _, err := fmt.Fprint(s.out, shown.Text); err != nil || offline {
 		return err
 	}
 	return s.printer(s.err).Rules(s.err, shown)
