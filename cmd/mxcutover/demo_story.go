@@ -194,9 +194,7 @@ func (t *teller) close(ctx context.Context) error {
 	for _, c := range t.plan.Cutovers() {
 		found = append(found, t.site.checker.Some(ctx, verify.After, c, asked)...)
 	}
-	for _, port := range t.cfg.Isolate.Ports {
-		found = append(found, t.site.checker.OldClosed(ctx, port)...)
-	}
+	found = append(found, t.site.oldClosed(ctx, closedForGood(t.plan, t.fold))...)
 	n := map[plan.Severity]int{}
 	for _, f := range found {
 		n[f.Severity]++

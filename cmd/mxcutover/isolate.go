@@ -62,11 +62,10 @@ func runIsolateStatus(ctx context.Context, s *streams, all bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, v.close()) }()
-	fold := state.NewStatus(v.plan)
-	if err := v.events(ctx, 0, func(ev state.Event) error { fold.Apply(ev); return nil }); err != nil {
+	fold, err := v.whole(ctx)
+	if err != nil {
 		return err
 	}
-	fold.Engine = v.status.Engine
 	if s.json() {
 		return report.IsolationJSON(s.out, &v.plan, fold)
 	}

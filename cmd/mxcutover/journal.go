@@ -194,6 +194,18 @@ func viewEngine(ctx context.Context, client *control.Client) (*viewing, error) {
 	return v, nil
 }
 
+// whole is the status with what each step recorded, such as when a domain was
+// published, and which ports are closed for good. An engine's own has not that.
+func (v *viewing) whole(ctx context.Context) (*state.Status, error) {
+	if v.client == nil {
+		return v.status, nil
+	}
+	st := state.NewStatus(v.plan)
+	err := v.events(ctx, 0, func(ev state.Event) error { st.Apply(ev); return nil })
+	st.Engine = v.status.Engine
+	return st, err
+}
+
 func viewJournal(ctx context.Context, cfg *config.Config) (*viewing, error) {
 	if _, err := os.Stat(cfg.State.Path); errors.Is(err, os.ErrNotExist) {
 		return nil, errNoMigration

@@ -96,7 +96,11 @@ func runReport(ctx context.Context, s *streams, o reportOptions) (err error) {
 		if err != nil {
 			return err
 		}
-		found, err := checkAll(ctx, s, cfg, checkOptions{}, verify.After, v.plan, v.status)
+		var found report.Verification
+		st, err := v.whole(ctx)
+		if err == nil {
+			found, err = checkAll(ctx, s, cfg, checkOptions{}, verify.After, v.plan, st)
+		}
 		if err := errors.Join(err, release()); err != nil {
 			return err
 		}

@@ -234,10 +234,8 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 	for _, c := range cuts {
 		found = append(found, by[c.Domain]...)
 	}
-	if when == verify.After && st != nil && st.Isolation.State == state.IsolationConfirmed && o.picked("old.closed") {
-		for _, port := range slices.Concat(append([][]uint16{cfg.Isolate.Ports}, cfg.Isolate.Stages...)...) {
-			found = append(found, report.Of("", site.checker.OldClosed(ctx, port))...)
-		}
+	if when == verify.After && o.picked("old.closed") {
+		found = append(found, report.Of("", site.oldClosed(ctx, closedForGood(p, st)))...)
 	}
 	v.NotAsked = without
 	for id, lacks := range site.checker.NotAsked() {
@@ -344,14 +342,7 @@ func planOrMigration(ctx context.Context, cfg *config.Config, file string) (plan
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
-	st := v.status
-	if v.client != nil {
-		// An engine's Status has not what each step recorded, such as when a domain was
-		// published, and from when on its mail is another's.
-		st = state.NewStatus(v.plan)
-		err = v.events(ctx, 0, func(ev state.Event) error { st.Apply(ev); return nil })
-		st.Engine = v.status.Engine
-	}
+	st, err := v.whole(ctx)
 	return v.plan, st, errors.Join(err, v.close())
 }
 
