@@ -124,7 +124,7 @@ func (p Printer) Replay(w io.Writer, r Replay) error {
 		fmt.Fprintf(b, "%s the log begins later than what is to be looked back over: nobody knows what was before\n", p.paint(Wary, p.Symbol(Wary)))
 	}
 	if r.Unsure {
-		fmt.Fprintf(b, "%s others may be cut off: a log could not be read whole, or has so many sources and names that they are not told apart\n", p.paint(Wary, p.Symbol(Wary)))
+		fmt.Fprintf(b, "%s others may be cut off: a log could not be read whole, or does not tell from where its mail comes, or has so many sources and names that they are not told apart\n", p.paint(Wary, p.Symbol(Wary)))
 	}
 	return b.Flush()
 }

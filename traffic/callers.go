@@ -106,9 +106,9 @@ type Stragglers struct {
 	buf   []byte
 }
 
-// Came tells whether a record is of a recipient for whom another server handed
+// came tells whether a record is of a recipient for whom another server handed
 // mail over, or wanted to, once for each of them.
-func Came(r *Record) bool {
+func came(r *Record) bool {
 	if !r.Peer.IsValid() || itself(r.Peer) || len(r.Recipient) == 0 {
 		return false
 	}
@@ -124,7 +124,7 @@ func (s *Stragglers) Add(r *Record) {
 	if r.At.After(s.Last) {
 		s.Last = r.At
 	}
-	if !Came(r) || s.Skip != nil && s.Skip(r) {
+	if !came(r) || s.Skip != nil && s.Skip(r) {
 		return
 	}
 	name := s.domainOf(r.Recipient)

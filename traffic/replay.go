@@ -36,9 +36,12 @@ type Replay struct {
 	LeftUses uint64    // records of uses that found no room
 	First    time.Time // of the log's records
 
-	uses  map[use]*used
-	names map[string]*HadMail
-	noted uint64 // names that found no room
+	uses    map[use]*used
+	names   map[string]*HadMail
+	noted   uint64    // names that found no room
+	told    uint64    // recipients whose mail came from a source that the log tells
+	untold  uint64    // and those of whose mail it tells none
+	filters time.Time // when a filter last handed mail on and did not say for whom
 }
 
 type use struct {
@@ -59,16 +62,16 @@ func (r *Replay) Add(rec *Record) {
 		r.First = rec.At
 	}
 	r.Stragglers.Add(rec)
-	if !rec.Peer.IsValid() || itself(rec.Peer) || r.Skip != nil && r.Skip(rec) {
+	if r.Skip != nil && r.Skip(rec) {
 		return
 	}
 	if rec.Origin == Submitted {
-		if rec.Event == Accepted { // once a message, or once for each recipient that the log has then
+		if rec.Event == Accepted && rec.Peer.IsValid() && !itself(rec.Peer) { // once a message, or once for each recipient that the log has then
 			r.use(use{SignedIn, rec.Peer.Unmap(), string(bytes.ToValidUTF8(rec.User[:min(len(rec.User), maxUser)], []byte("?"))), rec.Port}, rec.At)
 		}
 		return
 	}
-	if !Came(rec) || rec.Event == Rejected || rec.Event == Deferred && len(rec.Queue) == 0 {
+	if !rec.First || rec.Event == Rejected || rec.Origin == Internal {
 		return
 	}
 	name := r.domainOf(rec.Recipient)
@@ -76,6 +79,14 @@ func (r *Replay) Add(rec *Record) {
 		return
 	}
 	r.note(name, rec.At)
+	if !came(rec) {
+		r.untold++
+		if rec.Origin == Outside && rec.At.After(r.filters) {
+			r.filters = rec.At
+		}
+		return
+	}
+	r.told++
 	switch r.Look(name).Standing {
 	case Elsewhere:
 		r.use(use{Relays, rec.Peer.Unmap(), name, rec.Port}, rec.At)
@@ -84,6 +95,14 @@ func (r *Replay) Add(rec *Record) {
 	case Waiting:
 		r.use(use{kind: NotMoved, name: name}, rec.At)
 	}
+}
+
+// Sourceless tells whether the log does not tell from where mail comes: since a time a
+// filter handed some on without saying for whom, or most of it has no source, or
+// none came from other servers at all. Then its names are known, and not who is cut
+// off.
+func (r *Replay) Sourceless(since time.Time) bool {
+	return r.untold >= r.told || !r.filters.IsZero() && !r.filters.Before(since)
 }
 
 func (r *Replay) use(u use, at time.Time) {

@@ -97,6 +97,56 @@ func TestReplayNames(t *testing.T) {
 	}
 }
 
+// Of mail whose source the log does not tell the names count all the same: what a
+// filter before the queue hands on, and what came before the log begins.
+func TestReplayOfMailWithoutASource(t *testing.T) {
+	t.Parallel()
+	lines := func(more ...string) string {
+		return strings.Join(append([]string{
+			"2026-11-02T10:00:00Z old postfix/smtpd[1]: AAAAA1: client=x[192.0.2.7]",
+			"2026-11-02T10:00:00Z old postfix/lmtp[2]: AAAAA1: to=<x@a.example>, relay=m, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (250 ok)",
+			"2026-11-02T10:00:00Z old postfix/smtpd[1]: AAAAA2: client=x[192.0.2.7]",
+			"2026-11-02T10:00:00Z old postfix/lmtp[2]: AAAAA2: to=<x@a.example>, relay=m, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (250 ok)",
+		}, more...), "\n")
+	}
+	const sent = " relay=m, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (250 ok)"
+	proxied := []string{
+		"2026-11-02T10:00:00Z old postfix/smtpd[3]: BBBBB1: client=localhost[127.0.0.1]",
+		"2026-11-02T10:00:00Z old postfix/smtpd[4]: proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok: queued as BBBBB1; from=<a@s.example> to=<x@filtered.example> proto=ESMTP helo=<x>",
+		"2026-11-02T10:00:00Z old postfix/lmtp[2]: BBBBB1: to=<x@filtered.example>," + sent,
+	}
+	for name, w := range map[string]struct {
+		log        string
+		since      time.Time
+		want       string
+		sourceless bool
+	}{
+		"each is told":                   {lines(), moved, "a.example", false},
+		"a filter that says nothing":     {lines(proxied...), moved, "a.example filtered.example", true},
+		"one, but long ago":              {lines(proxied...), logEnd, "", false},
+		"one from before the log begins": {lines("2026-11-02T10:00:00Z old postfix/lmtp[2]: CCCCC1: to=<x@early.example>," + sent), moved, "a.example early.example", false},
+		"no line of a client at all":     {"2026-11-02T10:00:00Z old postfix/lmtp[2]: CCCCC1: to=<x@early.example>," + sent, moved, "early.example", true},
+		"the server's own alone":         {"2026-11-02T10:00:00Z old postfix/smtpd[1]: DDDDD1: client=localhost[127.0.0.1]\n2026-11-02T10:00:00Z old postfix/lmtp[2]: DDDDD1: to=<x@own.example>," + sent, moved, "", true},
+	} {
+		r := Replay{Stragglers: Stragglers{Look: look}}
+		l, err := NewLog(Options{Now: logEnd}, r.Add)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Read(strings.NewReader(w.log)); err != nil {
+			t.Fatal(err)
+		}
+		list, _ := r.Names(w.since)
+		var names []string
+		for _, h := range list {
+			names = append(names, h.Name)
+		}
+		if got := strings.Join(names, " "); got != w.want || r.Sourceless(w.since) != w.sourceless {
+			t.Errorf("%s: %q, %v; want %q, %v", name, got, r.Sourceless(w.since), w.want, w.sourceless)
+		}
+	}
+}
+
 // What was known when a record came may be known better when somebody asks.
 func TestReplayLooksAgain(t *testing.T) {
 	t.Parallel()

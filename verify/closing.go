@@ -97,13 +97,18 @@ func (c *Checker) replayOld(ctx context.Context, q Closing) (cuts []traffic.Cut,
 	default:
 		found = append(found, pass(checkOldLog, "the old server's log was read from %s to %s: %d lines, %d of them not understood; it had mail for %s", clock(r.First), clock(r.Last), s.Lines, s.Skipped, describe(uint64(len(names)), "name", "names")))
 	}
-	if o.log.writes("sendmail") {
-		const lacks = "Sendmail's log names local recipients as they are after aliases, without a domain: names that had mail may be missing from it"
+	lacks := func(what, cure string) {
 		if q.Blind {
-			found = append(found, warn(checkOldLog, lacks+"; isolate.blind goes on all the same"))
+			found = append(found, warn(checkOldLog, "%s; isolate.blind goes on all the same", what))
 		} else {
-			found = append(found, unknown(checkOldLog, lacks+"; see that no other names lead to the old server, then set isolate.blind: true"))
+			found = append(found, unknown(checkOldLog, "%s; %s, then set isolate.blind: true", what, cure))
 		}
+	}
+	if o.log.writes("sendmail") {
+		lacks("Sendmail's log names local recipients as they are after aliases, without a domain: names that had mail may be missing from it", "see that no other names lead to the old server")
+	}
+	if r.Sourceless(now.Add(-q.LookBack)) {
+		lacks("the old server's log does not tell from where its mail comes, as with a filter that does not say for whom it speaks: who would be cut off is not known", "see by other means that nobody submits mail there, or comes past the gateway")
 	}
 	return q.Cuts(r, now, reverse), names, found, nil
 }

@@ -183,3 +183,31 @@ func TestOldMailOfSendmail(t *testing.T) {
 		}
 	}
 }
+
+// A filter that does not say for whom it speaks hides from whom mail comes, and not
+// for which names.
+func TestOldMailBehindAFilter(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	now := time.Now().UTC()
+	var text strings.Builder
+	for i, ago := range []time.Duration{31 * 24 * time.Hour, time.Minute} {
+		at := now.Add(-ago).Format(time.RFC3339)
+		fmt.Fprintf(&text, "%s old postfix/smtpd[1]: AAAAA%d: client=localhost[127.0.0.1]\n", at, i)
+		fmt.Fprintf(&text, "%s old postfix/smtpd[2]: proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok: queued as AAAAA%d; from=<a@sender.example> to=<x@bare.test> proto=ESMTP helo=<x>\n", at, i)
+		fmt.Fprintf(&text, "%s old postfix/virtual[3]: AAAAA%d: to=<x@bare.test>, relay=virtual, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (delivered to maildir)\n", at, i)
+	}
+	for blind, want := range map[bool]plan.Severity{false: plan.Unknown, true: plan.Warn} {
+		c := b.checker(t, func(s *verify.Settings) {
+			s.Mail = verify.Mail{Old: []string{written(t, text.String())}, Zone: time.UTC}
+		})
+		found := c.OldMail(t.Context(), verify.Closing{LookBack: 30 * 24 * time.Hour, Blind: blind, LetGo: func(string) time.Time { return time.Time{} }})
+		i := slices.IndexFunc(found, func(f plan.Finding) bool { return strings.Contains(f.Detail, "from where its mail comes") })
+		if i < 0 || found[i].Severity != want {
+			t.Errorf("blind %v: %s", blind, words(found))
+		}
+		if !strings.Contains(words(found), "bare.test: had mail at the old server (2, last") {
+			t.Errorf("a name that leads there: %s", words(found))
+		}
+	}
+}

@@ -184,7 +184,7 @@ func runReplay(ctx context.Context, s *streams, o callsOptions, globs []string) 
 	defer c.site.checker.Close()
 	c.q.Rules.Ports, c.q.Rules.Trust = slices.Concat(append([][]uint16{rules.Ports}, cfg.Isolate.Stages...)...), rules.Trust
 	now := time.Now()
-	r := report.Replay{From: c.replay.First, To: c.replay.Last, Since: now.Add(-c.q.LookBack), Ports: c.q.Rules.Ports, Unsure: c.replay.Unsure() || c.faulty}
+	r := report.Replay{From: c.replay.First, To: c.replay.Last, Since: now.Add(-c.q.LookBack), Ports: c.q.Rules.Ports, Unsure: c.faulty || c.replay.Unsure() || c.replay.Sourceless(now.Add(-c.q.LookBack))}
 	code := exitCode(codeDone)
 	if r.Unsure || r.From.After(r.Since) {
 		code = codeUnknown
