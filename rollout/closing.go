@@ -239,8 +239,7 @@ func (w World) proof(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	for _, port := range t.Step.Ports {
 		found = append(found, w.Checker.OldClosed(ctx, port)...)
 	}
-	live := oneLiveOfEach(t)
-	for _, c := range live {
+	for _, c := range oneLiveOfEach(t) {
 		found = append(found, w.Checker.Routed(ctx, c)...)
 	}
 	found = append(found, w.nodes(ctx, t)...)
@@ -249,9 +248,9 @@ func (w World) proof(ctx context.Context, t Turn) ([]plan.Finding, error) {
 }
 
 // nodes asks whether each node of the gateway passes mail on to the old server, from
-// an address that stays let in there.
+// an address that stays let in there: also those that only one domain of a wave has.
 func (w World) nodes(ctx context.Context, t Turn) (found []plan.Finding) {
-	for _, c := range verify.NodesOf(oneLiveOfEach(t)) {
+	for _, c := range verify.NodesOf(slices.Concat(live(t)...)) {
 		found = append(found, w.Checker.Nodes(ctx, c, w.Trust)...)
 	}
 	return found
@@ -329,19 +328,26 @@ func (w World) inside(ctx context.Context, t Turn) (found []plan.Finding) {
 	return found
 }
 
-// oneLiveOfEach is a live domain of each wave that has one.
-func oneLiveOfEach(t Turn) (out []plan.Cutover) {
+// live are the domains whose mail goes to the gateway, by wave.
+func live(t Turn) (out [][]plan.Cutover) {
 	t.View(func(s *state.Status) {
 		for _, wave := range t.Plan.Waves {
-			i := slices.IndexFunc(wave.Cutovers, func(c plan.Cutover) bool {
-				d := s.Domain(c.Domain)
-				return d.State == state.Live || d.State == state.Settled
-			})
-			if i >= 0 {
-				out = append(out, wave.Cutovers[i])
+			out = append(out, nil)
+			for i := range wave.Cutovers {
+				if d := s.Domain(wave.Cutovers[i].Domain); d.State == state.Live || d.State == state.Settled {
+					out[len(out)-1] = append(out[len(out)-1], wave.Cutovers[i])
+				}
 			}
 		}
 	})
+	return out
+}
+
+// oneLiveOfEach is a live domain of each wave that has one.
+func oneLiveOfEach(t Turn) (out []plan.Cutover) {
+	for _, wave := range live(t) {
+		out = append(out, wave[:min(len(wave), 1)]...)
+	}
 	return out
 }
 

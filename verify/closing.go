@@ -80,7 +80,7 @@ func (c *Checker) replayOld(ctx context.Context, q Closing) (cuts []traffic.Cut,
 		return nil, nil, nil, err
 	}
 	defer o.mu.free()
-	if err := o.read(ctx, c, q.Names.Look); err != nil {
+	if err := o.readFor(ctx, c, q); err != nil {
 		return nil, nil, nil, err
 	}
 	now := c.Now()

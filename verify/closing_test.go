@@ -111,6 +111,54 @@ func TestOldMail(t *testing.T) {
 	}
 }
 
+// TestOldMailAfterStragglers reads the log first for the stragglers of a domain, which
+// need no plan: what was read then must not hide a name without one.
+func TestOldMailAfterStragglers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	now := time.Now()
+	const day = 24 * time.Hour
+	gate := b.facts.Gateways[0].Addr.String()
+	moved := now.Add(-8 * day)
+	path := written(t, logOfOld(now, []oldLine{{ago: 31 * day, from: gate, to: "x@choir.test"}, {ago: 20 * day, from: "203.0.113.9", to: "x@other.test"}, {ago: time.Minute, from: gate, to: "x@choir.test"}}))
+	c := b.checker(t, func(s *verify.Settings) {
+		s.Mail = verify.Mail{Old: []string{path}, Zone: time.UTC, Published: func(domain string) time.Time {
+			if domain == "choir.test." {
+				return moved
+			}
+			return time.Time{}
+		}}
+		s.Now = func() time.Time { return now }
+	})
+	q := verify.Closing{
+		Rules:    traffic.Closed{Ports: []uint16{25}, Trust: []netip.Prefix{netip.MustParsePrefix(gate + "/32")}},
+		LookBack: 30 * day, Quiet: 7 * day, LetGo: func(string) time.Time { return time.Time{} },
+		Names: traffic.Known{
+			Names: map[string]traffic.Name{"choir.test": {Domain: "choir.test.", Standing: traffic.HasMoved, Moved: moved}},
+			Zones: map[string]bool{"other.test": true},
+		},
+	}
+	for _, name := range []string{"other.test", "late.other.test"} {
+		if found := c.Only(t.Context(), cut(t, "choir.test.", old, gws), "old.stragglers"); plan.Judge(found) == plan.Unknown {
+			t.Fatal("the log was not read:", words(found))
+		}
+		if found := c.OldMail(t.Context(), q); plan.Judge(found) != plan.Fail || !strings.Contains(words(found), "the plan does not move "+name+", and mail for it comes from 203.0.113.9 (1,") {
+			t.Errorf("%s is hidden: %s", name, words(found))
+		}
+		now = now.Add(time.Minute)
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString(logOfOld(now, []oldLine{{from: "203.0.113.9", to: "x@late.other.test"}})); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestOldMailCompressed looks back into what rotation has compressed, and trusts
 // nothing that cannot be read whole.
 func TestOldMailCompressed(t *testing.T) {

@@ -64,12 +64,21 @@ func distrusted(seen netip.Addr, trust []netip.Prefix) string {
 	return ""
 }
 
-// NodesOf is one domain of each set of MX hosts, so that each host is asked once.
+// NodesOf are so many of the domains that each MX host is one of theirs, and none
+// that adds no host.
 func NodesOf(cuts []plan.Cutover) (out []plan.Cutover) {
 	seen := map[string]bool{}
 	for _, c := range cuts {
-		if key := fmt.Sprint(rrset.Set{Type: "MX", Data: c.After().Data}.Data); !seen[key] {
-			seen[key] = true
+		hosts := c.After().MX()
+		if len(hosts) == 0 {
+			hosts = []rrset.MX{{}} // those of the plan, once
+		}
+		adds := false
+		for _, m := range hosts {
+			adds = adds || !seen[m.Host]
+			seen[m.Host] = true
+		}
+		if adds {
 			out = append(out, c)
 		}
 	}

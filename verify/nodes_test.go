@@ -2,10 +2,12 @@ package verify_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"mxcutover/plan"
+	"mxcutover/rrset"
 	"mxcutover/verify"
 )
 
@@ -32,8 +34,26 @@ func TestNodes(t *testing.T) {
 	if plan.Judge(found) != plan.Fail || !strings.Contains(words(found), "from "+gateways[0].String()+", which isolate.trust does not let in") {
 		t.Errorf("one is not trusted: %s", words(found))
 	}
-	if n := len(verify.NodesOf([]plan.Cutover{cut, cut})); n != 1 {
-		t.Errorf("one set of MX hosts is asked %d times", n)
+}
+
+// Each MX host is asked, and for none of them more than one domain.
+func TestNodesOf(t *testing.T) {
+	t.Parallel()
+	to := func(name string, data ...string) plan.Cutover {
+		set := rrset.Set{Name: name, Type: "MX", Data: data}
+		return plan.Cutover{Domain: name, Steps: []plan.Step{{ID: string(plan.Publish), Kind: plan.Publish, Change: &rrset.Change{After: set}}}}
+	}
+	var got []string
+	for _, c := range verify.NodesOf([]plan.Cutover{
+		to("a.test.", "10 gw1.", "20 gw2."), to("same.test.", "10 gw1.", "20 gw2."), to("less.test.", "5 gw2."),
+		to("more.test.", "10 gw1.", "30 gw3."),
+		{Domain: "kept.test."},
+		{Domain: "again.test."},
+	}) {
+		got = append(got, c.Domain)
+	}
+	if want := []string{"a.test.", "more.test.", "kept.test."}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 

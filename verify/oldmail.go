@@ -27,18 +27,42 @@ const (
 	reverseFor  = time.Hour
 )
 
-// oldMail is what the old server's log tells, read once for all that asks.
+// oldMail is what the old server's log tells. It is read once for all domains; and
+// once more when it is to be closed, if the names without a plan were not known.
 type oldMail struct {
-	mu     lock
-	log    *follower
-	polled time.Time
-	replay traffic.Replay
-	names  map[netip.Addr]reversed
+	mu       lock
+	log      *follower
+	names    *traffic.Known // with which it is read: those of a [Closing]; nil = what Mail.Published tells alone
+	polled   time.Time
+	replay   traffic.Replay
+	reversed map[netip.Addr]reversed
 }
 
 type reversed struct {
 	traffic.Reverse
 	until time.Time
+}
+
+// readFor is read for a closing. What was read by Mail.Published alone is read anew:
+// of names that did not move it cannot tell those without a plan from those elsewhere.
+func (o *oldMail) readFor(ctx context.Context, c *Checker, q Closing) error {
+	if o.log != nil && o.names == nil {
+		o.log.close()
+		o.log = nil
+	}
+	o.names = &q.Names
+	return o.read(ctx, c, q.Names.Look)
+}
+
+// readPublished is read for the domains of which Mail.Published tells.
+func (o *oldMail) readPublished(ctx context.Context, c *Checker) error {
+	return o.read(ctx, c, func(name string) traffic.Name {
+		n := c.lookPublished(name)
+		if n.Standing == traffic.HasMoved || o.names == nil {
+			return n
+		}
+		return o.names.Look(name)
+	})
 }
 
 // read reads what is new in the old server's log. From then on names are looked up
@@ -104,7 +128,7 @@ func (o *oldMail) close() {
 	defer o.mu.free()
 	if o.log != nil {
 		o.log.close()
-		o.log = nil
+		o.log, o.names = nil, nil
 	}
 }
 
@@ -135,18 +159,18 @@ func (o *oldMail) reverse(ctx context.Context, c *Checker, sources []netip.Addr)
 	now := c.Now()
 	var ask []netip.Addr
 	for _, a := range sources[:min(len(sources), maxReverse)] {
-		if !o.names[a].until.After(now) {
+		if !o.reversed[a].until.After(now) {
 			ask = append(ask, a)
 		}
 	}
-	if o.names == nil || len(o.names)+len(ask) > maxReversed {
-		o.names = map[netip.Addr]reversed{}
+	if o.reversed == nil || len(o.reversed)+len(ask) > maxReversed {
+		o.reversed = map[netip.Addr]reversed{}
 	}
 	got := c.reverseOf(ctx, ask)
 	for a, r := range got {
-		o.names[a] = reversed{r, now.Add(reverseFor)}
+		o.reversed[a] = reversed{r, now.Add(reverseFor)}
 	}
-	return func(a netip.Addr) traffic.Reverse { return o.names[a].Reverse }
+	return func(a netip.Addr) traffic.Reverse { return o.reversed[a].Reverse }
 }
 
 // Names asks for the names of sources, those that come first, as politely as the

@@ -68,7 +68,7 @@ func (c *Checker) straggling(ctx context.Context, domain string, after time.Time
 		return nil, last, left, err
 	}
 	defer o.mu.free()
-	if err := o.read(ctx, c, c.lookPublished); err != nil {
+	if err := o.readPublished(ctx, c); err != nil {
 		return nil, last, left, err
 	}
 	q := traffic.Call{Domain: domain, From: after, Trusted: func(_ string, a netip.Addr) bool { return c.comesRightly(a, gateway) }}
