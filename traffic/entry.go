@@ -31,8 +31,10 @@ type entry struct {
 	at         time.Time
 	host       []byte // that wrote the line, if it says so
 	queue      []byte
-	next       []byte // another message's id, in this log perhaps: queued as, forwarded as
-	sender     []byte // nil = not told
+	next       []byte                    // another message's id, in this log perhaps
+	reply      []byte                    // of the server that a message was delivered to, for
+	nextIn     func(reply []byte) []byte // that finds such an id in it, if it is wanted: queued as, forwarded as; nil = there is none
+	sender     []byte                    // nil = not told
 	recipient  []byte
 	recipients []byte // several, with sep between them
 	sep        byte   // 0 = white space
@@ -105,9 +107,39 @@ func between(b []byte, after, before string) (text, rest []byte, ok bool) {
 	return b[:j:j], b[j+len(before):], true
 }
 
+// next is where a byte stands next, from a place on; -1 = nowhere.
+func next(b []byte, from int, c byte) int {
+	i := bytes.IndexByte(b[from:], c)
+	if i < 0 {
+		return -1
+	}
+	return from + i
+}
+
+// last is where a byte stands last; -1 = nowhere. It is for bytes that are rare: it looks
+// from the front, which is far faster.
+func last(b []byte, c byte) int {
+	at := -1
+	for i := next(b, 0, c); i >= 0; i = next(b, i+1, c) {
+		at = i
+	}
+	return at
+}
+
 func index(b []byte, s string) int { return bytes.Index(b, []byte(s)) }
 
 func begins(b []byte, s string) bool { return len(b) >= len(s) && string(b[:len(s)]) == s }
+
+// given is the id that stands in a reply behind a mark, the last one.
+func given(reply []byte, marks ...string) []byte {
+	for _, mark := range marks {
+		if i := bytes.LastIndex(reply, []byte(mark)); i >= 0 {
+			id, _, _ := bytes.Cut(reply[i+len(mark):], []byte{' '})
+			return id
+		}
+	}
+	return nil
+}
 
 // short bounds a reply.
 func short(b []byte) []byte { return b[:min(len(b), maxStatus)] }

@@ -229,7 +229,7 @@ func (x *exchange) record(c *clock, e *entry) bool {
 	case "DSN":
 		e.kind, e.messageID = named, nil
 	}
-	if e.kind == outcome {
+	if e.kind == outcome && e.event != Delivered {
 		e.status = short(f[exStatus])
 	}
 	return true

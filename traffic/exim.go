@@ -145,54 +145,151 @@ func eximArrival(b []byte, e *entry) {
 		e.sender = b[:0:0]
 	}
 	e.own = len(e.sender) == 0 && begins(b, " R=") // it is about another message
-	fields := b                                    // before what is the sender's own text: Message-ID and subject
-	if i := index(b, ` T="`); i >= 0 {
-		fields = b[:i]
+	f := eximFieldsOf(b)
+	if f.named {
+		e.messageID, _, _ = bytes.Cut(b[f.end+len(" id="):], []byte{' '})
 	}
-	if i := eximMessageID(fields); i >= 0 {
-		e.messageID, _, _ = bytes.Cut(fields[i+4:], []byte{' '})
-		fields = fields[:i]
-	}
-	e.peer = eximPeer(fields)
-	e.port = eximPort(fields)
+	fields := b[:f.end]
+	e.peer, e.port = eximPeer(fields), f.port(fields)
 	// A greeting, and the name in a certificate, are the client's. Exim's own fields follow
 	// the brackets and quotes in which they stand.
-	fields = fields[1+max(bytes.LastIndexByte(fields, '"'), bytes.LastIndexByte(fields, ']')):]
-	if i := index(fields, " A="); i >= 0 { // "A=driver:user", as the authenticator has it
-		word, _, _ := bytes.Cut(fields[i+3:], []byte{' '})
-		_, e.user, _ = bytes.Cut(word, []byte{':'})
-		e.auth = true
-	} else {
+	eximOwn(fields[1+max(last(fields, '"'), last(fields, ']')):], e)
+	if !e.auth {
 		e.auth = len(e.peer) == 0 && !e.own && !begins(b, " H=") // a greeting may hide the peer
 	}
-	if i := index(fields, " S="); i >= 0 {
-		e.size = size(fields[i+3:])
-	}
-	if i := index(b, ` T="`); i >= 0 {
-		b = b[i+3:]
+	if f.subject >= 0 {
+		b = b[f.subject+len(" T="):]
 		b = b[quoted(b):] // nothing, if the line was cut in there
 	}
 	if i := bytes.LastIndex(b, []byte(" for ")); i >= 0 && bytes.IndexByte(b[i:], '"') < 0 {
-		e.recipients = b[i+5:]
+		e.recipients = b[i+len(" for "):]
 	}
 }
 
-// eximMessageID is where " id=" stands, after the protocol and outside of quotes, in which
-// names of certificates stand; -1 = nowhere.
-func eximMessageID(b []byte) int {
-	at := max(index(b, " P="), 0)
-	for {
-		i := index(b[at:], " id=")
-		if i < 0 {
-			return -1
+// eximOwn reads the fields that no client has a word in.
+func eximOwn(b []byte, e *entry) {
+	sized := false
+	for i := next(b, 0, '='); i >= 0; i = next(b, i+1, '=') {
+		switch field := eximField(b, i); {
+		case field == 'A' && !e.auth: // "A=driver:user", as the authenticator has it
+			word, _, _ := bytes.Cut(b[i+1:], []byte{' '})
+			_, e.user, _ = bytes.Cut(word, []byte{':'})
+			e.auth = true
+		case field == 'S' && !sized:
+			e.size, sized = size(b[i+1:]), true
 		}
-		q := index(b[at:at+i], `="`)
-		if q < 0 {
-			return at + i
-		}
-		at += q + 1
-		at += quoted(b[at:])
 	}
+}
+
+// eximFields are where the fields of an arrival stand.
+type eximFields struct {
+	end     int  // before what is the sender's own text: Message-ID and subject
+	named   bool // the Message-ID's field is at the end
+	subject int  // where ` T="` stands; -1 = nowhere
+	local   int  // where " I=[" stands; the same
+}
+
+// eximFieldsOf finds the fields by the "=" that each has, in one pass. The Message-ID
+// comes after the protocol, and outside of quotes, in which names of certificates stand.
+func eximFieldsOf(b []byte) eximFields {
+	f := eximFields{end: len(b), subject: -1, local: -1}
+	protocol, quotes := false, 0 // to where they go
+	for i := next(b, 0, '='); i >= 0; i = next(b, i+1, '=') {
+		value := b[i+1:]
+		switch eximField(b, i) {
+		case 'T':
+			if begins(value, `"`) {
+				f.end, f.subject = i-2, i-2
+				return f
+			}
+		case 'I':
+			if begins(value, "[") && f.local < 0 {
+				f.local = i - 2
+			}
+		case 'P':
+			if !protocol {
+				protocol, quotes = true, 0
+			}
+		}
+		switch {
+		case i < quotes:
+		case i-3 >= quotes && string(b[i-3:i]) == " id" && (protocol || !eximProtocol(value)):
+			f.end, f.named = i-3, true
+			if j := eximSubject(value); j >= 0 {
+				f.subject = i + 1 + j
+			}
+			return f
+		case begins(value, `"`):
+			quotes = i + 1 + quoted(value)
+		}
+	}
+	return f
+}
+
+// eximField is the letter of the field whose "=" stands there; 0 = it is none of one letter.
+func eximField(b []byte, i int) byte {
+	if i > 1 && b[i-2] == ' ' {
+		return b[i-1]
+	}
+	return 0
+}
+
+// eximSubject is where a subject's field stands; -1 = there is none.
+func eximSubject(b []byte) int {
+	for i := next(b, 0, '"'); i >= 0; i = next(b, i+1, '"') {
+		if i >= 3 && string(b[i-3:i]) == " T=" {
+			return i - 3
+		}
+	}
+	return -1
+}
+
+// eximProtocol tells whether a protocol's field is yet to come.
+func eximProtocol(b []byte) bool {
+	if i := eximSubject(b); i >= 0 {
+		b = b[:i]
+	}
+	return index(b, " P=") >= 0
+}
+
+// eximPeer is the address in "H=name (helo) [address]:port", the last one before
+// the fields that follow: a greeting may have brackets of its own.
+func eximPeer(b []byte) []byte {
+	host := -1
+	for i := next(b, 0, '='); i >= 0; i = next(b, i+1, '=') {
+		field := eximField(b, i)
+		switch {
+		case host < 0 && i > 0 && b[i-1] == 'H':
+			host = i - 1
+		case host >= 0 && (field == 'P' || field == 'X' || field == 'I' && begins(b[i+1:], "[")):
+			return bracketed(b[host : i-2])
+		}
+	}
+	if host < 0 {
+		return nil
+	}
+	return bracketed(b[host:])
+}
+
+// bracketed is what stands in the last brackets.
+func bracketed(b []byte) []byte {
+	from, to := bytes.LastIndexByte(b, '['), bytes.LastIndexByte(b, ']')
+	if from < 0 || to < from {
+		return nil
+	}
+	return b[from+1 : to]
+}
+
+// port is the port in "I=[address]:port", which +incoming_interface logs.
+func (f *eximFields) port(b []byte) uint16 {
+	if f.local < 0 {
+		return 0
+	}
+	_, b, ok := between(b[f.local:], " I=[", "]:")
+	if !ok {
+		return 0
+	}
+	return portNumber(b)
 }
 
 // eximAddress takes an address, whose local part may be quoted, from the front.
@@ -218,44 +315,10 @@ func quoted(b []byte) int {
 	return min(i+1, len(b))
 }
 
-// eximPeer is the address in "H=name (helo) [address]:port", the last one before
-// the fields that follow: a greeting may have brackets of its own.
-func eximPeer(b []byte) []byte {
-	i := index(b, "H=")
-	if i < 0 {
-		return nil
-	}
-	b = b[i:]
-	for _, next := range [...]string{" I=[", " P=", " X="} {
-		if i := index(b, next); i >= 0 {
-			b = b[:i]
-		}
-	}
-	from, to := bytes.LastIndexByte(b, '['), bytes.LastIndexByte(b, ']')
-	if from < 0 || to < from {
-		return nil
-	}
-	return b[from+1 : to]
-}
-
-// eximPort is the port in "I=[address]:port", which +incoming_interface logs.
-func eximPort(b []byte) uint16 {
-	_, b, ok := between(b, " I=[", "]:")
-	if !ok {
-		return 0
-	}
-	return portNumber(b)
-}
-
 // eximOutcome reads "RECIPIENT <ORIGINAL> R=... T=... : REASON".
 func eximOutcome(b []byte, event Event, e *entry) {
 	e.kind, e.event = outcome, event
-	local, end := quoted(b), len(b)
-	for _, mark := range [...]string{" R=", " F=<", " P=<", ": ", " defer (", " routing defer"} {
-		if i := index(b[local:end], mark); i >= 0 {
-			end = local + i
-		}
-	}
+	end := eximNames(b)
 	names, rest := b[:end], b[end:]
 	if i := bytes.LastIndexByte(names, '<'); i >= 0 && names[len(names)-1] == '>' {
 		e.recipient = names[i+1 : len(names)-1 : len(names)-1]
@@ -263,24 +326,34 @@ func eximOutcome(b []byte, event Event, e *entry) {
 		e.recipient, _ = eximAddress(names)
 	}
 	if event == Delivered {
-		if reply, _, ok := between(rest, ` C="`, `"`); ok {
-			e.status, e.next = short(reply), eximNext(reply)
-		}
+		e.reply, e.nextIn = rest, eximNext
 	} else if i := index(rest, ": "); i >= 0 {
 		e.status = short(rest[i+2:])
 	}
 }
 
-// eximNext is the message id that the next server gave, if it says so: "250 OK
-// id=..." or "queued as ...". It counts only if it is in this log.
-func eximNext(reply []byte) []byte {
-	for _, mark := range [...]string{" id=", "queued as "} {
-		if i := bytes.LastIndex(reply, []byte(mark)); i >= 0 {
-			id, _, _ := bytes.Cut(reply[i+len(mark):], []byte{' '})
-			return id
+// eximNames is how long what tells of addresses is: to the first field or remark after.
+func eximNames(b []byte) int {
+	local, end := quoted(b), len(b)
+	if i := next(b, local, ' '); i > 0 && b[i-1] != ':' && begins(b[i:], " R=") {
+		return i // as nearly always
+	}
+	for _, mark := range [...]string{" R=", " F=<", " P=<", ": ", " defer (", " routing defer"} {
+		if i := index(b[local:end], mark); i >= 0 {
+			end = local + i
 		}
 	}
-	return nil
+	return end
+}
+
+// eximNext is the message id that the next server gave, if its reply, C="...", says
+// so: "250 OK id=..." or "queued as ...".
+func eximNext(rest []byte) []byte {
+	reply, _, ok := between(rest, ` C="`, `"`)
+	if !ok {
+		return nil
+	}
+	return given(reply, " id=", "queued as ")
 }
 
 // eximRefused reads "H=... [PEER] F=<SENDER> rejected RCPT <RECIPIENT>: REASON".

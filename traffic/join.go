@@ -24,6 +24,7 @@ type join struct {
 	open map[uint64]*message // by host and queue id
 	byID map[uint64]*message // by Message-ID, of those
 	line uint64              // that is taken now: its number in the log
+	back bool                // a filter has handed a message back
 	part *Part               // that this is a join of; nil = of the whole log
 	key  []byte
 	out  Record
@@ -85,7 +86,7 @@ func (j *join) take(e *entry, emit func(*Record)) {
 		m := j.fresh(e)
 		m.came(e, j)
 		if first := j.find(e.host, e.next); len(e.next) > 0 && first != nil {
-			m.continues(first)
+			j.continues(m, first)
 		}
 		if j.part != nil && len(e.next) == 0 && m.handed {
 			c := *e
@@ -268,16 +269,17 @@ func (j *join) name(e *entry) {
 			j.part.names[first.name-1].shared = true
 		}
 		if m.handed {
-			m.continues(first)
+			j.continues(m, first)
 		}
 	}
 }
 
 // continues makes a message the same as one before it.
-func (m *message) continues(first *message) {
+func (j *join) continues(m, first *message) {
 	if m == first {
 		return
 	}
+	j.back = true
 	if first.to == &first.own {
 		first.to = &recipients{each: slices.Clone(first.own.each)}
 	}
@@ -296,9 +298,9 @@ func (j *join) outcome(e *entry, emit func(*Record)) {
 		m.origin = Submitted
 	}
 	m.size = cmp.Or(m.size, e.size)
-	if e.event == Delivered && len(e.next) > 0 {
+	if j.back && e.event == Delivered && e.nextIn != nil {
 		// Handed to a filter: what comes of it is told by the message it hands back.
-		if next := j.find(e.host, e.next); next != nil && next != m && next.again && next.to == m.to {
+		if next := j.find(e.host, e.nextIn(e.reply)); next != nil && next != m && next.again && next.to == m.to {
 			return
 		}
 	}

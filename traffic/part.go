@@ -326,6 +326,7 @@ func (l *Log) Join(p *Part) bool {
 			j.byID[m.id] = to
 		}
 	}
+	j.back = j.back || p.join.back
 	l.Stats = l.Plus(p.Stats)
 	l.lines.Long += p.Long
 	l.known = []format{p.format}

@@ -169,13 +169,15 @@ func postfixOutcome(b []byte, e *entry) {
 	}
 	e.kind, e.recipient = outcome, to
 	reply = bytes.TrimSuffix(reply, []byte{')'})
-	e.status = short(reply)
-	for _, mark := range [...]string{"queued as ", "forwarded as "} {
-		if i := bytes.LastIndex(reply, []byte(mark)); i >= 0 {
-			e.next, _, _ = bytes.Cut(reply[i+len(mark):], []byte{' '})
-		}
+	if e.event == Delivered {
+		e.reply, e.nextIn = reply, postfixNext
+	} else {
+		e.status = short(reply)
 	}
 }
+
+// postfixNext is the id of the message that a reply says came of one.
+func postfixNext(reply []byte) []byte { return given(reply, "forwarded as ", "queued as ") }
 
 // postfixRefused reads "reject: RCPT from HOST[ADDRESS]: REPLY; from=<...> to=<...>".
 // postscreen has commas between the last ones.

@@ -154,10 +154,9 @@ func sendmailOutcome(b []byte, e *entry) {
 	case begins(stat, "queued"), begins(stat, "quarantined"), len(dsn) == 0 && begins(stat, "Deferred"), begins(dsn, "4"):
 		e.event = Deferred
 	case begins(dsn, "2"), len(dsn) == 0 && begins(stat, "Sent"):
-		e.event = Delivered
+		e.event, e.status = Delivered, nil
 		if begins(stat, "Sent (") {
-			stat = bytes.TrimSuffix(stat[len("Sent ("):], []byte{')'})
-			e.status, e.next = short(stat), sendmailNext(stat)
+			e.reply, e.nextIn = bytes.TrimSuffix(stat[len("Sent ("):], []byte{')'}), sendmailNext
 		}
 	case len(dsn) == 0 && index(front, ", mailer=") < 0:
 		e.kind, e.event, e.original = refused, Rejected, nil
@@ -173,7 +172,7 @@ func sendmailNext(reply []byte) []byte {
 	if i := index(reply, " Message accepted"); i >= 0 {
 		return reply[bytes.LastIndexByte(reply[:i], ' ')+1 : i]
 	}
-	return eximNext(reply)
+	return given(reply, " id=", "queued as ")
 }
 
 // sendmailRuleset reads "check_rcpt, arg1=<RECIPIENT>, relay=..., reject=REPLY".

@@ -68,7 +68,7 @@ type Record struct {
 	Peer      netip.Addr // who handed the message over; not valid = not told, or nobody did
 	User      []byte     // as which it authenticated; none = not told, or it did not
 	Port      uint16     // of this server, where it was handed over; 0 = not told
-	Status    []byte     // the reply, or the reason, of at most 512 bytes
+	Status    []byte     // why it was not delivered: the reply, or the reason, of at most 512 bytes
 
 	First  bool // this message and recipient are told together for the first time
 	Domain bool // and no recipient of this domain was told of this message before
