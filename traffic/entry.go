@@ -92,6 +92,31 @@ func addr4(b []byte) (netip.Addr, bool) {
 	return netip.AddrFrom4(out), true
 }
 
+// nextAddress takes an address from a list of them, with sep between them, or, if that
+// is 0, white space. Its local part may be quoted, and have that in it.
+func nextAddress(b []byte, sep byte) (address, rest []byte) {
+	if sep == 0 {
+		return eximAddress(bytes.TrimLeft(b, " "))
+	}
+	for len(b) > 0 && (b[0] == sep || b[0] == ' ') {
+		b = b[1:]
+	}
+	n := quoted(b)
+	if len(b) > 0 && b[0] == '<' {
+		n = 1 + quoted(b[1:])
+	}
+	if i := bytes.IndexByte(b[n:], sep); i >= 0 {
+		n += i
+	} else {
+		n = len(b)
+	}
+	address, rest = b[:n:n], b[n:]
+	if n > 1 && address[0] == '<' && address[n-1] == '>' {
+		address = address[1 : n-1]
+	}
+	return address, rest
+}
+
 // between gives what stands in b after one text and before the next one of
 // another, and what follows that.
 func between(b []byte, after, before string) (text, rest []byte, ok bool) {

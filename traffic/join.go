@@ -15,58 +15,26 @@ const (
 	maxText  = 1 << 10 // bytes of a sender or a user that are kept; longer ones are not told
 )
 
+// seed is of the hashes by which messages, recipients and domains are known. Who writes to
+// a log cannot know it.
+var seed = maphash.MakeSeed()
+
 // A join puts together what the lines of one message tell. A message that is
 // handed back by a content filter is the same message: it is known by its
 // Message-ID, from a loopback address, while the first is still in the queue, or
 // because the filter says so. It counts once, as what came from outside.
 type join struct {
-	seed maphash.Seed
-	open map[uint64]*message // by host and queue id
-	byID map[uint64]*message // by Message-ID, of those
-	line uint64              // that is taken now: its number in the log
-	back bool                // a filter has handed a message back
-	part *Part               // that this is a join of; nil = of the whole log
+	open messages // by host and queue id
+	byID messages // by Message-ID, of those
+	line uint64   // that is taken now: its number in the log
+	back bool     // a filter has handed a message back
+	part *Part    // that this is a join of; nil = of the whole log
 	key  []byte
 	out  Record
 }
 
-type message struct {
-	key      uint64
-	begun    uint64 // the line of the log
-	id       uint64 // of its Message-ID
-	sender   []byte // nil = not told
-	size     int64
-	peer     netip.Addr
-	user     []byte
-	port     uint16
-	origin   Origin
-	handed   bool // over by a peer on this machine, which may be a filter
-	accepted bool // told
-	again    bool // a filter handed it back
-	gone     bool
-	to       *recipients // own, unless they are shared
-	own      recipients
-
-	// In a part of a log:
-	client *entry // the line of a client that may be a filter, and nothing since
-	name   int    // from 1: in the part's names
-}
-
-// recipients are a message's, shared with the message that a filter hands back.
-type recipients struct {
-	each []told
-	few  [2]told // room for most
-}
-
-// told is what was told of one recipient.
-type told struct {
-	hash   uint64 // of the address
-	domain uint64 // of its domain, in lower case
-	events uint8  // 1<<Event
-}
-
 func newJoin() join {
-	return join{seed: maphash.MakeSeed(), open: map[uint64]*message{}, byID: map[uint64]*message{}}
+	return join{open: newMessages(0), byID: newMessages(0)}
 }
 
 // take adds an entry, and hands on the records that follow from it.
@@ -95,7 +63,7 @@ func (j *join) take(e *entry, emit func(*Record)) {
 	case submitted:
 		j.fresh(e).origin = Submitted
 	case named:
-		j.name(e)
+		j.name(j.get(e, Internal), e) // one that begins with it is the server's own
 	case queued:
 		m := j.get(e, Unknown)
 		if m.sender == nil {
@@ -185,7 +153,7 @@ func (j *join) arrive(e *entry, emit func(*Record)) {
 		m.sender = j.text(e.sender)
 	}
 	m.came(e, j)
-	j.name(e)
+	j.name(m, e)
 	j.accept(m, e, emit)
 }
 
@@ -215,51 +183,24 @@ func (j *join) accept(m *message, e *entry, emit func(*Record)) {
 	}
 }
 
-// nextAddress takes an address from a list of them, with sep between them, or, if that
-// is 0, white space. Its local part may be quoted, and have that in it.
-func nextAddress(b []byte, sep byte) (address, rest []byte) {
-	if sep == 0 {
-		return eximAddress(bytes.TrimLeft(b, " "))
-	}
-	for len(b) > 0 && (b[0] == sep || b[0] == ' ') {
-		b = b[1:]
-	}
-	n := quoted(b)
-	if len(b) > 0 && b[0] == '<' {
-		n = 1 + quoted(b[1:])
-	}
-	if i := bytes.IndexByte(b[n:], sep); i >= 0 {
-		n += i
-	} else {
-		n = len(b)
-	}
-	address, rest = b[:n:n], b[n:]
-	if n > 1 && address[0] == '<' && address[n-1] == '>' {
-		address = address[1 : n-1]
-	}
-	return address, rest
-}
-
-// name takes a Message-ID in. A message that begins with it is the server's own.
-func (j *join) name(e *entry) {
-	m := j.get(e, Internal)
+// name takes a Message-ID in.
+func (j *join) name(m *message, e *entry) {
+	m.client = nil
 	if len(e.messageID) == 0 {
 		return
 	}
-	id := maphash.Bytes(j.seed, e.messageID)
+	id := maphash.Bytes(seed, e.messageID)
 	if m.id != 0 && m.id != id {
-		if j.byID[m.id] == m {
-			delete(j.byID, m.id)
-		}
+		j.byID.drop(m.id, m)
 		if j.part != nil {
 			j.part.tangled = true
 		}
 	}
-	m.id, m.client = id, nil
-	first := j.byID[id]
+	m.id = id
+	first := j.byID.get(id)
 	switch {
 	case first == nil || first.gone:
-		j.byID[id] = m
+		j.byID.put(id, m)
 		if j.part != nil {
 			j.part.names = append(j.part.names, nameOf{line: j.line, id: id})
 			m.name = len(j.part.names)
@@ -337,17 +278,18 @@ func (m *message) record(e *entry, event Event) Record {
 
 // tell notes an event of a recipient in the record to come.
 func (j *join) tell(m *message, recipient []byte, event Event) {
-	hash := maphash.Bytes(j.seed, recipient)
+	hash := maphash.Bytes(seed, recipient)
 	for i := range m.to.each {
 		if t := &m.to.each[i]; t.hash == hash {
+			j.out.domain = t.domain
 			j.out.Again = t.events&(1<<event) != 0
 			t.events |= 1 << event
 			return
 		}
 	}
-	j.key = lower(j.key[:0], bytes.TrimSuffix(recipient[bytes.LastIndexByte(recipient, '@')+1:], []byte{'.'}))
-	domain := maphash.Bytes(j.seed, j.key)
-	j.out.First, j.out.Domain = true, true
+	j.key = lowerDomain(j.key[:0], recipient)
+	domain := maphash.Bytes(seed, j.key)
+	j.out.First, j.out.Domain, j.out.domain = true, true, domain
 	for i := range m.to.each {
 		j.out.Domain = j.out.Domain && m.to.each[i].domain != domain
 	}
@@ -365,7 +307,7 @@ func (j *join) expand(e *entry) {
 	}
 	told := false
 	j.each(e, func(address []byte) {
-		hash := maphash.Bytes(j.seed, address)
+		hash := maphash.Bytes(seed, address)
 		for i := range m.to.each {
 			told = told || m.to.each[i].hash == hash
 		}
@@ -384,84 +326,5 @@ func (j *join) each(e *entry, do func(address []byte)) {
 				do(address)
 			}
 		}
-	}
-}
-
-// hash is that of a host and a queue id.
-func (j *join) hash(host, id []byte) uint64 {
-	j.key = append(append(append(j.key[:0], host...), ' '), id...)
-	return maphash.Bytes(j.seed, j.key)
-}
-
-// find gives a message under way; nil = there is none of that id.
-func (j *join) find(host, id []byte) *message {
-	return j.known(j.hash(host, id))
-}
-
-// known is find, of a hash.
-func (j *join) known(key uint64) *message {
-	if m := j.open[key]; m != nil && !m.gone {
-		m.client = nil
-		return m
-	}
-	return nil
-}
-
-// get is find, or a message of which nothing was told before.
-func (j *join) get(e *entry, origin Origin) *message {
-	if m := j.known(e.key); m != nil {
-		return m
-	}
-	m := j.fresh(e)
-	m.origin = origin
-	return m
-}
-
-// fresh begins a message. One of the same id, which servers use again, is over.
-func (j *join) fresh(e *entry) *message {
-	if m := j.known(e.key); m != nil {
-		j.remove(m)
-	}
-	if j.part == nil && len(j.open) >= maxOpen {
-		j.forget()
-	}
-	var m *message
-	if j.part == nil {
-		m = &message{}
-	} else {
-		m = j.part.room()
-	}
-	m.key, m.begun, m.to = e.key, j.line, &m.own
-	m.own.each = m.own.few[:0]
-	if j.part != nil {
-		j.part.begin(m)
-	}
-	j.open[m.key] = m
-	return m
-}
-
-// forget forgets the older half of the messages under way. It is the older half, and
-// not the oldest one, so that it is seldom and parts of a log can be joined apart.
-func (j *join) forget() {
-	all := make([]*message, 0, len(j.open))
-	for _, m := range j.open {
-		all = append(all, m)
-	}
-	slices.SortFunc(all, func(a, b *message) int { return cmp.Compare(a.begun, b.begun) })
-	for _, m := range all[:(len(all)+1)/2] {
-		j.remove(m)
-	}
-}
-
-// remove ends a message. In a part of a log it is remembered that it is over.
-func (j *join) remove(m *message) {
-	m.gone = true
-	if j.byID[m.id] == m {
-		delete(j.byID, m.id)
-	}
-	if j.part == nil {
-		delete(j.open, m.key)
-	} else {
-		j.part.end(m)
 	}
 }

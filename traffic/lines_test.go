@@ -105,8 +105,8 @@ func TestMessagesUnderWayAreBounded(t *testing.T) {
 	for i := range 3 * maxOpen {
 		fmt.Fprintf(l, "2026-11-25 18:43:07 %06d-%06d-00 <= a@b.example H=x [192.0.2.1] P=smtp S=305 id=%d@x\n", i/1000, i%1000, i)
 	}
-	if l.Under() > maxOpen || l.Under() < maxOpen/2 || len(l.join.byID) > maxOpen {
-		t.Errorf("%d messages, %d ids", l.Under(), len(l.join.byID))
+	if l.Under() > maxOpen || l.Under() < maxOpen/2 || l.join.byID.n > maxOpen {
+		t.Errorf("%d messages, %d ids", l.Under(), l.join.byID.n)
 	}
 	long := strings.Repeat("x", MaxLine-200)
 	for _, format := range [...]string{"<= %s@b.example H=x [192.0.2.1] P=smtp", "<= a@b.example H=x [192.0.2.1] P=esmtpa A=plain:%s S=1"} {

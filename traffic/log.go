@@ -180,4 +180,4 @@ func (l *Log) Rest() {
 func (l *Log) Drop() { l.lines.Drop() }
 
 // Under is how many messages are under way, as far as the log goes.
-func (l *Log) Under() int { return len(l.join.open) }
+func (l *Log) Under() int { return l.join.open.n }

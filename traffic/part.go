@@ -32,7 +32,7 @@ type Part struct {
 	kept    []keptLine
 	ids     map[uint64]bool // Message-IDs in kept lines
 	rooms   []*message      // for messages to come
-	over    message         // stands for all that are over
+	gone    message         // stands for all that are over
 	under   int             // messages under way
 	peak    int             // the most at once
 	tangled bool
@@ -96,15 +96,15 @@ func (l *Log) Part(o Options, emit func(*Record)) *Part {
 		return nil
 	}
 	p := &Part{emit: emit, unknown: o.Unknown, format: all[0], clock: clock{now: o.Now, zone: cmp.Or(o.Zone, time.UTC)}, ids: map[uint64]bool{}}
-	p.join = join{seed: l.join.seed, part: p}
+	p.gone.gone = true
+	p.join = join{part: p}
 	return p
 }
 
 // Read reads the part: whole lines. The text must stay as it is until the part is
 // joined.
 func (p *Part) Read(text []byte) {
-	p.join.open = make(map[uint64]*message, len(text)/512)
-	p.join.byID = make(map[uint64]*message, len(text)/8192)
+	p.join.open, p.join.byID = newMessages(len(text)/512), newMessages(len(text)/8192)
 	for len(text) > 0 {
 		i := bytes.IndexByte(text, '\n')
 		if i < 0 {
@@ -149,11 +149,9 @@ func (p *Part) room() *message {
 	return m
 }
 
-// end remembers that a message is over. Nothing leads to it any more.
+// end takes back the room of a message that is over. Nothing leads to it any more.
 func (p *Part) end(m *message) {
 	p.under--
-	p.over.gone = true
-	p.join.open[m.key] = &p.over
 	*m = message{}
 	p.rooms = append(p.rooms, m)
 }
@@ -175,9 +173,9 @@ func (m *message) moved() *message {
 	return &out
 }
 
-// begin notes a message that begins in the part.
-func (p *Part) begin(m *message) {
-	if p.join.open[m.key] == nil {
+// begin notes a message that begins in the part, in the place of another or of none.
+func (p *Part) begin(m, old *message) {
+	if old == nil {
 		p.begins = append(p.begins, beginOf{m.begun, m.key})
 	}
 	p.under++
@@ -191,7 +189,7 @@ func (p *Part) later(e *entry) bool {
 	case idle, refused, submitted:
 		return false
 	case client:
-		if len(e.next) == 0 || j.open[j.hash(e.host, e.next)] != nil && !bytes.Equal(e.next, e.queue) {
+		if len(e.next) == 0 || j.open.get(j.hash(e.host, e.next)) != nil && !bytes.Equal(e.next, e.queue) {
 			return false
 		}
 		p.tangled = p.tangled || bytes.Equal(e.next, e.queue)
@@ -203,24 +201,24 @@ func (p *Part) later(e *entry) bool {
 		if m := j.known(e.key); m != nil {
 			j.remove(m)
 		}
-		if first := j.byID[maphash.Bytes(j.seed, e.messageID)]; first != nil && !first.gone {
+		if first := j.byID.get(maphash.Bytes(seed, e.messageID)); first != nil && !first.gone {
 			return false
 		}
 		p.hand(e)
 	case internal, proxied:
-		if j.open[j.hash(e.host, e.next)] != nil {
+		if j.open.get(j.hash(e.host, e.next)) != nil {
 			return false
 		}
 		p.keep(e, j.line)
 	case named:
-		m := j.open[e.key]
+		m := j.open.get(e.key)
 		switch {
 		case m == nil:
 			p.keep(e, j.line)
 		case m.gone || !m.handed || len(e.messageID) == 0:
 			return false
 		default:
-			if first := j.byID[maphash.Bytes(j.seed, e.messageID)]; first != nil && !first.gone {
+			if first := j.byID.get(maphash.Bytes(seed, e.messageID)); first != nil && !first.gone {
 				return false
 			}
 			if m.client == nil {
@@ -231,7 +229,7 @@ func (p *Part) later(e *entry) bool {
 			p.keep(e, j.line)
 		}
 	default:
-		if j.open[e.key] != nil {
+		if j.open.get(e.key) != nil {
 			return false
 		}
 		p.keep(e, j.line)
@@ -245,7 +243,7 @@ func (p *Part) hand(e *entry) {
 	if m := j.known(e.key); m != nil {
 		j.remove(m)
 	}
-	delete(j.open, e.key)
+	j.open.put(e.key, nil)
 	p.keep(e, j.line)
 }
 
@@ -254,13 +252,13 @@ func (p *Part) give(m *message) {
 	p.keep(m.client, m.begun)
 	key := m.key
 	p.join.remove(m)
-	delete(p.join.open, key)
+	p.join.open.put(key, nil)
 }
 
 func (p *Part) keep(e *entry, line uint64) {
 	if len(e.messageID) > 0 {
-		id := maphash.Bytes(p.join.seed, e.messageID)
-		if m := p.join.byID[id]; m != nil && !m.gone {
+		id := maphash.Bytes(seed, e.messageID)
+		if m := p.join.byID.get(id); m != nil && !m.gone {
 			p.tangled = true
 		}
 		p.ids[id] = true
@@ -281,11 +279,11 @@ func (p *Part) Records() (n int) {
 // what it handed on does not count.
 func (l *Log) Join(p *Part) bool {
 	j := &l.join
-	if len(l.lines.part) > 0 || p.tangled || len(j.open)+p.peak+len(p.kept) > maxOpen {
+	if len(l.lines.part) > 0 || p.tangled || j.open.n+p.peak+len(p.kept) > maxOpen {
 		return false
 	}
 	for _, n := range p.names {
-		if n.shared && (j.byID[n.id] != nil || p.ids[n.id]) {
+		if n.shared && (j.byID.get(n.id) != nil || p.ids[n.id]) {
 			return false
 		}
 	}
@@ -295,12 +293,12 @@ func (l *Log) Join(p *Part) bool {
 		for len(begins)+len(names) > 0 {
 			switch {
 			case len(begins) > 0 && begins[0].line <= line && (len(names) == 0 || begins[0].line <= names[0].line):
-				if m := j.open[begins[0].key]; m != nil {
+				if m := j.open.get(begins[0].key); m != nil {
 					j.remove(m)
 				}
 				begins = begins[1:]
 			case len(names) > 0 && names[0].line <= line:
-				first := j.byID[names[0].id]
+				first := j.byID.get(names[0].id)
 				names[0].second = first != nil && !first.gone
 				names = names[1:]
 			default:
@@ -315,15 +313,15 @@ func (l *Log) Join(p *Part) bool {
 		j.take(&k.entry, l.emit)
 	}
 	upTo(p.Lines)
-	for _, m := range p.join.open {
+	for m := range p.join.open.all() {
 		if m.gone {
 			continue
 		}
 		to := m.moved()
 		to.begun += l.Lines
-		j.open[m.key] = to
-		if p.join.byID[m.id] == m && !p.names[m.name-1].second {
-			j.byID[m.id] = to
+		j.open.put(m.key, to)
+		if m.id != 0 && p.join.byID.get(m.id) == m && !p.names[m.name-1].second {
+			j.byID.put(m.id, to)
 		}
 	}
 	j.back = j.back || p.join.back

@@ -73,6 +73,8 @@ type Record struct {
 	First  bool // this message and recipient are told together for the first time
 	Domain bool // and no recipient of this domain was told of this message before
 	Again  bool // this event of this message and recipient was told before
+
+	domain uint64 // hash of the recipient's, as lowerDomain has it; 0 = not known
 }
 
 // maxStatus bounds what is kept of a reply, in bytes.

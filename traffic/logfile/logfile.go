@@ -27,6 +27,7 @@ type Options struct {
 	Since  time.Time                // zero = from the beginning
 	Until  time.Time                // zero = to the end; what is of this time is not counted
 	Wanted func(domain []byte) bool // lower case, no final dot; nil = all; called by several at once
+	Always func(domain []byte) bool // are counted however many others there are; nil = none; the same
 	Stdin  io.Reader                // what "-" means
 	Now    time.Time                // what Stdin was written before; zero = now
 
@@ -80,7 +81,7 @@ func Read(ctx context.Context, paths []string, o Options) (*Result, error) {
 	if o.Segment <= 0 {
 		o.Segment = 8 << 20
 	}
-	r := &reading{Options: o, out: &Result{Table: &traffic.Table{Wanted: o.Wanted, Since: o.Since, Until: o.Until, Zone: cmp.Or(o.Hours, o.Zone)}}}
+	r := &reading{Options: o, out: &Result{Table: &traffic.Table{Wanted: o.Wanted, Always: o.Always, Since: o.Since, Until: o.Until, Zone: cmp.Or(o.Hours, o.Zone)}}}
 	all, err := find(ctx, paths, o)
 	if err != nil {
 		return r.out, err

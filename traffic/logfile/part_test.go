@@ -21,12 +21,13 @@ func BenchmarkPart(b *testing.B) {
 			b.SetBytes(int64(text.Len()))
 			b.ReportAllocs()
 			o := traffic.Options{Format: format, Zone: time.UTC, Now: noon}
+			var t traffic.Table
 			for b.Loop() {
 				l, err := traffic.NewLog(o, nil)
 				if err != nil {
 					b.Fatal(err)
 				}
-				var t traffic.Table
+				t.Reset()
 				l.Part(o, t.Add).Read(text.Bytes())
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(lines), "ns/line")

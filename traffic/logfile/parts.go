@@ -98,7 +98,10 @@ func (r *reading) part(l *traffic.Log, s *segment, o traffic.Options) {
 	if s.format == "" || r.Records != nil {
 		return
 	}
-	s.table = r.out.Part()
+	if s.table == nil {
+		s.table = r.out.Part()
+	}
+	s.table.Reset()
 	o.Format = s.format
 	o.Unknown = func(line []byte) { s.samples = sample(s.samples, r.Samples, line) }
 	s.part = l.Part(o, s.table.Add)
