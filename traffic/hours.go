@@ -88,3 +88,13 @@ func (h *Hours) List() []Hour {
 	slices.SortFunc(out, func(a, b Hour) int { return a.At.Compare(b.At) })
 	return out
 }
+
+// stretch widens a time.
+func stretch(first, last *time.Time, from, to time.Time) {
+	if first.IsZero() || from.Before(*first) {
+		*first = from
+	}
+	if to.After(*last) {
+		*last = to
+	}
+}

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"hash/maphash"
+	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -43,30 +43,19 @@ type Table struct {
 	Since, Until time.Time                // what is counted; zero = not bounded
 	Zone         *time.Location           // of the hours of the day; nil = UTC
 
-	First, Last time.Time // of what was counted
-	Left        uint64    // records of domains that found no room, and domains that were forgotten
-	Others      Domain    // what they had; without a name
+	Left uint64 // records of domains that found no room, and domains that were forgotten
 
-	slots   []uint64      // of rows: a half of the hash, and the row's number from 1; 0 = free
-	chunks  []*[chunk]row // of rows
-	n       int           // rows
-	bounded int           // of those, domains that are not always counted
-	search  int           // in so many records no room is looked for
-	names   strings.Builder
+	rows    rows
+	bounded int  // rows that are not always counted
+	search  int  // in so many records no room is looked for
+	others  *row // what those had that are Left; nil = there are none
+	some    bool // was counted, from first to last
+	first   int64
+	last    int64
 	name    []byte
 	quarter int64 // of an hour since 1970, of which the hour is known
 	hour    int
 }
-
-// A row is a domain with its hash.
-type row struct {
-	Domain
-	key    uint64
-	always bool
-}
-
-// chunk is how many rows are made at once.
-const chunk = 512
 
 // MaxRanked bounds the domains of a Table that are not always counted.
 const MaxRanked = 1 << 21
@@ -85,22 +74,10 @@ func (t *Table) Add(r *Record) {
 		t.name = lowerDomain(t.name[:0], r.Recipient)
 		key = maphash.Bytes(seed, t.name)
 	}
-	d := t.find(key)
+	d := t.rows.find(key)
 	if d == nil {
-		i := bytes.LastIndexByte(r.Recipient, '@')
-		if i < 0 || len(r.Recipient)-i > 256 {
+		if d = t.enter(key, r.Recipient, taken); d == nil {
 			return
-		}
-		t.name = lowerDomain(t.name[:0], r.Recipient)
-		if len(t.name) == 0 || t.Wanted != nil && !t.Wanted(t.name) {
-			return
-		}
-		always := t.Always != nil && t.Always(t.name)
-		if !always && !t.room(taken) {
-			t.Left++
-			d = &t.Others
-		} else {
-			d = t.enter(key, t.name, always)
 		}
 	}
 	t.count(d, r, taken)
@@ -116,65 +93,33 @@ func lowerDomain(to, address []byte) []byte {
 	return lower(to, bytes.TrimSuffix(address[i+1:], []byte{'.'}))
 }
 
-// find gives the counts of a hash; nil = there are none.
-func (t *Table) find(key uint64) *Domain {
-	if len(t.slots) == 0 {
+// enter finds room for a domain; nil = it does not count.
+func (t *Table) enter(key uint64, address []byte, taken bool) *row {
+	i := bytes.LastIndexByte(address, '@')
+	if i < 0 || len(address)-i > 256 {
 		return nil
 	}
-	for i := key & t.mask(); t.slots[i] != 0; i = (i + 1) & t.mask() {
-		if s := t.slots[i]; s>>32 == key>>32 {
-			if r := t.row(int(s&0xffffffff) - 1); r.key == key {
-				return &r.Domain
-			}
-		}
+	t.name = lowerDomain(t.name[:0], address)
+	if len(t.name) == 0 || t.Wanted != nil && !t.Wanted(t.name) {
+		return nil
 	}
-	return nil
-}
-
-func (t *Table) mask() uint64 { return uint64(len(t.slots) - 1) }
-
-func (t *Table) row(i int) *row { return &t.chunks[i/chunk][i%chunk] }
-
-// enter makes a row of a name.
-func (t *Table) enter(key uint64, name []byte, always bool) *Domain {
-	if 2*(t.n+1) > len(t.slots) {
-		t.slots = make([]uint64, max(2*len(t.slots), 1024))
-		for i := range t.n {
-			t.place(i)
-		}
+	always := t.Always != nil && t.Always(t.name)
+	if !always && !t.room(taken) {
+		t.Left++
+		return t.left()
 	}
-	if t.n == len(t.chunks)*chunk {
-		t.chunks = append(t.chunks, new([chunk]row))
-	}
-	r := t.row(t.n)
-	*r = row{Domain: Domain{Name: t.keep(name)}, key: key, always: always}
-	t.place(t.n)
-	t.n++
 	if !always {
 		t.bounded++
 	}
-	return &r.Domain
+	return t.rows.enter(key, t.name, always)
 }
 
-// place lets a row be found.
-func (t *Table) place(i int) {
-	key := t.row(i).key
-	at := key & t.mask()
-	for t.slots[at] != 0 {
-		at = (at + 1) & t.mask()
+// left is what counts all that finds no room. Hours are not counted of it.
+func (t *Table) left() *row {
+	if t.others == nil {
+		t.others = &row{first: math.MaxInt64, last: math.MinInt64}
 	}
-	t.slots[at] = key>>32<<32 | uint64(i+1)
-}
-
-// keep is a name that stays, beside others.
-func (t *Table) keep(name []byte) string {
-	if t.names.Cap()-t.names.Len() < len(name) {
-		t.names = strings.Builder{}
-		t.names.Grow(32 << 10)
-	}
-	from := t.names.Len()
-	_, _ = t.names.Write(name)
-	return t.names.String()[from:]
+	return t.others
 }
 
 // room makes room for one more domain, if need be, for mail that was taken over, by
@@ -184,64 +129,88 @@ func (t *Table) room(taken bool) bool {
 	if t.bounded < MaxRanked {
 		return true
 	}
-	if t.search > 0 || !taken {
-		t.search = max(t.search-1, 0)
+	if t.search > 0 {
+		t.search--
 		return false
 	}
-	n := t.n
-	t.n, t.bounded = 0, 0
-	clear(t.slots)
-	for i := range n {
-		r := t.row(i)
-		if !r.always && r.Messages+r.Delivered == 0 {
-			t.Left++
-			t.Others.merge(&r.Domain)
-			continue
-		}
-		*t.row(t.n) = *r
-		t.place(t.n)
-		t.n++
-		if !r.always {
-			t.bounded++
-		}
+	if !taken {
+		return false
 	}
+	t.rows.retain(func(r *row) bool { return r.always || r.some() }, func(r *row) {
+		t.Left++
+		t.bounded--
+		t.left().merge(r)
+	})
 	if t.bounded > MaxRanked-MaxRanked/8 {
 		t.search = MaxRanked / 8
 	}
 	return t.bounded < MaxRanked
 }
 
-func (t *Table) count(d *Domain, r *Record, taken bool) {
-	stretch(&t.First, &t.Last, r.At, r.At)
-	switch {
-	case r.Event == Rejected:
-		d.Rejected++
-		if d.Messages == 0 && d.Delivered == 0 {
-			stretch(&d.First, &d.Last, r.At, r.At)
+func (t *Table) count(d *row, r *Record, taken bool) {
+	at := r.At.UnixMicro()
+	t.stretch(at, at)
+	if r.Event == Rejected {
+		d.rejected++
+		if !d.some() {
+			d.stretch(at, at)
 		}
 		return
-	case d.Messages == 0 && d.Delivered == 0:
-		d.First, d.Last = r.At, r.At
 	}
-	stretch(&d.First, &d.Last, r.At, r.At)
+	if !d.some() {
+		d.first, d.last = at, at
+	}
+	d.stretch(at, at)
 	if r.Event == Delivered && !r.Again {
-		d.Delivered++
+		d.delivered++
 	}
 	if taken {
-		d.Messages++
-		d.Bytes += uint64(r.Size)
-		d.Hours[t.hourOf(r.At)]++
+		d.messages++
+		d.bytes += uint64(r.Size)
+		if d != t.others {
+			t.rows.hoursOf(int(d.number))[t.hourOf(at)]++
+		}
 	}
 }
 
-// stretch widens a time.
-func stretch(first, last *time.Time, from, to time.Time) {
-	if first.IsZero() || from.Before(*first) {
-		*first = from
+// stretch widens the time of what was counted.
+func (t *Table) stretch(first, last int64) {
+	if !t.some {
+		t.some, t.first, t.last = true, first, last
 	}
-	if to.After(*last) {
-		*last = to
+	t.first, t.last = min(t.first, first), max(t.last, last)
+}
+
+// hourOf is the hour of the day. Zones differ by quarters of an hour.
+func (t *Table) hourOf(at int64) int {
+	const width = 15 * 60 * 1e6
+	q := at / width
+	if at < 0 {
+		q--
 	}
+	if q != t.quarter {
+		t.quarter = q
+		t.hour = t.time(at).Hour()
+	}
+	return t.hour
+}
+
+func (t *Table) time(at int64) time.Time {
+	return time.UnixMicro(at).In(cmp.Or(t.Zone, time.UTC))
+}
+
+// merge adds what another row has, but its hours.
+func (r *row) merge(o *row) {
+	switch {
+	case r.some() == o.some():
+		r.stretch(o.first, o.last)
+	case o.some():
+		r.first, r.last = o.first, o.last
+	}
+	r.messages += o.messages
+	r.delivered += o.delivered
+	r.rejected += o.rejected
+	r.bytes += o.bytes
 }
 
 // Part is an empty table that counts the same way.
@@ -249,11 +218,11 @@ func (t *Table) Part() *Table {
 	return &Table{Wanted: t.Wanted, Always: t.Always, Since: t.Since, Until: t.Until, Zone: t.Zone}
 }
 
-// Reset empties a table. What was given of it before is not good any more.
+// Reset empties a table.
 func (t *Table) Reset() {
 	p := t.Part()
-	clear(t.slots)
-	p.slots, p.chunks, p.name = t.slots, t.chunks, t.name
+	p.rows, p.name = t.rows, t.name
+	p.rows.reset()
 	*t = *p
 }
 
@@ -264,57 +233,80 @@ func (t *Table) Fits(part *Table, more int) bool {
 
 // Merge adds what a part has counted, which [Table.Fits].
 func (t *Table) Merge(part *Table) {
-	if !part.First.IsZero() {
-		stretch(&t.First, &t.Last, part.First, part.Last)
+	if !part.some {
+		return
 	}
-	for i := range part.n {
-		r := part.row(i)
-		d := t.find(r.key)
-		if d == nil {
-			t.name = append(t.name[:0], r.Name...)
-			d = t.enter(r.key, t.name, r.always)
+	t.stretch(part.first, part.last)
+	for i := range part.rows.n {
+		o := part.rows.at(i)
+		r := t.rows.find(o.key)
+		if r == nil {
+			t.name = append(t.name[:0], *part.rows.nameOf(i)...)
+			if r = t.rows.enter(o.key, t.name, o.always); !o.always {
+				t.bounded++
+			}
 		}
-		d.merge(&r.Domain)
+		r.merge(o)
+		hours := t.rows.hoursOf(int(r.number))
+		for h, n := range part.rows.hoursOf(i) {
+			hours[h] += n
+		}
 	}
 }
 
-func (d *Domain) merge(o *Domain) {
-	switch was, is := d.Messages+d.Delivered > 0, o.Messages+o.Delivered > 0; {
-	case o.First.IsZero():
-	case was == is:
-		stretch(&d.First, &d.Last, o.First, o.Last)
-	case is:
-		d.First, d.Last = o.First, o.Last
-	}
-	d.Messages += o.Messages
-	d.Delivered += o.Delivered
-	d.Rejected += o.Rejected
-	d.Bytes += o.Bytes
-	for i, n := range o.Hours {
-		d.Hours[i] += n
-	}
-}
+// First is the time of the first record that was counted; zero = none was.
+func (t *Table) First() time.Time { return t.bound(t.first) }
 
-// hourOf is the hour of the day. Zones differ by quarters of an hour.
-func (t *Table) hourOf(at time.Time) int {
-	if q := at.Unix() / 900; q != t.quarter {
-		t.quarter = q
-		t.hour = at.In(cmp.Or(t.Zone, time.UTC)).Hour()
+// Last is that of the last one.
+func (t *Table) Last() time.Time { return t.bound(t.last) }
+
+func (t *Table) bound(at int64) time.Time {
+	if !t.some {
+		return time.Time{}
 	}
-	return t.hour
+	return t.time(at)
 }
 
 // Len is how many domains there are.
-func (t *Table) Len() int { return t.n }
+func (t *Table) Len() int { return t.rows.n }
 
 // Get gives a domain's counts; nil = it had nothing.
-func (t *Table) Get(domain string) *Domain { return t.find(maphash.String(seed, domain)) }
+func (t *Table) Get(domain string) *Domain {
+	r := t.rows.find(maphash.String(seed, domain))
+	if r == nil {
+		return nil
+	}
+	d := t.domain(r)
+	return &d
+}
+
+func (t *Table) domain(r *row) Domain {
+	d := Domain{Messages: r.messages, Delivered: r.delivered, Rejected: r.rejected, Bytes: r.bytes}
+	if r.first <= r.last {
+		d.First, d.Last = t.time(r.first), t.time(r.last)
+	}
+	if r != t.others {
+		d.Name, d.Hours = *t.rows.nameOf(int(r.number)), *t.rows.hoursOf(int(r.number))
+	}
+	return d
+}
+
+// Others is what all domains had that are not in the table for want of room: those that
+// were [Table.Left]. It has no name and no hours.
+func (t *Table) Others() Domain {
+	if t.others == nil {
+		return Domain{}
+	}
+	return t.domain(t.others)
+}
 
 // Ranked are all domains, the most messages first.
 func (t *Table) Ranked() []*Domain {
-	out := make([]*Domain, t.n)
-	for i := range out {
-		out[i] = &t.row(i).Domain
+	all := make([]Domain, t.rows.n)
+	out := make([]*Domain, len(all))
+	for i := range all {
+		all[i] = t.domain(t.rows.at(i))
+		out[i] = &all[i]
 	}
 	slices.SortFunc(out, func(a, b *Domain) int {
 		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(b.Delivered, a.Delivered), cmp.Compare(b.Rejected, a.Rejected), cmp.Compare(a.Name, b.Name))

@@ -52,7 +52,7 @@ func TestTableCountsMessagesOnce(t *testing.T) {
 	if hour, ok := choir.Peak(); hour != 19 || !ok {
 		t.Error(hour, ok)
 	}
-	if ranked := table.Ranked(); len(ranked) != 2 || ranked[0] != choir {
+	if ranked := table.Ranked(); len(ranked) != 2 || ranked[0].Name != "choir.example" {
 		t.Error(ranked)
 	}
 	later := Table{Since: now.Add(-20 * time.Minute)}

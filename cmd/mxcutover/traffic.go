@@ -225,7 +225,7 @@ func readDomains(path string) (map[string]bool, error) {
 
 // trafficReport is what was read, as package report shows it.
 func trafficReport(got *logfile.Result, zone *time.Location, limit int) report.Traffic {
-	r := report.Traffic{Stats: got.Stats, First: got.First, Last: got.Last, Left: got.Left, Domains: got.Ranked(), Zone: zone}
+	r := report.Traffic{Stats: got.Stats, First: got.First(), Last: got.Last(), Left: got.Left, Domains: got.Ranked(), Zone: zone}
 	if limit > 0 && len(r.Domains) > limit {
 		r.More = len(r.Domains) - limit
 		r.Domains = r.Domains[:limit]

@@ -41,7 +41,7 @@ func same(t interface {
 	if err != nil && stats.Parsed > 0 {
 		t.Fatal(err)
 	}
-	if got.Stats != stats || !reflect.DeepEqual(got.Ranked(), want.Ranked()) || !got.First.Equal(want.First) || !got.Last.Equal(want.Last) {
+	if got.Stats != stats || !reflect.DeepEqual(got.Ranked(), want.Ranked()) || !got.First().Equal(want.First()) || !got.Last().Equal(want.Last()) {
 		t.Fatalf("segments of %d bytes, %d workers:\n%+v %s\nwant\n%+v %s\nof\n%.3000s", segment, workers, got.Stats, shown(got.Table), stats, shown(want), text)
 	}
 }
