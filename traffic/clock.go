@@ -9,13 +9,29 @@ type clock struct {
 	zone *time.Location
 	key  [16]byte  // the text of an hour
 	hour time.Time // that it means
+
+	text  [20]byte // of the last second, and
+	size  int      // its length; 0 = there is none
+	zoned bool     // with a zone behind it
+	when  time.Time
 }
 
 // at sets about when the next lines were written: their years may be others.
 func (c *clock) at(now time.Time) {
 	if !now.Equal(c.now) {
-		c.now, c.key, c.hour = now, [16]byte{}, time.Time{}
+		*c = clock{now: now, zone: c.zone}
 	}
+}
+
+// again gives the time of a second's text, if it is the last one.
+func (c *clock) again(text []byte, zoned bool) (time.Time, bool) {
+	return c.when, c.zoned == zoned && string(c.text[:c.size]) == string(text)
+}
+
+// second remembers what a second's text means, of at most 20 bytes.
+func (c *clock) second(text []byte, zoned bool, when time.Time) time.Time {
+	c.size, c.zoned, c.when = copy(c.text[:], text), zoned, when
+	return when
 }
 
 // keep gives the time of an hour's text, at most 16 bytes, asking read only if it is

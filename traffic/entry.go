@@ -196,9 +196,27 @@ func size(b []byte) (n int64) {
 // alphanumeric tells whether b is ASCII letters and digits alone.
 func alphanumeric(b []byte) bool {
 	for _, c := range b {
-		if !digit(c) && (c|0x20 < 'a' || c|0x20 > 'z') {
+		if !letters[c] {
 			return false
 		}
 	}
 	return len(b) > 0
+}
+
+// letters are ASCII letters and digits.
+var letters = func() (is [256]bool) {
+	for c := range is {
+		is[c] = digit(byte(c)) || c|0x20 >= 'a' && c|0x20 <= 'z'
+	}
+	return is
+}()
+
+// colon is where ": " stands; -1 = nowhere.
+func colon(b []byte) int {
+	for i := next(b, 0, ':'); i >= 0; i = next(b, i+1, ':') {
+		if i+1 < len(b) && b[i+1] == ' ' {
+			return i
+		}
+	}
+	return -1
 }

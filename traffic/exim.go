@@ -88,27 +88,32 @@ func eximStamp(line []byte, c *clock, e *entry) (rest []byte, ok bool) {
 	if i >= len(line) || line[i] != ' ' {
 		return nil, false
 	}
-	key := [14]byte{}
-	copy(key[:], line[:13])
-	if zoned {
-		key[13] = 'Z'
+	if e.at, ok = c.again(line[:19], zoned); !ok {
+		key := [14]byte{}
+		copy(key[:], line[:13])
+		if zoned {
+			key[13] = 'Z'
+		}
+		hour, ok := c.keep(key[:], func(b []byte) (time.Time, bool) { return day(b, zone) })
+		within, also := sixty(line[13:])
+		if !ok || !also {
+			return nil, false
+		}
+		e.at = c.second(line[:19], zoned, hour.Add(within))
 	}
-	hour, ok := c.keep(key[:], func(b []byte) (time.Time, bool) { return day(b, zone) })
-	within, also := sixty(line[13:])
-	if !ok || !also {
-		return nil, false
+	if parts != off {
+		e.at = e.at.Add(parts - off)
 	}
-	e.at = hour.Add(within + parts - off)
 	return line[i+1:], true
 }
 
 // eximID is how long the message id is with which a text begins; 0 = with none.
 func eximID(b []byte) int {
-	for _, form := range [...][2]int{{13, 16}, {18, 23}} {
-		second, n := form[0], form[1]
-		if len(b) > n && b[n] == ' ' && b[6] == '-' && b[second] == '-' && alphanumeric(b[:6]) && alphanumeric(b[7:second]) && alphanumeric(b[second+1:n]) {
-			return n
-		}
+	switch {
+	case len(b) > 16 && b[16] == ' ' && b[6] == '-' && b[13] == '-' && alphanumeric(b[:6]) && alphanumeric(b[7:13]) && alphanumeric(b[14:16]):
+		return 16
+	case len(b) > 23 && b[23] == ' ' && b[6] == '-' && b[18] == '-' && alphanumeric(b[:6]) && alphanumeric(b[7:18]) && alphanumeric(b[19:23]):
+		return 23
 	}
 	return 0
 }
@@ -161,9 +166,19 @@ func eximArrival(b []byte, e *entry) {
 		b = b[f.subject+len(" T="):]
 		b = b[quoted(b):] // nothing, if the line was cut in there
 	}
-	if i := bytes.LastIndex(b, []byte(" for ")); i >= 0 && bytes.IndexByte(b[i:], '"') < 0 {
+	if i := lastFor(b); i >= 0 && bytes.IndexByte(b[i:], '"') < 0 {
 		e.recipients = b[i+len(" for "):]
 	}
+}
+
+// lastFor is where " for " stands last; -1 = nowhere. What follows it is short.
+func lastFor(b []byte) int {
+	for i := len(b) - len(" for "); i >= 0; i-- {
+		if b[i] == ' ' && string(b[i:i+len(" for ")]) == " for " {
+			return i
+		}
+	}
+	return -1
 }
 
 // eximOwn reads the fields that no client has a word in.

@@ -23,10 +23,11 @@ func postfix(h *header, e *entry) {
 		postfixProxy(h.message[len("proxy-"):], e)
 		return
 	}
-	id, rest, ok := bytes.Cut(h.message, []byte(": "))
-	if !ok || len(id) < 5 || len(id) > 31 || !alphanumeric(id) {
+	i := colon(h.message[:min(len(h.message), 33)])
+	if i < 5 || i > 31 || !alphanumeric(h.message[:i]) {
 		return // of no message
 	}
+	id, rest := h.message[:i], h.message[i+2:]
 	if string(id) != "NOQUEUE" {
 		e.queue = id[:len(id):len(id)]
 	}
@@ -152,7 +153,7 @@ func postfixOutcome(b []byte, e *entry) {
 			return
 		}
 	}
-	i := index(rest, ", status=")
+	i := postfixStatus(rest)
 	if i < 0 {
 		return
 	}
@@ -174,6 +175,16 @@ func postfixOutcome(b []byte, e *entry) {
 	} else {
 		e.status = short(reply)
 	}
+}
+
+// postfixStatus is where ", status=" stands; -1 = nowhere. There is hardly a "u" before.
+func postfixStatus(b []byte) int {
+	for i := next(b, 0, 'u'); i >= 0; i = next(b, i+1, 'u') {
+		if i >= len(", stat") && begins(b[i-len(", stat"):], ", status=") {
+			return i - len(", stat")
+		}
+	}
+	return -1
 }
 
 // postfixNext is the id of the message that a reply says came of one.

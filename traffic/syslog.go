@@ -92,7 +92,7 @@ func syslog(line []byte, c *clock) (h header, ok bool) {
 	if h.host, rest, ok = bytes.Cut(rest, []byte{' '}); !ok {
 		return h, false
 	}
-	i := bytes.Index(rest, []byte(": "))
+	i := colon(rest)
 	if i < 0 || len(h.host) > 255 {
 		return h, false
 	}
@@ -209,12 +209,15 @@ func stamp3164(line []byte, c *clock) (at time.Time, rest []byte, ok bool) {
 	if len(line) < 16 || line[3] != ' ' || line[6] != ' ' || line[15] != ' ' {
 		return at, nil, false
 	}
+	if at, ok = c.again(line[:15], false); ok {
+		return at, line[16:], true
+	}
 	hour, ok := c.keep(line[:9], c.yearless)
 	within, also := sixty(line[9:])
 	if !ok || !also {
 		return at, nil, false
 	}
-	return hour.Add(within), line[16:], true
+	return c.second(line[:15], false, hour.Add(within)), line[16:], true
 }
 
 const months = "JanFebMarAprMayJunJulAugSepOctNovDec"
