@@ -29,8 +29,11 @@ type join struct {
 	line uint64   // that is taken now: its number in the log
 	back bool     // a filter has handed a message back
 	part *Part    // that this is a join of; nil = of the whole log
-	key  []byte
 	out  Record
+
+	key    []byte
+	host   []byte // of the last line, and its hash
+	ofHost uint64
 }
 
 func newJoin() join {

@@ -1,9 +1,11 @@
 package traffic
 
 import (
+	"bytes"
 	"cmp"
 	"hash/maphash"
 	"iter"
+	"math/bits"
 	"net/netip"
 	"slices"
 )
@@ -65,6 +67,16 @@ func newMessages(n int) messages {
 	}
 	t.slots = make([]slot, 1<<(64-t.shift))
 	return t
+}
+
+// reset empties a table, and has room for so many.
+func (t *messages) reset(n int) {
+	if len(t.slots) < max(2*n, 1) || len(t.slots) > 8*max(n, 64) {
+		*t = newMessages(n)
+		return
+	}
+	clear(t.slots)
+	t.keys, t.n = 0, 0
 }
 
 // find is the slot of a hash, or the free one that it would have.
@@ -131,13 +143,16 @@ func (t *messages) all() iter.Seq[*message] {
 	}
 }
 
-// hash is that of a host and a queue id.
+// hash is that of a host and a queue id. The host is nearly always the last one.
 func (j *join) hash(host, id []byte) uint64 {
 	if len(host) == 0 {
 		return maphash.Bytes(seed, id)
 	}
-	j.key = append(append(append(j.key[:0], host...), ' '), id...)
-	return maphash.Bytes(seed, j.key)
+	if !bytes.Equal(host, j.host) {
+		j.host = append(j.host[:0], host...)
+		j.ofHost = maphash.Bytes(seed, host)
+	}
+	return maphash.Bytes(seed, id) ^ bits.RotateLeft64(j.ofHost, 32)
 }
 
 // find gives a message under way; nil = there is none of that id.

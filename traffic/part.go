@@ -89,22 +89,28 @@ func cut(line []byte) []byte {
 }
 
 // Part begins a part of the file that the log is at, of a format of [FormatOf]. Its
-// records are handed to a function of its own: [Log.Join] tells whether they count.
-func (l *Log) Part(o Options, emit func(*Record)) *Part {
+// records are handed to a function of its own: [Log.Join] tells whether they count. A part
+// that was joined may be given, whose memory is used again; nil = there is none.
+func (l *Log) Part(o Options, emit func(*Record), used *Part) *Part {
 	all, err := chosen(o.Format)
 	if err != nil || len(all) != 1 {
 		return nil
 	}
 	p := &Part{emit: emit, unknown: o.Unknown, format: all[0], clock: clock{now: o.Now, zone: cmp.Or(o.Zone, time.UTC)}, ids: map[uint64]bool{}}
-	p.gone.gone = true
 	p.join = join{part: p}
+	p.gone.gone = true
+	if used != nil {
+		p.begins, p.names, p.kept, p.rooms = used.begins[:0], used.names[:0], used.kept[:0], used.rooms
+		p.join.open, p.join.byID = used.join.open, used.join.byID
+	}
 	return p
 }
 
 // Read reads the part: whole lines. The text must stay as it is until the part is
 // joined.
 func (p *Part) Read(text []byte) {
-	p.join.open, p.join.byID = newMessages(len(text)/512), newMessages(len(text)/8192)
+	p.join.open.reset(len(text) / 512)
+	p.join.byID.reset(len(text) / 8192)
 	for len(text) > 0 {
 		i := bytes.IndexByte(text, '\n')
 		if i < 0 {

@@ -14,6 +14,7 @@ type segment struct {
 	text    []byte
 	format  string // "" = not to be read apart
 	part    *traffic.Part
+	used    *traffic.Part // the one before
 	table   *traffic.Table
 	samples []string
 	done    chan struct{}
@@ -88,7 +89,7 @@ func (r *reading) cut(ctx context.Context, in io.Reader, o traffic.Options, free
 				format = ""
 			}
 		}
-		s.format, s.samples, s.part, s.done = format, nil, nil, make(chan struct{})
+		s.format, s.samples, s.used, s.part, s.done = format, nil, s.part, nil, make(chan struct{})
 		hand(s)
 	}
 }
@@ -104,7 +105,7 @@ func (r *reading) part(l *traffic.Log, s *segment, o traffic.Options) {
 	s.table.Reset()
 	o.Format = s.format
 	o.Unknown = func(line []byte) { s.samples = sample(s.samples, r.Samples, line) }
-	s.part = l.Part(o, s.table.Add)
+	s.part = l.Part(o, s.table.Add, s.used)
 	s.part.Read(s.text)
 }
 
