@@ -17,7 +17,8 @@ type Traffic struct {
 	First, Last time.Time         // of what was counted
 	Domains     []*traffic.Domain // the most messages first
 	More        int               // domains that are not shown
-	Left        uint64            // records left out, since there were too many domains
+	Left        uint64            // records that are of none of these, since there were too many domains
+	Others      traffic.Domain    // what those had
 	Zone        *time.Location    // of the times that are shown; nil = UTC
 	Files       []TrafficFile
 }
@@ -66,7 +67,7 @@ func (p Printer) Traffic(w io.Writer, r Traffic) error {
 	}
 	fmt.Fprintf(b, "; from %s to %s\n", r.clock(r.First), r.clock(r.Last))
 	if r.Left > 0 {
-		fmt.Fprintf(b, "%s %d records were left out: there are more than %d domains\n", p.paint(Wary, p.Symbol(Wary)), r.Left, traffic.MaxRanked)
+		fmt.Fprintf(b, "%s others, since there are more than %d domains: %d messages, %d delivered, %s, %d rejected\n", p.paint(Wary, p.Symbol(Wary)), traffic.MaxRanked, r.Others.Messages, r.Others.Delivered, Bytes(r.Others.Bytes), r.Others.Rejected)
 	}
 	for _, f := range r.Files {
 		if f.Fault != "" {
@@ -112,7 +113,10 @@ func (r Traffic) JSON(w io.Writer) error {
 		}
 		files = append(files, o)
 	}
-	return encode(w, object{"v": version, "lines": r.Lines, "parsed": r.Parsed, "skipped": r.Skipped, "long": r.Long, "left_out": r.Left, "more": r.More, "domains": domains, "files": files})
+	return encode(w, object{
+		"v": version, "lines": r.Lines, "parsed": r.Parsed, "skipped": r.Skipped, "long": r.Long, "left_out": r.Left,
+		"others": object{"messages": r.Others.Messages, "recipients": r.Others.Delivered, "rejected": r.Others.Rejected, "bytes": r.Others.Bytes}, "more": r.More, "domains": domains, "files": files,
+	})
 }
 
 // CSV writes the domains alone, for spreadsheets.

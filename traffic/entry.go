@@ -196,15 +196,15 @@ func size(b []byte) (n int64) {
 // alphanumeric tells whether b is ASCII letters and digits alone.
 func alphanumeric(b []byte) bool {
 	for _, c := range b {
-		if !letters[c] {
+		if !word[c] {
 			return false
 		}
 	}
 	return len(b) > 0
 }
 
-// letters are ASCII letters and digits.
-var letters = func() (is [256]bool) {
+// word are ASCII letters and digits.
+var word = func() (is [256]bool) {
 	for c := range is {
 		is[c] = digit(byte(c)) || c|0x20 >= 'a' && c|0x20 <= 'z'
 	}

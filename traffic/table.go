@@ -46,6 +46,7 @@ type Table struct {
 	Left uint64 // records of domains that found no room, and domains that were forgotten
 
 	rows    rows
+	most    int  // that bounded may be; 0 = MaxRanked
 	bounded int  // rows that are not always counted
 	search  int  // in so many records no room is looked for
 	others  *row // what those had that are Left; nil = there are none
@@ -126,7 +127,7 @@ func (t *Table) left() *row {
 // forgetting those that never had any: names that only spammers use. It looks
 // through all of them, so not again soon if it found few.
 func (t *Table) room(taken bool) bool {
-	if t.bounded < MaxRanked {
+	if t.bounded < cmp.Or(t.most, MaxRanked) {
 		return true
 	}
 	if t.search > 0 {
@@ -141,10 +142,11 @@ func (t *Table) room(taken bool) bool {
 		t.bounded--
 		t.left().merge(r)
 	})
-	if t.bounded > MaxRanked-MaxRanked/8 {
-		t.search = MaxRanked / 8
+	most := cmp.Or(t.most, MaxRanked)
+	if t.bounded > most-most/8 {
+		t.search = most / 8
 	}
-	return t.bounded < MaxRanked
+	return t.bounded < most
 }
 
 func (t *Table) count(d *row, r *Record, taken bool) {
@@ -215,7 +217,7 @@ func (r *row) merge(o *row) {
 
 // Part is an empty table that counts the same way.
 func (t *Table) Part() *Table {
-	return &Table{Wanted: t.Wanted, Always: t.Always, Since: t.Since, Until: t.Until, Zone: t.Zone}
+	return &Table{Wanted: t.Wanted, Always: t.Always, Since: t.Since, Until: t.Until, Zone: t.Zone, most: t.most}
 }
 
 // Reset empties a table.
@@ -228,7 +230,7 @@ func (t *Table) Reset() {
 
 // Fits tells whether there is room for all domains of a part, and for some more.
 func (t *Table) Fits(part *Table, more int) bool {
-	return part.Left == 0 && t.bounded+part.bounded+more <= MaxRanked
+	return part.Left == 0 && t.bounded+part.bounded+more <= cmp.Or(t.most, MaxRanked)
 }
 
 // Merge adds what a part has counted, which [Table.Fits].

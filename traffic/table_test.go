@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -60,5 +61,50 @@ func TestTableCountsMessagesOnce(t *testing.T) {
 	_, _ = l.Write([]byte(log))
 	if c := later.Get("choir.example"); c == nil || c.Messages != 0 || c.Delivered != 1 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// Names that somebody makes up push none of ours out, and what they had is told, however
+// many there are.
+func TestTableIsBounded(t *testing.T) {
+	t.Parallel()
+	const most = 1000
+	table := Table{most: most, Always: func(d []byte) bool { return string(d) == "quiet.test" || string(d) == "late.test" }}
+	add := func(e Event, to string) {
+		r := record(now, e, to)
+		r.Domain, r.Size = e == Delivered, 100
+		table.Add(r)
+	}
+	add(Rejected, "x@quiet.test")
+	add(Delivered, "x@real.test")
+	for i := range most {
+		add(Rejected, fmt.Sprintf("x@%d.spam.test", i))
+	}
+	for i := range 2 * most {
+		add(Delivered, fmt.Sprintf("x@%d.wild.test", i))
+	}
+	add(Delivered, "x@late.test")
+	add(Rejected, "x@quiet.test")
+	for domain, want := range map[string][2]uint64{"quiet.test": {0, 2}, "late.test": {1, 0}, "real.test": {1, 0}, "0.wild.test": {1, 0}} {
+		if d := table.Get(domain); d == nil || d.Delivered != want[0] || d.Rejected != want[1] || d.Hours[now.Hour()] != uint32(want[0]) {
+			t.Errorf("%s: %+v, want %d delivered, %d rejected", domain, d, want[0], want[1])
+		}
+	}
+	var sum Domain
+	for _, d := range append(table.Ranked(), func() *Domain { o := table.Others(); return &o }()) {
+		sum.Messages += d.Messages
+		sum.Delivered += d.Delivered
+		sum.Rejected += d.Rejected
+		sum.Bytes += d.Bytes
+	}
+	const n = 2*most + 2
+	if sum.Messages != n || sum.Delivered != n || sum.Rejected != most+2 || sum.Bytes != 100*n {
+		t.Errorf("in all: %+v", sum)
+	}
+	if table.bounded > most || table.Left == 0 || table.Get("5.spam.test") != nil {
+		t.Errorf("%d domains, %d left out", table.bounded, table.Left)
+	}
+	if part := table.Part(); table.Fits(part, 1) {
+		t.Error("there is room for more")
 	}
 }

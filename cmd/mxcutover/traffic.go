@@ -174,6 +174,7 @@ func (o trafficOptions) read(s *streams, cfg *config.Config, now time.Time) (r l
 			return r, nil, err
 		}
 	}
+	r.Always = func(d []byte) bool { return under[string(d)] }
 	if under != nil && !o.all {
 		r.Wanted = func(d []byte) bool { return within(under, d) }
 	}
@@ -225,7 +226,7 @@ func readDomains(path string) (map[string]bool, error) {
 
 // trafficReport is what was read, as package report shows it.
 func trafficReport(got *logfile.Result, zone *time.Location, limit int) report.Traffic {
-	r := report.Traffic{Stats: got.Stats, First: got.First(), Last: got.Last(), Left: got.Left, Domains: got.Ranked(), Zone: zone}
+	r := report.Traffic{Stats: got.Stats, First: got.First(), Last: got.Last(), Left: got.Left, Others: got.Others(), Domains: got.Ranked(), Zone: zone}
 	if limit > 0 && len(r.Domains) > limit {
 		r.More = len(r.Domains) - limit
 		r.Domains = r.Domains[:limit]

@@ -47,7 +47,8 @@ func countTraffic(ctx context.Context, s *streams, cfg *config.Config) (map[stri
 		}
 	}
 	if got.Left > 0 {
-		s.say("traffic.logs: there are more domains than can be counted; %d lines were left out", got.Left)
+		others := got.Others()
+		s.say("traffic.logs: there are more domains than can be told apart; others, which are no zones of ours, had %d messages, and %d were refused", others.Messages, others.Rejected)
 	}
 	for _, d := range got.Ranked() {
 		name, err := rrset.CanonicalName(d.Name)
