@@ -119,10 +119,15 @@ func postfixProxy(b []byte, e *entry) {
 // postfixPort is the port of a service, by the name that master.cf gives it in the
 // log (-o syslog_name=postfix/submission), as Postfix comes with it; 0 = not known.
 func postfixPort(program []byte) uint16 {
-	switch {
-	case index(program, "/submissions/") >= 0, index(program, "/smtps/") >= 0:
+	name := program[max(bytes.IndexByte(program, '/'), 0):]
+	i := bytes.LastIndexByte(name, '/')
+	if i <= 0 {
+		return 0 // as nearly always: the service has no name of its own
+	}
+	switch name = name[:i+1]; {
+	case index(name, "/submissions/") >= 0, index(name, "/smtps/") >= 0:
 		return 465
-	case index(program, "/submission/") >= 0:
+	case index(name, "/submission/") >= 0:
 		return 587
 	}
 	return 0
