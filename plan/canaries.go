@@ -25,7 +25,7 @@ const (
 )
 
 // traitsOf are those of a cutover that is being made.
-func traitsOf(d Domain, c Cutover) (out []Trait) {
+func traitsOf(d Domain, after []rrset.MX) (out []Trait) {
 	switch {
 	case strings.HasPrefix(d.Name, "*."):
 		out = append(out, Wildcard)
@@ -41,7 +41,7 @@ func traitsOf(d Domain, c Cutover) (out []Trait) {
 	if d.SubZone {
 		out = append(out, SubZone)
 	}
-	if slices.ContainsFunc(c.After().MX(), func(m rrset.MX) bool { return slices.Contains(d.Third, m.Host) }) {
+	if slices.ContainsFunc(after, func(m rrset.MX) bool { return slices.Contains(d.Third, m.Host) }) {
 		out = append(out, ThirdParty)
 	}
 	return out
@@ -49,14 +49,17 @@ func traitsOf(d Domain, c Cutover) (out []Trait) {
 
 // AllTraits are a cutover's, with its provider and its gateway.
 func (c Cutover) AllTraits() []Trait {
+	return allTraits(c.Provider, c.Before().MX(), c.After().MX(), c.Traits)
+}
+
+func allTraits(provider string, before, after []rrset.MX, own []Trait) []Trait {
 	var hosts []string
-	before := c.Before().MX()
-	for _, m := range c.After().MX() {
+	for _, m := range after {
 		if !slices.ContainsFunc(before, func(b rrset.MX) bool { return b.Host == m.Host }) {
 			hosts = append(hosts, strings.TrimSuffix(m.Host, "."))
 		}
 	}
-	return append([]Trait{Trait("provider " + c.Provider), Trait("gateway " + strings.Join(hosts, " "))}, c.Traits...)
+	return append([]Trait{Trait("provider " + provider), Trait("gateway " + strings.Join(hosts, " "))}, own...)
 }
 
 // canariesFirst puts some cutovers before the others, which stay in their order,
@@ -64,22 +67,31 @@ func (c Cutover) AllTraits() []Trait {
 // plan has. met are those that pinned domains of the first wave show already.
 // Only the less used half can be a canary, if it is known which that is: nobody's
 // main domain moves early only because it is odd.
-func canariesFirst(sorted []Cutover, met map[Trait]bool, known bool) []Cutover {
+func canariesFirst(sorted []mover, met map[Trait]bool, known bool) []mover {
 	few := len(sorted)
 	if known {
 		few = (few + 1) / 2
 	}
 	var kinds [][]Trait // each once, with the least used domain that has just these
 	var least []int
-	seen := map[string]bool{}
-	for i, c := range sorted[:few] {
-		traits := c.AllTraits()
+	type key struct {
+		*kind
+		accompanied bool
+	}
+	spared, seen := map[key]bool{}, map[string]bool{}
+	for i, m := range sorted[:few] {
+		k := key{m.kind, len(m.companions) > 0}
+		if spared[k] {
+			continue
+		}
+		spared[k] = true
+		traits := m.traits()
 		if k := fmt.Sprint(traits); !seen[k] {
 			seen[k] = true
 			kinds, least = append(kinds, traits), append(least, i)
 		}
 	}
-	first, taken := make([]Cutover, 0, len(sorted)), make([]bool, few)
+	first, taken := make([]mover, 0, len(sorted)), make([]bool, few)
 	for {
 		best, most := -1, 0
 		for k, traits := range kinds {
@@ -119,17 +131,19 @@ type Coverage struct {
 }
 
 // Coverage tells of each trait of a plan, in the order of the waves that meet it.
-func (p Plan) Coverage() []Coverage {
+func (p Plan) Coverage() []Coverage { return coverage(p.usedWaves()) }
+
+func coverage(waves []usedWave) []Coverage {
 	var out []Coverage
 	at := map[Trait]int{}
-	for _, w := range p.Waves {
-		for _, c := range w.Cutovers {
-			for _, t := range c.AllTraits() {
+	for _, w := range waves {
+		for u := range w.uses {
+			for _, t := range u.traits() {
 				i, seen := at[t]
 				if !seen {
 					i = len(out)
 					at[t] = i
-					out = append(out, Coverage{Trait: t, Wave: w.Name, Domain: c.Domain})
+					out = append(out, Coverage{Trait: t, Wave: w.name, Domain: u.domain})
 				}
 				out[i].Domains++
 			}
@@ -139,12 +153,12 @@ func (p Plan) Coverage() []Coverage {
 }
 
 // lateTraits warns of traits that several domains have and no early wave shows.
-func (p Plan) lateTraits() (found []Finding) {
-	if len(p.Waves) < 3 {
+func lateTraits(p Plan, waves []usedWave) (found []Finding) {
+	if len(waves) < 3 {
 		return nil
 	}
-	early := []string{p.Waves[0].Name, p.Waves[1].Name}
-	for _, c := range p.Coverage() {
+	early := []string{waves[0].name, waves[1].name}
+	for _, c := range coverage(waves) {
 		if c.Domains > 1 && !slices.Contains(early, c.Wave) {
 			found = append(found, Finding{
 				Check: "plan.canaries", Target: c.Wave, Severity: Warn, At: p.Made,

@@ -87,14 +87,14 @@ func (c Cutover) Companions() (out []Step) {
 
 // companions adds what the settings have for each cutover, or leaves it with a
 // question.
-func (set Settings) companions(all, had []Cutover) (kept []Cutover, left []Left) {
+func (set Settings) companions(all []mover, had []Cutover) (kept []mover, left []Left) {
 	if set.Companions == nil {
 		return all, nil
 	}
 	made := set.made(had)
 	lists := map[string][]Companion{}
-	for _, c := range all {
-		lists[c.Domain] = join(set.Companions[c.Domain], c, made)
+	for _, m := range all {
+		lists[m.Name] = join(set.Companions[m.Name], m, made)
 	}
 	type want struct {
 		domain string
@@ -115,23 +115,20 @@ func (set Settings) companions(all, had []Cutover) (kept []Cutover, left []Left)
 			note(want{c.Domain, *s.Change, s.Late})
 		}
 	}
-	for _, c := range all {
-		for _, x := range lists[c.Domain] {
-			note(want{c.Domain, x.Change, x.Late})
+	for _, m := range all {
+		for _, x := range lists[m.Name] {
+			note(want{m.Name, x.Change, x.Late})
 		}
 	}
 	g := ground{zones: set.Zones, names: map[string]map[string][]string{}}
-	for _, c := range all {
-		list := lists[c.Domain]
+	for _, m := range all {
+		list := lists[m.Name]
 		if why := g.object(list, torn); why != "" {
-			left = append(left, Left{Domain: c.Domain, Zone: c.Zone, Provider: c.Provider, PointsTo: c.PointsTo, Question: true, Reason: why})
+			left = append(left, m.left(true, why))
 			continue
 		}
-		if len(list) > 0 {
-			c.Steps = with(c.Steps, list)
-			c.Traits = append(slices.Clone(c.Traits), Accompanied)
-		}
-		kept = append(kept, c)
+		m.companions = list
+		kept = append(kept, m)
 	}
 	return kept, left
 }
@@ -167,9 +164,9 @@ func (set Settings) made(had []Cutover) map[string][]Companion {
 // join adds to what a cutover needs the companions that are there already, made for
 // hosts that its MX is to lead to: it misses none of them, and none is to be taken
 // from it when the others go back.
-func join(list []Companion, c Cutover, made map[string][]Companion) []Companion {
-	for _, m := range c.After().MX() {
-		for _, x := range made[m.Host] {
+func join(list []Companion, m mover, made map[string][]Companion) []Companion {
+	for _, to := range m.kind.members {
+		for _, x := range made[to.Host] {
 			if !slices.ContainsFunc(list, func(o Companion) bool { return rrsetKey(o.Change) == rrsetKey(x.Change) }) {
 				list = append(slices.Clip(list), x)
 			}

@@ -35,19 +35,16 @@ const (
 // carried out; the zero plan if none is.
 func Diff(before, after Inventory, p Plan) (out []Difference) {
 	written := map[string][]rrset.Set{}
-	for _, c := range p.Cutovers() {
+	for c := range p.each() {
 		for _, s := range c.Steps {
 			if s.Change != nil && s.Kind != WriteCompanion {
 				written[c.Domain] = append(written[c.Domain], s.Change.After)
 			}
 		}
 	}
-	old := map[string][]Domain{}
-	for _, d := range before.Domains {
-		old[d.Name] = append(old[d.Name], d)
-	}
-	var fresh []Domain
-	compare := func(was, is Domain) {
+	old := byName(before.Domains)
+	var fresh []*Domain
+	compare := func(was, is *Domain) {
 		what := changes(was, is)
 		if len(what) == 0 {
 			return
@@ -59,28 +56,26 @@ func Diff(before, after Inventory, p Plan) (out []Difference) {
 		if ours && !back && slices.ContainsFunc(written[is.Name], sameMX) {
 			kind = Ours
 		}
-		out = append(out, Difference{Kind: kind, Before: was, After: is, What: what})
+		out = append(out, Difference{Kind: kind, Before: *was, After: *is, What: what})
 	}
-	for _, is := range after.Domains { // those in the same place first
-		i := slices.IndexFunc(old[is.Name], func(d Domain) bool { return d.Zone == is.Zone && d.Provider == is.Provider })
-		if i < 0 {
+	for i := range after.Domains { // those in the same place first
+		is := &after.Domains[i]
+		if was := old.take(is.Name, func(d *Domain) bool { return d.Zone == is.Zone && d.Provider == is.Provider }); was != nil {
+			compare(was, is)
+		} else {
 			fresh = append(fresh, is)
-			continue
 		}
-		compare(old[is.Name][i], is)
-		old[is.Name] = slices.Delete(old[is.Name], i, i+1)
 	}
 	for _, is := range fresh {
-		if rest := old[is.Name]; len(rest) > 0 {
-			compare(rest[0], is)
-			old[is.Name] = rest[1:]
-			continue
+		if was := old.take(is.Name, func(*Domain) bool { return true }); was != nil {
+			compare(was, is)
+		} else {
+			out = append(out, Difference{Kind: Added, After: *is})
 		}
-		out = append(out, Difference{Kind: Added, After: is})
 	}
-	for _, rest := range old {
-		for _, d := range rest {
-			out = append(out, Difference{Kind: Removed, Before: d})
+	for _, d := range old.all {
+		if d != nil {
+			out = append(out, Difference{Kind: Removed, Before: *d})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Difference) int {
@@ -89,9 +84,46 @@ func Diff(before, after Inventory, p Plan) (out []Difference) {
 	return out
 }
 
+// namedDomains are domains by their names; nil is one that was taken.
+type namedDomains struct {
+	all   []*Domain
+	first map[string]int32
+}
+
+func byName(domains []Domain) namedDomains {
+	n := namedDomains{all: make([]*Domain, len(domains)), first: make(map[string]int32, len(domains))}
+	for i := range domains {
+		n.all[i] = &domains[i]
+	}
+	slices.SortStableFunc(n.all, func(a, b *Domain) int { return strings.Compare(a.Name, b.Name) })
+	for i, d := range slices.Backward(n.all) {
+		n.first[d.Name] = int32(i)
+	}
+	return n
+}
+
+// take takes the first of a name that fits.
+func (n namedDomains) take(name string, fits func(*Domain) bool) *Domain {
+	i, ok := n.first[name]
+	for ; ok && int(i) < len(n.all); i++ {
+		d := n.all[i]
+		if d == nil {
+			continue
+		}
+		if d.Name != name {
+			break
+		}
+		if fits(d) {
+			n.all[i] = nil
+			return d
+		}
+	}
+	return nil
+}
+
 // changes names what differs. Messages come and go, and are no change; nor is a TTL
 // that a resolver counts down.
-func changes(was, is Domain) (what []string) {
+func changes(was, is *Domain) (what []string) {
 	for _, c := range []struct {
 		name string
 		same bool

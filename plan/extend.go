@@ -21,11 +21,20 @@ var ErrNothingNew = errors.New("there is nothing new: no domain that the plan do
 // ErrChanges, which says what, and how to keep it. ErrNothingNew: there is nothing
 // to add.
 func Extend(base Plan, inv Inventory, set Settings) (Plan, error) {
+	d, err := ExtendedDraft(base, inv, set)
+	if err != nil {
+		return Plan{}, err
+	}
+	return d.Plan(), nil
+}
+
+// ExtendedDraft is [Extend] without the new steps.
+func ExtendedDraft(base Plan, inv Inventory, set Settings) (*Draft, error) {
 	if err := set.keep(base, inv); err != nil {
-		return Plan{}, fmt.Errorf("%w: %w", ErrChanges, err)
+		return nil, fmt.Errorf("%w: %w", ErrChanges, err)
 	}
 	had := map[string]bool{}
-	for _, c := range base.Cutovers() {
+	for c := range base.each() {
 		had[c.Domain] = true
 	}
 	var fresh Inventory
@@ -35,25 +44,25 @@ func Extend(base Plan, inv Inventory, set Settings) (Plan, error) {
 		}
 	}
 	p := base
-	p.Config, p.Made, p.Fixed, p.Kinds = set.Config, utcSecond(set.Made), set.Fixed, set.Kinds
+	p.ID, p.Config, p.Made, p.Fixed, p.Kinds = "", set.Config, utcSecond(set.Made), set.Fixed, set.Kinds
 	moving, left := set.moving(fresh, base.Cutovers())
 	p.Left = left
 	more, err := divide(moving, set, base.Waves)
 	if err != nil {
-		return Plan{}, fmt.Errorf("%w: %w", ErrChanges, err)
+		return nil, fmt.Errorf("%w: %w", ErrChanges, err)
 	}
 	if len(more) == 0 && p.Config == base.Config {
-		return Plan{}, ErrNothingNew
+		return nil, ErrNothingNew
 	}
-	p.Waves = slices.Concat(base.Waves, more)
 	p.Findings = slices.Clone(base.Findings)
 	p.addFindings(set.Findings)
-	for _, f := range p.loadFindings(set.Share) {
-		if slices.ContainsFunc(more, func(w Wave) bool { return w.Name == f.Target }) {
-			p.Findings = append(p.Findings, f)
+	d := &Draft{head: p, gate: set.Gate, low: set.LowTTL, more: more}
+	for _, f := range loadFindings(p, d.waves(), set.Share) {
+		if slices.ContainsFunc(more, func(w draftWave) bool { return w.name == f.Target }) {
+			d.head.Findings = append(d.head.Findings, f)
 		}
 	}
-	return p.Sign(), nil
+	return d, nil
 }
 
 // Extends tells whether a plan has all of another one, unchanged and in its place,
@@ -162,14 +171,21 @@ func (set Settings) keeps(c Cutover) error {
 // NewWaves are those that a plan has beyond another.
 func (p Plan) NewWaves(base Plan) []Wave { return p.Waves[min(len(base.Waves), len(p.Waves)):] }
 
+func namesOf(waves []Wave) (names []string) {
+	for _, w := range waves {
+		names = append(names, w.Name)
+	}
+	return names
+}
+
 // nameOfWave is the next wave's name.
-func nameOfWave(have []Wave) string {
+func nameOfWave(have []string) string {
 	if len(have) == 0 {
 		return FirstWave
 	}
 	for n := len(have) + 1; ; n++ {
 		name := fmt.Sprintf("wave-%d", n)
-		if !slices.ContainsFunc(have, func(w Wave) bool { return w.Name == name }) {
+		if !slices.Contains(have, name) {
 			return name
 		}
 	}
@@ -191,7 +207,7 @@ func pinnedBefore(pinned map[string]string, have []Wave) error {
 	}
 	if len(names) > 0 {
 		slices.Sort(names)
-		return fmt.Errorf("waves.pin: %s: those waves were planned before; pin to %s or a later one, or not at all", strings.Join(names, ", "), nameOfWave(have))
+		return fmt.Errorf("waves.pin: %s: those waves were planned before; pin to %s or a later one, or not at all", strings.Join(names, ", "), nameOfWave(namesOf(have)))
 	}
 	return nil
 }

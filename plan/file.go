@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 
 	"mxcutover/rrset"
@@ -51,20 +52,33 @@ type findingLine struct {
 // order of the waves, then one line for each name that is left, and for each
 // finding.
 func (p Plan) Write(w io.Writer) error {
-	return p.write(w, p.ID)
+	return p.write(w, p.ID, p.each())
 }
 
-func (p Plan) write(w io.Writer, id string) error {
-	e := json.NewEncoder(w)
+// each walks all cutovers in the order of their waves.
+func (p Plan) each() iter.Seq[Cutover] {
+	return func(yield func(Cutover) bool) {
+		for _, w := range p.Waves {
+			for _, c := range w.Cutovers {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// write writes a plan whose cutovers need not be in its waves.
+func (p Plan) write(w io.Writer, id string, cutovers iter.Seq[Cutover]) error {
+	b := bufio.NewWriter(w)
+	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
 	err := e.Encode(header{
 		V: FileVersion, ID: id, Migration: p.Migration, Config: p.Config, Made: p.Made,
 		Waves: p.Waves, Isolate: p.Isolate, Fixed: p.Fixed, Kinds: p.Kinds,
 	})
-	for _, wave := range p.Waves {
-		for _, c := range wave.Cutovers {
-			err = errors.Join(err, e.Encode(c))
-		}
+	for c := range cutovers {
+		err = errors.Join(err, e.Encode(c))
 	}
 	for i := range p.Left {
 		err = errors.Join(err, e.Encode(leftLine{Left: &p.Left[i]}))
@@ -72,7 +86,7 @@ func (p Plan) write(w io.Writer, id string) error {
 	for i := range p.Findings {
 		err = errors.Join(err, e.Encode(findingLine{Finding: &p.Findings[i]}))
 	}
-	return err
+	return errors.Join(err, b.Flush())
 }
 
 // Sign gives the plan the ID of what it now says.
@@ -81,10 +95,13 @@ func (p Plan) Sign() Plan {
 	return p
 }
 
-// hash is the plan's ID: the SHA-256 of its file with an empty ID.
-func (p Plan) hash() string {
+// hash is the plan's ID.
+func (p Plan) hash() string { return p.hashOf(p.each()) }
+
+// hashOf is the SHA-256 of a plan's file with an empty ID.
+func (p Plan) hashOf(cutovers iter.Seq[Cutover]) string {
 	h := sha256.New()
-	if err := p.write(h, ""); err != nil {
+	if err := p.write(h, "", cutovers); err != nil {
 		panic(fmt.Sprintf("plan: hash: %v", err)) // only plain data is encoded
 	}
 	return hex.EncodeToString(h.Sum(nil))
@@ -107,8 +124,9 @@ func Read(r io.Reader) (Plan, error) {
 		waves[w.Name] = i
 	}
 	seen := map[string]bool{} // domains, and RRsets of companions
+	same := newSharing()
 	for n := 2; lines.Scan(); n++ {
-		if err := p.readLine(lines.Bytes(), waves, seen); err != nil {
+		if err := p.readLine(lines.Bytes(), waves, seen, same); err != nil {
 			return Plan{}, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
@@ -142,12 +160,13 @@ func readHeader(line []byte) (Plan, error) {
 	return Plan{ID: h.ID, Migration: h.Migration, Config: h.Config, Made: h.Made, Waves: h.Waves, Isolate: h.Isolate, Fixed: h.Fixed, Kinds: h.Kinds}, nil
 }
 
-func (p *Plan) readLine(line []byte, waves map[string]int, seen map[string]bool) error {
+func (p *Plan) readLine(line []byte, waves map[string]int, seen map[string]bool, same sharing) error {
 	if bytes.HasPrefix(line, []byte(`{"left":`)) {
 		var l leftLine
 		if err := strictJSON(line, &l); err != nil || l.Left == nil {
 			return fmt.Errorf("%w: a left name%s", ErrFormat, because(err))
 		}
+		same.left(l.Left)
 		p.Left = append(p.Left, *l.Left)
 		return nil
 	}
@@ -183,6 +202,7 @@ func (p *Plan) readLine(line []byte, waves map[string]int, seen map[string]bool)
 		}
 		seen[k], seen[exact], mine[k] = true, true, true
 	}
+	same.cutover(&c)
 	p.Waves[i].Cutovers = append(p.Waves[i].Cutovers, c)
 	return nil
 }

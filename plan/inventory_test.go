@@ -125,12 +125,12 @@ func TestExplain(t *testing.T) {
 		"missing.a.example.": "zone a.example at campus has no such name",
 		"alias.a.example.":   "it is a CNAME for byname.a.example.",
 	} {
-		text := strings.Join(Explain(name, zones, inv, p), "\n")
+		text := strings.Join(Explain(name, zones, inv, p.Draft()), "\n")
 		if !strings.Contains(text, want) {
 			t.Errorf("%s: no %q in\n%s", name, want, text)
 		}
 	}
-	if text := strings.Join(Explain("web.a.example.", zones, inv, p), "\n"); !strings.Contains(text, "so the plan does not have it") {
+	if text := strings.Join(Explain("web.a.example.", zones, inv, p.Draft()), "\n"); !strings.Contains(text, "so the plan does not have it") {
 		t.Error(text)
 	}
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,13 +17,15 @@ type Load struct {
 
 // Loads tells what each wave carries, and whether mail was counted at all. If it
 // was not, shares are of domains.
-func (p Plan) Loads() (loads []Load, counted bool) {
+func (p Plan) Loads() (loads []Load, counted bool) { return loadsOf(p.usedWaves()) }
+
+func loadsOf(waves []usedWave) (loads []Load, counted bool) {
 	var messages, domains float64
-	for _, w := range p.Waves {
-		l := Load{Wave: w.Name, Domains: len(w.Cutovers)}
-		for _, c := range w.Cutovers {
-			l.Messages += c.Messages
-			if c.Messages == 0 {
+	for _, w := range waves {
+		l := Load{Wave: w.name, Domains: w.n}
+		for u := range w.uses {
+			l.Messages += u.messages
+			if u.messages == 0 {
 				l.Unused++
 			}
 		}
@@ -43,11 +46,11 @@ func (p Plan) Loads() (loads []Load, counted bool) {
 
 // loadFindings warns where no mail was counted, and of waves that carry more than
 // a share of it.
-func (p Plan) loadFindings(share float64) (found []Finding) {
+func loadFindings(p Plan, waves []usedWave, share float64) (found []Finding) {
 	warn := func(check, target, detail string) {
 		found = append(found, Finding{Check: check, Target: target, Severity: Warn, At: p.Made, Detail: detail})
 	}
-	loads, counted := p.Loads()
+	loads, counted := loadsOf(waves)
 	if len(loads) == 0 {
 		return nil
 	}
@@ -55,7 +58,7 @@ func (p Plan) loadFindings(share float64) (found []Finding) {
 		warn("plan.traffic", p.Migration, "no mail of any domain was counted, so domains move in the order of their names, and nobody knows what a wave carries; name traffic.logs or traffic.table")
 		return found
 	}
-	for _, l := range loads {
+	for i, l := range loads {
 		if share <= 0 || l.Share <= share {
 			continue
 		}
@@ -63,7 +66,7 @@ func (p Plan) loadFindings(share float64) (found []Finding) {
 		if l.Domains == 1 {
 			detail += ", and it is one domain: choose its hour, and let it soak longer"
 		} else {
-			detail += "; lower waves.max or waves.growth, or pin its greatest to waves of their own: " + strings.Join(p.greatest(l.Wave, 3), ", ")
+			detail += "; lower waves.max or waves.growth, or pin its greatest to waves of their own: " + strings.Join(greatest(waves[i], 3), ", ")
 		}
 		warn("plan.share", l.Wave, detail)
 	}
@@ -73,16 +76,10 @@ func (p Plan) loadFindings(share float64) (found []Finding) {
 func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
 
 // greatest are a wave's domains with most mail, at most n.
-func (p Plan) greatest(wave string, n int) (names []string) {
-	for _, w := range p.Waves {
-		if w.Name != wave {
-			continue
-		}
-		cuts := append([]Cutover{}, w.Cutovers...)
-		byUse(cuts, true)
-		for i := len(cuts) - 1; i >= 0 && len(names) < n; i-- {
-			names = append(names, strings.TrimSuffix(cuts[i].Domain, "."))
-		}
+func greatest(w usedWave, n int) (names []string) {
+	all := slices.SortedStableFunc(w.uses, func(a, b use) int { return a.compare(b, true) })
+	for i := len(all) - 1; i >= 0 && len(names) < n; i-- {
+		names = append(names, strings.TrimSuffix(all[i].domain, "."))
 	}
 	return names
 }

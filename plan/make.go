@@ -46,37 +46,25 @@ const (
 // changed is put into waves, the least used first; all else is left, with the
 // reason. It fails only where the settings cannot be satisfied.
 func Make(inv Inventory, set Settings) (Plan, error) {
-	p := Plan{Migration: set.Migration, Config: set.Config, Made: utcSecond(set.Made), Fixed: set.Fixed, Kinds: set.Kinds}
-	moving, left := set.moving(inv, nil)
-	p.Left = left
-	p.addFindings(set.Findings)
-	waves, err := divide(moving, set, nil)
+	d, err := NewDraft(inv, set)
 	if err != nil {
 		return Plan{}, err
 	}
-	p.Waves = waves
-	p.Findings = append(p.Findings, p.loadFindings(set.Share)...)
-	p.Findings = append(p.Findings, p.lateTraits()...)
-	if len(set.Ports) > 0 {
-		for i, ports := range append([][]uint16{set.Ports}, set.Stages...) {
-			p.Isolate = append(p.Isolate, stage(i, ports)...)
-		}
-	}
-	p.ID = p.hash()
-	return p, nil
+	return d.Plan(), nil
 }
 
-// moving are the cutovers of an inventory, and what is left of it, and why. had
-// are those that are planned already.
-func (set Settings) moving(inv Inventory, had []Cutover) (moving []Cutover, left []Left) {
-	moving = make([]Cutover, 0, len(inv.Domains))
-	for _, d := range inv.Domains {
-		c, why := cutover(d, set)
+// moving are the domains of an inventory that move, and what is left of it, and why.
+// had are those that are planned already.
+func (set Settings) moving(inv Inventory, had []Cutover) (moving []mover, left []Left) {
+	moving = make([]mover, 0, len(inv.Domains))
+	kinds := newKinds(set)
+	for i := range inv.Domains {
+		m, why := set.mover(&inv.Domains[i], kinds)
 		if why != nil {
 			left = append(left, *why)
 			continue
 		}
-		moving = append(moving, c)
+		moving = append(moving, m)
 	}
 	moving, again := oneZoneEach(moving)
 	moving, asking := set.companions(moving, had)
@@ -107,10 +95,11 @@ func stage(i int, ports []uint16) (steps []Step) {
 	return steps
 }
 
-// cutover makes a domain's steps, or says why it is left.
-func cutover(d Domain, set Settings) (Cutover, *Left) {
-	leave := func(question bool, reason string) (Cutover, *Left) {
-		return Cutover{}, &Left{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, PointsTo: d.PointsTo, Question: question, Reason: reason}
+// mover tells that a domain moves, or why it is left.
+func (set Settings) mover(d *Domain, kinds *kinds) (mover, *Left) {
+	leave := func(question bool, reason string) (mover, *Left) {
+		l := d.left(question, reason)
+		return mover{}, &l
 	}
 	switch {
 	case d.PointsTo == ToNull || d.PointsTo == ToNew:
@@ -124,14 +113,15 @@ func cutover(d Domain, set Settings) (Cutover, *Left) {
 	case d.PointsTo == ToBoth:
 		return leave(true, "it has the gateway and the old server both, which may be a backup-MX arrangement: "+d.Why)
 	}
-	after, odd := members(d, set)
+	k, odd := kinds.of(d)
 	if odd != "" {
 		return leave(true, "its MX RRset also has "+odd+"; name it in mx.keep to keep it, or take it out first")
 	}
-	c := Cutover{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, PointsTo: d.PointsTo, Traffic: d.Traffic}
-	c.Steps = steps(d, after, set.LowTTL)
-	c.Traits = traitsOf(d, c)
-	return c, nil
+	return mover{Domain: d, kind: k}, nil
+}
+
+func (d *Domain) left(question bool, reason string) Left {
+	return Left{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, PointsTo: d.PointsTo, Question: question, Reason: reason}
 }
 
 // members are the MX records after the cutover: the old server's go, the
@@ -172,53 +162,55 @@ func (set Settings) Wanted(d Domain) rrset.Set {
 	return out
 }
 
-func steps(d Domain, members []rrset.MX, low uint32) []Step {
+// steps are a domain's, which publish this data. RRsets with the same data share it.
+func steps(d *Domain, data []string, low uint32) []Step {
 	implicit := d.MX.Absent()
 	if !implicit {
 		low = min(low, d.MX.TTL)
 	}
-	after, err := rrset.MXSet(d.Name, low, members...)
-	if err != nil {
-		panic(fmt.Sprintf("plan: %v", err)) // both parts are canonical already
+	set := func(ttl uint32, data []string) rrset.Set {
+		if len(data) == 0 {
+			ttl = 0
+		}
+		return rrset.Set{Name: d.Name, Type: "MX", TTL: ttl, Data: data}
 	}
 	change := func(before, after rrset.Set) *rrset.Change {
 		return &rrset.Change{Zone: d.Zone, Before: before, After: after}
 	}
 	step := func(k Kind, c *rrset.Change) Step { return Step{ID: string(k), Kind: k, Change: c} }
+	after := set(low, data)
 	if implicit {
 		return []Step{
 			step(Preflight, nil), step(Publish, change(d.MX, after)), step(Propagate, nil),
 			step(Probe, nil), step(Soak, nil),
 		}
 	}
+	lowered := set(low, d.MX.Data)
 	return []Step{
 		step(Preflight, nil),
-		step(LowerTTL, change(d.MX, d.MX.WithTTL(low))), step(AwaitTTL, nil),
-		step(Publish, change(d.MX.WithTTL(low), after)), step(Propagate, nil),
+		step(LowerTTL, change(d.MX, lowered)), step(AwaitTTL, nil),
+		step(Publish, change(lowered, after)), step(Propagate, nil),
 		step(Probe, nil), step(Soak, nil),
-		step(Settle, change(after, after.WithTTL(d.MX.TTL))),
+		step(Settle, change(after, set(d.MX.TTL, data))),
 	}
 }
 
 // oneZoneEach leaves a name that stands in two zones of ours: two views of one
 // zone, or a parent's copy. A person must say which is meant.
-func oneZoneEach(all []Cutover) (once []Cutover, left []Left) {
-	count := map[string]int{}
-	for _, c := range all {
-		count[c.Domain]++
+func oneZoneEach(all []mover) (once []mover, left []Left) {
+	count := make(map[string]int32, len(all))
+	for _, m := range all {
+		count[m.Name]++
 	}
 	if len(count) == len(all) {
 		return all, nil
 	}
-	for _, c := range all {
-		if count[c.Domain] == 1 {
-			once = append(once, c)
+	for _, m := range all {
+		if count[m.Name] == 1 {
+			once = append(once, m)
 			continue
 		}
-		left = append(left, Left{
-			Domain: c.Domain, Zone: c.Zone, Provider: c.Provider, PointsTo: c.PointsTo, Question: true,
-			Reason: fmt.Sprintf("the name stands in %d zones of ours; list only the one to be changed", count[c.Domain]),
-		})
+		left = append(left, m.left(true, fmt.Sprintf("the name stands in %d zones of ours; list only the one to be changed", count[m.Name])))
 	}
 	return once, left
 }

@@ -37,7 +37,7 @@ func (s *survey) named(inv *Inventory) {
 			d.Blocked = "no zone that is listed under providers has it, so it is not ours to change: ask its owner, or list its zone"
 		}
 		if d.Zone != "" {
-			d = s.block(d, s.newHosts) // its zone was not read
+			d = s.block(d, func(host string) bool { return s.newHosts[host] }) // its zone was not read
 		}
 		inv.Domains = append(inv.Domains, d)
 	}

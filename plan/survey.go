@@ -27,8 +27,13 @@ func Hosts(zones []Zone, site Site) []string {
 	for _, m := range site.Planned {
 		set[m.Host] = true
 	}
+	seen := map[string]bool{} // most names have one MX alone, and the same one
 	add := func(s rrset.Set) {
+		if len(s.Data) == 1 && seen[s.Data[0]] {
+			return
+		}
 		for _, m := range s.MX() {
+			seen[m.String()] = true
 			if !m.Null() {
 				set[m.Host] = true
 			}
@@ -55,9 +60,9 @@ func Hosts(zones []Zone, site Site) []string {
 // below a delegation are another zone's (RFC 1034 section 4.2.1).
 func Survey(zones []Zone, addrs Addresses, site Site) Inventory {
 	s := newSurvey(zones, addrs, site)
-	var inv Inventory
+	inv := Inventory{Domains: make([]Domain, 0, mostNames(zones))}
 	for _, z := range zones {
-		inv.Domains = append(inv.Domains, s.zone(z)...)
+		inv.Domains = s.zone(inv.Domains, z)
 	}
 	s.aliases(zones, &inv)
 	s.named(&inv)
@@ -73,6 +78,18 @@ func Survey(zones []Zone, addrs Addresses, site Site) Inventory {
 	return inv
 }
 
+// mostNames is how many names zones have with an MX.
+func mostNames(zones []Zone) (n int) {
+	for _, z := range zones {
+		for i := range z.Sets {
+			if z.Sets[i].Type == "MX" {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 type survey struct {
 	site     Site
 	old      map[netip.Addr]bool
@@ -83,14 +100,18 @@ type survey struct {
 	targets  map[string]bool // targets of any MX, and old hosts
 	ownName  map[string]bool
 	cuts     map[string]string // delegated name -> the zone that delegates it
+	cutters  map[string]bool   // zones that delegate names
 	ours     map[string]bool   // zones that were read
+	judged   map[string]Domain // by the data of an MX RRset: what is told of a name with it
+	parsed   map[string]bool   // data of MX records whose host is a target
 }
 
 func newSurvey(zones []Zone, addrs Addresses, site Site) *survey {
 	s := &survey{
 		site: site, old: map[netip.Addr]bool{}, oldHosts: set(site.OldHosts), newHosts: map[string]bool{},
 		newAddrs: map[netip.Addr]bool{}, addrs: map[string][]netip.Addr{}, targets: set(site.OldHosts),
-		ownName: set(site.OwnName), cuts: map[string]string{}, ours: map[string]bool{},
+		ownName: set(site.OwnName), cuts: map[string]string{}, cutters: map[string]bool{}, ours: map[string]bool{},
+		judged: map[string]Domain{}, parsed: map[string]bool{},
 	}
 	for _, a := range site.OldAddresses {
 		s.old[a.Unmap()] = true
@@ -124,12 +145,17 @@ func (s *survey) readZone(z Zone) {
 				}
 			}
 		case "MX":
+			if len(r.Data) == 1 && s.parsed[r.Data[0]] {
+				continue
+			}
 			for _, m := range r.MX() {
 				s.targets[m.Host] = true
+				s.parsed[m.String()] = true
 			}
 		case "NS":
 			if r.Name != z.Name {
 				s.cuts[r.Name] = z.Name
+				s.cutters[z.Name] = true
 			}
 		}
 	}
@@ -137,6 +163,9 @@ func (s *survey) readZone(z Zone) {
 
 // belowCut tells whether a name of a zone belongs to a zone that it delegates.
 func (s *survey) belowCut(name, zone string) bool {
+	if !s.cutters[zone] {
+		return false
+	}
 	for n := name; n != zone && n != "."; n = rrset.Parent(n) {
 		if s.cuts[n] == zone {
 			return true
@@ -145,43 +174,66 @@ func (s *survey) belowCut(name, zone string) bool {
 	return false
 }
 
-func (s *survey) zone(z Zone) []Domain {
-	mx, cname, addr := map[string]rrset.Set{}, map[string]bool{}, map[string]bool{}
-	for _, r := range z.Sets {
-		if s.belowCut(r.Name, z.Name) {
-			continue
-		}
-		switch r.Type {
-		case "MX":
-			mx[r.Name] = r
-		case "CNAME":
-			cname[r.Name] = true
-		case "A", "AAAA":
-			addr[r.Name] = true
+// What stands at a name of a zone.
+const (
+	hasMX = 1 << iota
+	hasCNAME
+	hasAddress
+	wasSeen // a name may have addresses of both families
+)
+
+// stands is that of a record type; 0 = nothing that is looked at.
+func stands(typ string) uint8 {
+	switch typ {
+	case "MX":
+		return hasMX
+	case "CNAME":
+		return hasCNAME
+	case "A", "AAAA":
+		return hasAddress
+	}
+	return 0
+}
+
+// zone adds the names of a zone that receive mail.
+func (s *survey) zone(to []Domain, z Zone) []Domain {
+	at := make(map[string]uint8, len(z.Sets))
+	for i := range z.Sets {
+		r := &z.Sets[i]
+		if has := stands(r.Type); has != 0 && !s.belowCut(r.Name, z.Name) {
+			at[r.Name] |= has
 		}
 	}
 	signed, sub := isSigned(z), s.subZone(z.Name)
-	add := func(d Domain) Domain {
+	inZone := func(host string) bool { return at[host]&hasAddress != 0 }
+	add := func(d Domain) {
 		d.Zone, d.Provider, d.Traffic, d.Signed, d.SubZone = z.Name, z.Provider, s.site.Traffic[d.Name], signed, sub
-		return s.block(d, addr)
+		to = append(to, s.block(d, inZone))
 	}
-	var out []Domain
-	for name, m := range mx {
-		d := s.judge(m)
-		if cname[name] {
-			d.Blocked = "the name is the owner of a CNAME, which allows no MX beside it (RFC 2181 section 10.1)"
+	for i := range z.Sets {
+		r := &z.Sets[i]
+		has := at[r.Name]
+		switch r.Type {
+		case "MX":
+			if has&hasMX == 0 { // below a cut
+				continue
+			}
+			d := s.judge(*r)
+			if has&hasCNAME != 0 {
+				d.Blocked = "the name is the owner of a CNAME, which allows no MX beside it (RFC 2181 section 10.1)"
+			}
+			add(d)
+		case "A", "AAAA":
+			if has&hasAddress == 0 || has&(hasMX|hasCNAME|wasSeen) != 0 {
+				continue
+			}
+			at[r.Name] |= wasSeen
+			if d, ok := s.implicit(r.Name); ok {
+				add(d)
+			}
 		}
-		out = append(out, add(d))
 	}
-	for name := range addr {
-		if _, ok := mx[name]; ok || cname[name] {
-			continue
-		}
-		if d, ok := s.implicit(name); ok {
-			out = append(out, add(d))
-		}
-	}
-	return out
+	return to
 }
 
 // isSigned tells whether a zone shows keys of DNSSEC. Providers with an API of
@@ -202,9 +254,26 @@ func (s *survey) subZone(zone string) bool {
 	return false
 }
 
-// judge tells where an MX RRset leads.
+// maxJudged bounds how many RRsets are remembered: where each name has another one,
+// nothing is saved.
+const maxJudged = 1 << 14
+
+// judge tells where an MX RRset leads. Names with the same one share what is told.
 func (s *survey) judge(m rrset.Set) Domain {
-	d := Domain{Name: m.Name, MX: m, PointsTo: ToOther}
+	key := strings.Join(m.Data, "\n")
+	d, known := s.judged[key]
+	if !known {
+		d = s.judgeAnew(m)
+		if len(s.judged) < maxJudged {
+			s.judged[key] = d
+		}
+	}
+	d.Name, d.MX = m.Name, m
+	return d
+}
+
+func (s *survey) judgeAnew(m rrset.Set) Domain {
+	d := Domain{PointsTo: ToOther}
 	members := m.MX()
 	if len(members) == 1 && members[0].Null() {
 		d.PointsTo, d.Why = ToNull, "null MX (RFC 7505)"
@@ -278,7 +347,7 @@ func (s *survey) implicit(name string) (Domain, bool) {
 }
 
 // block adds why nothing may be written at a name, if so.
-func (s *survey) block(d Domain, inZone map[string]bool) Domain {
+func (s *survey) block(d Domain, inZone func(host string) bool) Domain {
 	if d.PointsTo != ToOld && d.PointsTo != ToImplicit {
 		return d
 	}
@@ -288,7 +357,7 @@ func (s *survey) block(d Domain, inZone map[string]bool) Domain {
 		d.Blocked = "mail is relayed to this host by its name, so it gets no MX of its own; if that is wanted, name it in domains.own_name"
 	default:
 		for _, m := range s.site.Planned {
-			if rrset.Below(m.Host, d.Zone) && !inZone[m.Host] && !s.belowCut(m.Host, d.Zone) {
+			if rrset.Below(m.Host, d.Zone) && !inZone(m.Host) && !s.belowCut(m.Host, d.Zone) {
 				d.Blocked = "the planned host " + m.Host + " lies in this zone and has no address there; add one first"
 			}
 		}
@@ -299,9 +368,19 @@ func (s *survey) block(d Domain, inZone map[string]bool) Domain {
 // aliases adds the owners of CNAMEs whose canonical name leads to the old
 // server: mail for them follows the CNAME (RFC 5321 section 5.1).
 func (s *survey) aliases(zones []Zone, inv *Inventory) {
+	canonical := map[string]bool{}
+	for _, z := range zones {
+		for i := range z.Sets {
+			if r := &z.Sets[i]; r.Type == "CNAME" && len(r.Data) == 1 {
+				canonical[r.Data[0]] = true
+			}
+		}
+	}
 	leads := map[string]Domain{}
-	for _, d := range inv.Domains {
-		leads[d.Name] = d
+	for i := range inv.Domains {
+		if d := &inv.Domains[i]; canonical[d.Name] {
+			leads[d.Name] = *d
+		}
 	}
 	for _, z := range zones {
 		for _, r := range z.Sets {

@@ -29,16 +29,19 @@ func (v Verdict) String() string {
 
 // Verdicts tell of every name that a plan knows. A name that stands in several
 // zones has one.
-func (p Plan) Verdicts() map[string]Verdict {
-	out := make(map[string]Verdict, len(p.Left))
-	for _, l := range p.Left {
+func (p Plan) Verdicts() map[string]Verdict { return p.Draft().Verdicts() }
+
+// Verdicts tell what [Plan.Verdicts] tell.
+func (d *Draft) Verdicts() map[string]Verdict {
+	out := make(map[string]Verdict, len(d.head.Left))
+	for _, l := range d.head.Left {
 		if v, ok := out[l.Domain]; !ok || l.Question && !v.Question {
 			out[l.Domain] = Verdict{Question: l.Question, Reason: l.Reason}
 		}
 	}
-	for _, w := range p.Waves {
-		for _, c := range w.Cutovers {
-			out[c.Domain] = Verdict{Wave: w.Name}
+	for _, w := range d.waves() {
+		for u := range w.uses {
+			out[u.domain] = Verdict{Wave: w.name}
 		}
 	}
 	return out
@@ -47,41 +50,39 @@ func (p Plan) Verdicts() map[string]Verdict {
 // Explain tells all that is known of one name, line by line: where it stands, where
 // its mail goes and how that was found, whether the plan moves it, and why it is in
 // the plan or not. zones are those that were read.
-func Explain(name string, zones []Zone, inv Inventory, p Plan) (lines []string) {
+func Explain(name string, zones []Zone, inv Inventory, d *Draft) (lines []string) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	known := false
-	for _, d := range inv.Domains {
-		if d.Name != name {
+	for _, x := range inv.Domains {
+		if x.Name != name {
 			continue
 		}
 		known = true
-		if d.Zone == "" {
-			say("it stands in no zone of ours; it was %s", cmp.Or(map[Source]string{FromList: "listed", FromMail: "seen to receive mail"}[d.Source], "named"))
+		if x.Zone == "" {
+			say("it stands in no zone of ours; it was %s", cmp.Or(map[Source]string{FromList: "listed", FromMail: "seen to receive mail"}[x.Source], "named"))
 		} else {
-			say("it stands in zone %s at %s", rrset.Bare(d.Zone), d.Provider)
+			say("it stands in zone %s at %s", rrset.Bare(x.Zone), x.Provider)
 		}
-		if d.MX.Absent() {
+		if x.MX.Absent() {
 			say("it has no MX")
 		} else {
-			say("its MX: %s (TTL %d)", strings.Join(d.MX.Data, ", "), d.MX.TTL)
+			say("its MX: %s (TTL %d)", strings.Join(x.MX.Data, ", "), x.MX.TTL)
 		}
-		say("it leads to %s: %s", d.PointsTo, d.Why)
-		say("messages counted: %d", d.Messages)
+		say("it leads to %s: %s", x.PointsTo, x.Why)
+		say("messages counted: %d", x.Messages)
 	}
 	if !known {
 		lines = append(lines, absent(name, zones, inv)...)
 	}
-	switch v, ok := p.Verdicts()[name]; {
+	switch v, ok := d.Verdicts()[name]; {
 	case !ok:
 		say("so the plan does not have it")
 	case v.Wave != "":
 		say("the plan moves it, in wave %s", v.Wave)
-		for _, c := range p.Cutovers() {
-			if c.Domain == name {
-				say("to: %s", strings.Join(c.After().Data, ", "))
-				for _, t := range c.AllTraits() {
-					say("trait: %s", t)
-				}
+		if c, ok := d.cutover(name); ok {
+			say("to: %s", strings.Join(c.After().Data, ", "))
+			for _, t := range c.AllTraits() {
+				say("trait: %s", t)
 			}
 		}
 	case v.Question:

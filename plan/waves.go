@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -12,31 +11,21 @@ import (
 	"mxcutover/rrset"
 )
 
-// byUse sorts cutovers, the least used first. Of two that are used alike, a name
-// below its zone's apex comes before an apex, since it is less to lose, and then
-// names decide. If no mail was counted, names alone do.
-func byUse(cuts []Cutover, known bool) {
-	apex := func(c Cutover) int {
-		if known && c.Domain == c.Zone {
-			return 1
-		}
-		return 0
-	}
-	slices.SortStableFunc(cuts, func(a, b Cutover) int {
-		return cmp.Or(cmp.Compare(a.Messages, b.Messages), cmp.Compare(apex(a), apex(b)), strings.Compare(a.Domain, b.Domain))
-	})
+// byUse sorts movers, the least used first; see [use.compare].
+func byUse(movers []mover, known bool) {
+	slices.SortStableFunc(movers, func(a, b mover) int { return a.use().compare(b.use(), known) })
 }
 
 // counted tells whether mail was counted for any.
-func counted(cuts []Cutover) bool {
-	return slices.ContainsFunc(cuts, func(c Cutover) bool { return c.Messages > 0 })
+func counted(movers []mover) bool {
+	return slices.ContainsFunc(movers, func(m mover) bool { return m.Messages > 0 })
 }
 
 // divide puts cutovers into waves: pins where they belong, then canaries, then the
 // least used first; First in the first wave, then Growth times as many, never more
 // than Max. The waves come after those that there are already; what these show
 // needs no canary.
-func divide(all []Cutover, set Settings, have []Wave) ([]Wave, error) {
+func divide(all []mover, set Settings, have []Wave) ([]draftWave, error) {
 	known := counted(all)
 	sorted := slices.Clone(all)
 	byUse(sorted, known)
@@ -47,22 +36,27 @@ func divide(all []Cutover, set Settings, have []Wave) ([]Wave, error) {
 	if err := pinnedBefore(pinned, have); err != nil {
 		return nil, err
 	}
-	byWave := map[string][]Cutover{}
-	free := make([]Cutover, 0, len(sorted))
-	for _, c := range sorted {
-		if w, ok := pinned[c.Domain]; ok {
-			byWave[w] = append(byWave[w], c)
-			delete(pinned, c.Domain)
+	byWave := map[string][]mover{}
+	free := make([]mover, 0, len(sorted))
+	for _, m := range sorted {
+		if w, ok := pinned[m.Name]; ok {
+			byWave[w] = append(byWave[w], m)
+			delete(pinned, m.Name)
 		} else {
-			free = append(free, c)
+			free = append(free, m)
 		}
 	}
 	if len(pinned) > 0 {
-		names := slices.Sorted(maps.Keys(pinned))
-		return nil, fmt.Errorf("waves.pin: %s: the plan moves no such domain; see: mxcutover inventory", rrset.Bare(names[0]))
+		return nil, fmt.Errorf("waves.pin: %s: the plan moves no such domain; see: mxcutover inventory", rrset.Bare(slices.Min(slices.Collect(maps.Keys(pinned)))))
 	}
 	met := map[Trait]bool{}
-	for _, c := range slices.Concat(byWave[nameOfWave(have)], Plan{Waves: have}.Cutovers()) {
+	names := namesOf(have)
+	for _, m := range byWave[nameOfWave(names)] {
+		for _, t := range m.traits() {
+			met[t] = true
+		}
+	}
+	for c := range (Plan{Waves: have}).each() {
 		for _, t := range c.AllTraits() {
 			met[t] = true
 		}
@@ -70,9 +64,12 @@ func divide(all []Cutover, set Settings, have []Wave) ([]Wave, error) {
 	free = canariesFirst(free, met, known)
 	last := byWave[LastWave]
 	delete(byWave, LastWave)
-	waves, old := slices.Clone(have), len(have)
+	var waves []draftWave
+	add := func(name string, members []mover) {
+		names, waves = append(names, name), append(waves, draftWave{name, members})
+	}
 	for size := float64(max(set.First, 1)); len(free) > 0 || len(byWave) > 0; size *= max(set.Growth, 1) {
-		name := nameOfWave(waves)
+		name := nameOfWave(names)
 		members := byWave[name]
 		delete(byWave, name)
 		room := int(math.Ceil(min(size, float64(max(set.Max, 1))))) - len(members)
@@ -80,24 +77,17 @@ func divide(all []Cutover, set Settings, have []Wave) ([]Wave, error) {
 		members = append(members, free[:n]...)
 		free = free[n:]
 		if len(members) == 0 && len(free) == 0 {
-			return nil, fmt.Errorf("waves.pin: there are only %d waves besides %q: no wave %s", len(waves), LastWave, strings.Join(slices.Sorted(maps.Keys(byWave)), ", "))
+			return nil, fmt.Errorf("waves.pin: there are only %d waves besides %q: no wave %s", len(names), LastWave, strings.Join(slices.Sorted(maps.Keys(byWave)), ", "))
 		}
 		if len(members) > 0 {
 			byUse(members, known)
-			waves = append(waves, wave(name, members, set.Gate))
+			add(name, members)
 		}
 	}
 	if len(last) > 0 {
-		waves = append(waves, wave(LastWave, last, set.Gate))
+		add(LastWave, last)
 	}
-	return waves[old:], nil
-}
-
-func wave(name string, members []Cutover, g Gate) Wave {
-	for i := range members {
-		members[i].Wave = name
-	}
-	return Wave{Name: name, Gate: g, Cutovers: members}
+	return waves, nil
 }
 
 // pins tells each pinned domain's wave.

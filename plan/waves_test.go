@@ -114,7 +114,7 @@ func checkCanaries(t *rapid.T, p Plan, pinned map[string]string) {
 			}
 		}
 	}
-	byUse(free, known)
+	slices.SortStableFunc(free, func(a, b Cutover) int { return a.use().compare(b.use(), known) })
 	half := len(free)
 	if known {
 		half = (half + 1) / 2

@@ -132,16 +132,37 @@ func typeOf(typ string) (uint16, error) {
 	return t, nil
 }
 
-// A grouping gathers records into RRsets.
+// A grouping gathers records into RRsets. Most RRsets of a zone have the same data
+// as many others: they share it.
 type grouping struct {
-	at  map[groupKey]int
-	all []rrset.Set
+	at     map[groupKey]int32
+	all    []rrset.Set
+	shared map[string][]string // by the data, one a line
 }
 
 type groupKey struct{ name, typ string }
 
+// maxShared bounds how much data is remembered: where all differ, nothing is saved.
+const maxShared = 1 << 14
+
 func newGrouping(records int) *grouping {
-	return &grouping{at: make(map[groupKey]int, records)}
+	return &grouping{at: make(map[groupKey]int32, records), all: make([]rrset.Set, 0, records), shared: map[string][]string{}}
+}
+
+// share is the same data, of which there is one.
+func (g *grouping) share(data []string) []string {
+	key := data[0]
+	if len(data) > 1 {
+		key = strings.Join(data, "\n")
+	}
+	if s, ok := g.shared[key]; ok {
+		return s
+	}
+	data = slices.Clip(data)
+	if len(g.shared) < maxShared {
+		g.shared[key] = data
+	}
+	return data
 }
 
 // add adds one record by its canonical name. Of several TTLs the highest counts:
@@ -150,20 +171,24 @@ func (g *grouping) add(name, typ string, ttl uint32, data string) {
 	k := groupKey{name, typ}
 	i, ok := g.at[k]
 	if !ok {
-		i = len(g.all)
-		g.at[k] = i
-		g.all = append(g.all, rrset.Set{Name: name, Type: typ})
+		g.at[k] = int32(len(g.all))
+		g.all = append(g.all, rrset.Set{Name: name, Type: typ, TTL: ttl, Data: g.share([]string{data})})
+		return
 	}
 	g.all[i].TTL = max(g.all[i].TTL, ttl)
-	g.all[i].Data = append(g.all[i].Data, data)
+	g.all[i].Data = append(g.all[i].Data, data) // a copy, since what is shared has no room
 }
 
-// sets are the RRsets, canonical, by name and type.
+// sets are the RRsets, canonical, by name and type. It is the end of the grouping.
 func (g *grouping) sets() ([]rrset.Set, error) {
+	g.at = nil
 	for i, s := range g.all {
 		c, err := rrset.New(s.Name, s.Type, s.TTL, s.Data...)
 		if err != nil {
 			return nil, err
+		}
+		if len(c.Data) > 0 {
+			c.Data = g.share(c.Data)
 		}
 		g.all[i] = c
 	}

@@ -123,8 +123,21 @@ func (p *zonefile) path(zone string) (string, error) {
 	return real, nil
 }
 
-// zone reads a zone's file, or takes what it meant if it is as it was.
+// zone reads a zone's file, or takes what it meant if it is as it was, and keeps
+// that for the next time.
 func (p *zonefile) zone(zone string) (*fileZone, error) {
+	z, err := p.look(zone)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	p.zones[zone] = z
+	p.mu.Unlock()
+	return z, nil
+}
+
+// look reads a zone's file, or takes what it meant if it is as it was.
+func (p *zonefile) look(zone string) (*fileZone, error) {
 	path, err := p.path(zone)
 	if err != nil {
 		return nil, err
@@ -143,14 +156,7 @@ func (p *zonefile) zone(zone string) (*fileZone, error) {
 	if err != nil {
 		return nil, err
 	}
-	z, err = readFileZone(zone, main, func(name string) (*fileText, error) { return p.include(path, name) })
-	if err != nil {
-		return nil, err
-	}
-	p.mu.Lock()
-	p.zones[zone] = z
-	p.mu.Unlock()
-	return z, nil
+	return readFileZone(zone, main, func(name string) (*fileText, error) { return p.include(path, name) })
 }
 
 func (p *zonefile) include(main, name string) (*fileText, error) {
@@ -214,7 +220,7 @@ func (p *zonefile) Zone(_ context.Context, zone string) ([]rrset.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	z, err := p.zone(name)
+	z, err := p.look(name) // which is not kept: of many names it is large, and they are asked for once
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func (ch *fileChange) place(members []*fileRecord) *fileRecord {
 	if like != nil {
 		return like
 	}
-	for _, i := range ch.z.named[ch.c.After.Name] {
+	for _, i := range ch.z.at(ch.c.After.Name) {
 		later(&ch.z.records[i])
 	}
 	if like != nil {

@@ -74,7 +74,7 @@ func (z *fileZone) set(w wanted) (rrset.Set, error) {
 
 // membersOf lists the records of an RRset in the file's order.
 func (z *fileZone) membersOf(name, typ string) (out []*fileRecord) {
-	for _, i := range z.named[name] {
+	for _, i := range z.at(name) {
 		if rec := &z.records[i]; rec.typ == typ {
 			out = append(out, rec)
 		}
@@ -136,7 +136,12 @@ func signing(typ string) bool { return typ == "RRSIG" || typ == "NSEC" || typ ==
 
 // soa is the zone's one SOA record, which its own file must hold to be written.
 func (z *fileZone) soa() (*fileRecord, *dns.SOA, error) {
-	all := z.membersOf(z.zone, "SOA")
+	var all []*fileRecord
+	for i := range z.records {
+		if rec := &z.records[i]; rec.typ == "SOA" && rec.owner == z.zone {
+			all = append(all, rec)
+		}
+	}
 	if len(all) != 1 {
 		return nil, nil, fmt.Errorf("%s has %d SOA records of %s; one was expected", z.main.path, len(all), rrset.Bare(z.zone))
 	}

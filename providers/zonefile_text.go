@@ -67,6 +67,8 @@ type fileCutter struct {
 	line  int32
 	depth int
 	entry fileEntry
+	words []fileWord // of the entry
+	room  []fileWord // for those of entries to come
 }
 
 // cutFile finds the entries of a text.
@@ -74,7 +76,7 @@ func cutFile(path string, text []byte) (*fileText, error) {
 	if len(text) > math.MaxInt32/2 {
 		return nil, fmt.Errorf("%s: the file is too large", path)
 	}
-	c := &fileCutter{f: &fileText{path: path, text: text}, line: 1}
+	c := &fileCutter{f: &fileText{path: path, text: text, entries: make([]fileEntry, 0, bytes.Count(text, []byte{'\n'})+1)}, line: 1}
 	c.begin()
 	for c.i < len(text) {
 		if err := c.step(); err != nil {
@@ -98,10 +100,17 @@ func (c *fileCutter) begin() {
 
 // finish ends the entry; lines without a word are none.
 func (c *fileCutter) finish() {
-	if len(c.entry.words) > 0 {
-		c.entry.end = int32(c.i)
-		c.f.entries = append(c.f.entries, c.entry)
+	n := len(c.words)
+	if n == 0 {
+		return
 	}
+	if len(c.room) < n {
+		c.room = make([]fileWord, max(n, 4096))
+	}
+	copy(c.room, c.words)
+	c.entry.words, c.room, c.words = c.room[:n:n], c.room[n:], c.words[:0]
+	c.entry.end = int32(c.i)
+	c.f.entries = append(c.f.entries, c.entry)
 }
 
 // step takes the next sign, word or comment.
@@ -139,7 +148,7 @@ func (c *fileCutter) step() error {
 }
 
 func (c *fileCutter) add(start int) {
-	c.entry.words = append(c.entry.words, fileWord{int32(start), int32(c.i)})
+	c.words = append(c.words, fileWord{int32(start), int32(c.i)})
 }
 
 // quoted takes a word in quotes, which ends on its own line.

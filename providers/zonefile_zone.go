@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/miekg/dns"
 
@@ -18,10 +19,12 @@ type fileZone struct {
 	main    *fileText
 	parts   []*fileText // included files, as they are met
 	records []fileRecord
-	of      []int32            // by entry of main: its record, or -1
-	rules   map[int]ttlRule    // by entry of main: what counts after an $INCLUDE or a $GENERATE
-	named   map[string][]int32 // by owner within the zone: its records
+	of      []int32         // by entry of main: its record, or -1
+	rules   map[int]ttlRule // by entry of main: what counts after an $INCLUDE or a $GENERATE
 	signed  bool
+
+	once  sync.Once
+	named map[string][]int32 // by owner within the zone: its records; see at
 }
 
 // A fileRecord is one record, and where it is written.
@@ -76,7 +79,7 @@ type fileReader struct {
 
 // readFileZone makes out what a master file means. load reads what it includes.
 func readFileZone(zone string, main *fileText, load func(path string) (*fileText, error)) (*fileZone, error) {
-	z := &fileZone{zone: zone, main: main, rules: map[int]ttlRule{}, named: map[string][]int32{}}
+	z := &fileZone{zone: zone, main: main, rules: map[int]ttlRule{}, records: make([]fileRecord, 0, len(main.entries))}
 	z.of = slices.Repeat([]int32{-1}, len(main.entries))
 	r := &fileReader{z: z, load: load}
 	if err := r.read(main, zone); err != nil {
@@ -87,12 +90,23 @@ func readFileZone(zone string, main *fileText, load func(path string) (*fileText
 		if rec.file == main && rec.made == nil {
 			z.of[rec.entry] = int32(i)
 		}
-		if rrset.Below(rec.owner, zone) { // servers ignore what lies outside
-			z.named[rec.owner] = append(z.named[rec.owner], int32(i))
-		}
 		z.signed = z.signed || signing(rec.typ) || rec.typ == "NSEC3PARAM"
 	}
 	return z, nil
+}
+
+// at lists the records at a name within the zone: servers ignore what lies outside.
+// Who reads a whole zone needs no list.
+func (z *fileZone) at(name string) []int32 {
+	z.once.Do(func() {
+		z.named = make(map[string][]int32, len(z.records))
+		for i := range z.records {
+			if owner := z.records[i].owner; rrset.Below(owner, z.zone) {
+				z.named[owner] = append(z.named[owner], int32(i))
+			}
+		}
+	})
+	return z.named[name]
 }
 
 // read reads one file. Neither its origin nor its last owner is left to the file

@@ -2,12 +2,13 @@ package report
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,19 +21,28 @@ import (
 // plan moves them, and why not. No verdicts: no plan could be made.
 func (p Printer) Inventory(w io.Writer, inv plan.Inventory, verdicts map[string]plan.Verdict) error {
 	b := bufio.NewWriter(w)
-	rows := [][]string{{"DOMAIN", "LEADS TO", "TTL", "MESSAGES", "MX", "PLAN", "WHY"}}
-	count := map[plan.PointsTo]int{}
-	for _, d := range inv.Domains {
-		count[d.PointsTo]++
-		mx := strings.Join(d.MX.Data, ", ")
-		ttl := fmt.Sprint(d.MX.TTL)
-		if d.MX.Absent() {
-			mx, ttl = "-", "-"
+	tableOf(b, func(yield func([]string) bool) {
+		if !yield([]string{"DOMAIN", "LEADS TO", "TTL", "MESSAGES", "MX", "PLAN", "WHY"}) {
+			return
 		}
-		moves, why := judged(d, verdicts)
-		rows = append(rows, []string{rrset.Bare(d.Name), string(d.PointsTo), ttl, fmt.Sprint(d.Messages), mx, moves, why})
+		row := make([]string, 7)
+		for i := range inv.Domains {
+			d := &inv.Domains[i]
+			mx, ttl := strings.Join(d.MX.Data, ", "), strconv.FormatUint(uint64(d.MX.TTL), 10)
+			if d.MX.Absent() {
+				mx, ttl = "-", "-"
+			}
+			moves, why := judged(d, verdicts)
+			row = append(row[:0], rrset.Bare(d.Name), string(d.PointsTo), ttl, strconv.FormatUint(d.Messages, 10), mx, moves, why)
+			if !yield(row) {
+				return
+			}
+		}
+	})
+	count := map[plan.PointsTo]int{}
+	for i := range inv.Domains {
+		count[inv.Domains[i].PointsTo]++
 	}
-	table(b, rows)
 	fmt.Fprintf(b, "%d names:", len(inv.Domains))
 	for _, k := range []plan.PointsTo{plan.ToOld, plan.ToImplicit, plan.ToBoth, plan.ToNew, plan.ToOther, plan.ToNull, plan.ToUnknown} {
 		if count[k] > 0 {
@@ -47,7 +57,7 @@ func (p Printer) Inventory(w io.Writer, inv plan.Inventory, verdicts map[string]
 }
 
 // judged are a domain's wave, or that it is left, and why: in the plan or not.
-func judged(d plan.Domain, verdicts map[string]plan.Verdict) (moves, why string) {
+func judged(d *plan.Domain, verdicts map[string]plan.Verdict) (moves, why string) {
 	v, ok := verdicts[d.Name]
 	if !ok {
 		return "-", cmp.Or(d.Blocked, d.Why)
@@ -75,63 +85,164 @@ type savedMX struct {
 	Host       string `json:"host"`
 }
 
-type savedInventory struct {
-	V         int              `json:"v"`
-	Domains   []savedDomain    `json:"domains"`
-	Delegated []plan.Delegated `json:"delegated"`
-}
-
-// InventoryJSON writes the inventory.
+// InventoryJSON writes the inventory, domain by domain.
 func InventoryJSON(w io.Writer, inv plan.Inventory, verdicts map[string]plan.Verdict) error {
-	out := savedInventory{V: version, Domains: make([]savedDomain, 0, len(inv.Domains)), Delegated: list(slices.Clone(inv.Delegated))}
-	for i, d := range out.Delegated {
-		out.Delegated[i] = plan.Delegated{Name: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone)}
-	}
-	for _, d := range inv.Domains {
-		s := savedDomain{
-			Domain: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone), Provider: d.Provider, MX: []savedMX{}, TTL: d.MX.TTL,
-			PointsTo: d.PointsTo, Messages: d.Messages, Blocked: d.Blocked, Source: d.Source,
+	o := newObjectWriter(w)
+	o.field("v", version)
+	o.list("domains", func(yield func(any) bool) {
+		var s savedDomain
+		for i := range inv.Domains {
+			d := &inv.Domains[i]
+			s = savedDomain{
+				Domain: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone), Provider: d.Provider, MX: s.MX[:0], TTL: d.MX.TTL,
+				PointsTo: d.PointsTo, Messages: d.Messages, Blocked: d.Blocked, Source: d.Source,
+			}
+			if d.Zone == "" {
+				s.Zone = ""
+			}
+			s.Plan, s.Why = judged(d, verdicts)
+			for _, m := range d.MX.MX() {
+				s.MX = append(s.MX, savedMX{Preference: m.Preference, Host: rrset.Bare(m.Host)})
+			}
+			if s.MX == nil {
+				s.MX = []savedMX{}
+			}
+			if !yield(&s) {
+				return
+			}
 		}
-		if d.Zone == "" {
-			s.Zone = ""
+	})
+	o.list("delegated", func(yield func(any) bool) {
+		for _, d := range inv.Delegated {
+			if !yield(plan.Delegated{Name: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone)}) {
+				return
+			}
 		}
-		s.Plan, s.Why = judged(d, verdicts)
-		for _, m := range d.MX.MX() {
-			s.MX = append(s.MX, savedMX{Preference: m.Preference, Host: rrset.Bare(m.Host)})
-		}
-		out.Domains = append(out.Domains, s)
-	}
-	return encode(w, out)
+	})
+	return o.end()
 }
 
 // maxInventory bounds a saved inventory, in bytes.
 const maxInventory = 1 << 30
 
-// ReadInventory reads what [InventoryJSON] wrote.
+// ReadInventory reads what [InventoryJSON] wrote, domain by domain.
 func ReadInventory(r io.Reader) (plan.Inventory, error) {
-	var in savedInventory
-	text, err := io.ReadAll(io.LimitReader(r, maxInventory+1))
-	if err != nil {
+	limited := &io.LimitedReader{R: r, N: maxInventory + 1}
+	inv, v, err := readInventory(json.NewDecoder(bufio.NewReader(limited)))
+	switch {
+	case limited.N == 0:
+		return plan.Inventory{}, fmt.Errorf("above %d bytes", maxInventory)
+	case v > version, err == nil && v < 1: // which may be why it is not understood
+		return plan.Inventory{}, fmt.Errorf("an inventory of version %d, and this mxcutover reads up to %d", v, version)
+	case err != nil:
 		return plan.Inventory{}, err
 	}
-	if len(text) > maxInventory {
-		return plan.Inventory{}, fmt.Errorf("above %d bytes", maxInventory)
+	return inv, nil
+}
+
+func readInventory(j *json.Decoder) (inv plan.Inventory, v int, err error) {
+	broken := func(err error) error { return fmt.Errorf("no inventory: %w", err) }
+	if err := delim(j, '{'); err != nil {
+		return inv, v, broken(err)
 	}
-	if err := json.Unmarshal(text, &in); err != nil {
-		return plan.Inventory{}, fmt.Errorf("no inventory: %w", err)
+	same := sharing{texts: map[string]string{}, data: map[string][]string{}}
+	for j.More() {
+		key, err := j.Token()
+		if err != nil {
+			return inv, v, broken(err)
+		}
+		switch key {
+		case "v":
+			err = j.Decode(&v)
+		case "domains":
+			inv.Domains, err = readDomains(j, same)
+			if bad := (*badDomain)(nil); errors.As(err, &bad) {
+				return inv, v, bad
+			}
+		default:
+			err = j.Decode(new(json.RawMessage))
+		}
+		if err != nil {
+			return inv, v, broken(err)
+		}
 	}
-	if in.V < 1 || in.V > version {
-		return plan.Inventory{}, fmt.Errorf("an inventory of version %d, and this mxcutover reads up to %d", in.V, version)
+	if err := delim(j, '}'); err != nil {
+		return inv, v, broken(err)
 	}
-	var inv plan.Inventory
-	for _, s := range in.Domains {
+	if _, err := j.Token(); err != io.EOF { //nolint:errorlint // so the decoder says
+		return inv, v, broken(errors.New("something follows it"))
+	}
+	return inv, v, nil
+}
+
+// badDomain is a domain that cannot be one.
+type badDomain struct {
+	name string
+	err  error
+}
+
+func (b *badDomain) Error() string { return fmt.Sprintf("%.80q: %v", b.name, b.err) }
+func (b *badDomain) Unwrap() error { return b.err }
+
+func readDomains(j *json.Decoder, same sharing) (out []plan.Domain, err error) {
+	if err := delim(j, '['); err != nil {
+		return nil, err
+	}
+	for j.More() {
+		var s savedDomain
+		if err := j.Decode(&s); err != nil {
+			return nil, err
+		}
 		d, err := s.domain()
 		if err != nil {
-			return plan.Inventory{}, fmt.Errorf("%.80q: %w", s.Domain, err)
+			return nil, &badDomain{s.Domain, err}
 		}
-		inv.Domains = append(inv.Domains, d)
+		out = append(out, same.domain(d))
 	}
-	return inv, nil
+	return out, delim(j, ']')
+}
+
+// delim reads a bracket.
+func delim(j *json.Decoder, want json.Delim) error {
+	t, err := j.Token()
+	if err != nil {
+		return err
+	}
+	if t != want {
+		return fmt.Errorf("%v stands where %v was expected", t, want)
+	}
+	return nil
+}
+
+// sharing lets domains have one copy of what they have in common.
+type sharing struct {
+	texts map[string]string
+	data  map[string][]string
+}
+
+// maxShared bounds how much is remembered: where all differ, nothing is saved.
+const maxShared = 1 << 14
+
+func (s sharing) text(t string) string {
+	if x, ok := s.texts[t]; ok {
+		return x
+	}
+	if len(s.texts) < maxShared {
+		s.texts[t] = t
+	}
+	return t
+}
+
+func (s sharing) domain(d plan.Domain) plan.Domain {
+	d.Zone, d.Provider, d.Why, d.Blocked = s.text(d.Zone), s.text(d.Provider), s.text(d.Why), s.text(d.Blocked)
+	d.PointsTo, d.Source = plan.PointsTo(s.text(string(d.PointsTo))), plan.Source(s.text(string(d.Source)))
+	key := strings.Join(d.MX.Data, "\n")
+	if x, ok := s.data[key]; ok {
+		d.MX.Data = x
+	} else if len(s.data) < maxShared {
+		s.data[key] = d.MX.Data
+	}
+	return d
 }
 
 func (s savedDomain) domain() (d plan.Domain, err error) {
@@ -161,15 +272,21 @@ func (s savedDomain) domain() (d plan.Domain, err error) {
 
 // InventoryCSV writes the inventory for spreadsheets.
 func InventoryCSV(w io.Writer, inv plan.Inventory, verdicts map[string]plan.Verdict) error {
-	rows := [][]string{{"domain", "zone", "provider", "leads to", "mx", "ttl", "messages", "plan", "why"}}
-	for _, d := range inv.Domains {
-		moves, why := judged(d, verdicts)
-		rows = append(rows, []string{
-			rrset.Bare(d.Name), bareZone(d), d.Provider, string(d.PointsTo), strings.Join(d.MX.Data, "; "), strconv.Itoa(int(d.MX.TTL)),
-			strconv.FormatUint(d.Messages, 10), moves, why,
-		})
-	}
-	return writeCSV(w, rows)
+	return writeCSV(w, func(yield func([]string) bool) {
+		if !yield([]string{"domain", "zone", "provider", "leads to", "mx", "ttl", "messages", "plan", "why"}) {
+			return
+		}
+		for i := range inv.Domains {
+			d := &inv.Domains[i]
+			moves, why := judged(d, verdicts)
+			if !yield([]string{
+				rrset.Bare(d.Name), bareZone(*d), d.Provider, string(d.PointsTo), strings.Join(d.MX.Data, "; "), strconv.Itoa(int(d.MX.TTL)),
+				strconv.FormatUint(d.Messages, 10), moves, why,
+			}) {
+				return
+			}
+		}
+	})
 }
 
 func bareZone(d plan.Domain) string {
@@ -190,7 +307,7 @@ func OwnersCSV(w io.Writer, domains []plan.Domain, need func(plan.Domain) rrset.
 			zoneLines(d, d.MX), zoneLines(d, need(d)), cmp.Or(d.Blocked, d.Why),
 		})
 	}
-	return writeCSV(w, rows)
+	return writeCSV(w, slices.Values(rows))
 }
 
 // zoneLines are a RRset as a zone file has it, with "; " between records. Without a
@@ -212,24 +329,21 @@ func zoneLines(d plan.Domain, s rrset.Set) string {
 
 // writeCSV writes rows (RFC 4180). What a spreadsheet would take for a formula gets
 // an apostrophe before it, since names and records are others' to choose.
-func writeCSV(w io.Writer, rows [][]string) error {
-	var text bytes.Buffer
-	c := csv.NewWriter(&text)
+func writeCSV(w io.Writer, rows iter.Seq[[]string]) error {
+	c := csv.NewWriter(w)
 	c.UseCRLF = true
-	for _, r := range rows {
-		cells := make([]string, len(r))
-		for i, cell := range r {
-			cells[i] = inert(Harmless(cell))
+	var cells []string
+	for r := range rows {
+		cells = cells[:0]
+		for _, cell := range r {
+			cells = append(cells, inert(Harmless(cell)))
 		}
 		if err := c.Write(cells); err != nil {
 			return err
 		}
 	}
-	if c.Flush(); c.Error() != nil {
-		return c.Error()
-	}
-	_, err := w.Write(text.Bytes())
-	return err
+	c.Flush()
+	return c.Error()
 }
 
 // inert is a cell that no spreadsheet takes for a formula, whatever it trims before

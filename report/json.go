@@ -55,46 +55,83 @@ func hidden(r rune) bool { return r != '\n' && !printable(r) }
 
 // PlanJSON writes a plan; what is left stands among its findings.
 func PlanJSON(w io.Writer, p plan.Plan) error {
-	waves, changes, findings, kinds := []object{}, []object{}, []object{}, []object{}
 	loads, counted := loadsJSON(p)
-	for _, c := range p.Coverage() {
-		kinds = append(kinds, object{"trait": c.Trait, "wave": c.Wave, "domain": rrset.Bare(c.Domain), "domains": c.Domains})
-	}
-	for _, wave := range p.Waves {
-		names := []string{}
-		for _, c := range wave.Cutovers {
-			names = append(names, rrset.Bare(c.Domain))
-			before, after := c.Before(), c.After()
-			changes = append(changes, object{
-				"domain": rrset.Bare(c.Domain), "zone": rrset.Bare(c.Zone), "type": after.Type,
-				"before": list(before.Data), "after": list(after.Data), "ttl_before": before.TTL, "ttl_after": after.TTL,
-			})
-			for _, s := range c.Companions() {
-				before, after := s.Change.Before, s.Change.After
-				changes = append(changes, object{
-					"domain": rrset.Bare(c.Domain), "zone": rrset.Bare(s.Change.Zone), "type": after.Type, "name": rrset.Bare(after.Name),
-					"before": list(before.Data), "after": list(after.Data), "ttl_before": before.TTL, "ttl_after": after.TTL,
-					"provider": s.Provider, "late": s.Late, "why": s.Why,
-				})
+	o := newObjectWriter(w)
+	o.list("canaries", func(yield func(any) bool) {
+		for _, c := range p.Coverage() {
+			if !yield(object{"trait": c.Trait, "wave": c.Wave, "domain": rrset.Bare(c.Domain), "domains": c.Domains}) {
+				return
 			}
 		}
-		waves = append(waves, object{"name": wave.Name, "gate": wave.Gate, "domains": names, "messages": loads[wave.Name].Messages, "share": loads[wave.Name].Share})
+	})
+	o.list("changes", func(yield func(any) bool) {
+		for _, wave := range p.Waves {
+			for _, c := range wave.Cutovers {
+				if !changesJSON(c, yield) {
+					return
+				}
+			}
+		}
+	})
+	o.field("counted", counted)
+	o.list("findings", func(yield func(any) bool) { planFindingsJSON(p, yield) })
+	o.field("id", p.ID)
+	o.field("v", version)
+	o.list("waves", func(yield func(any) bool) {
+		for _, wave := range p.Waves {
+			names := make([]string, 0, len(wave.Cutovers))
+			for i := range wave.Cutovers {
+				names = append(names, rrset.Bare(wave.Cutovers[i].Domain))
+			}
+			if !yield(object{"name": wave.Name, "gate": wave.Gate, "domains": names, "messages": loads[wave.Name].Messages, "share": loads[wave.Name].Share}) {
+				return
+			}
+		}
+	})
+	return o.end()
+}
+
+// changesJSON tells what a cutover changes; false: no more is wanted.
+func changesJSON(c plan.Cutover, yield func(any) bool) bool {
+	before, after := c.Before(), c.After()
+	if !yield(object{
+		"domain": rrset.Bare(c.Domain), "zone": rrset.Bare(c.Zone), "type": after.Type,
+		"before": list(before.Data), "after": list(after.Data), "ttl_before": before.TTL, "ttl_after": after.TTL,
+	}) {
+		return false
 	}
+	for _, s := range c.Companions() {
+		before, after := s.Change.Before, s.Change.After
+		if !yield(object{
+			"domain": rrset.Bare(c.Domain), "zone": rrset.Bare(s.Change.Zone), "type": after.Type, "name": rrset.Bare(after.Name),
+			"before": list(before.Data), "after": list(after.Data), "ttl_before": before.TTL, "ttl_after": after.TTL,
+			"provider": s.Provider, "late": s.Late, "why": s.Why,
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+func planFindingsJSON(p plan.Plan, yield func(any) bool) {
 	for _, l := range p.Left {
 		severity, check := plan.Pass, "plan.left"
 		if l.Question {
 			severity, check = plan.Warn, "plan.question"
 		}
-		findings = append(findings, object{
+		if !yield(object{
 			"check": check, "target": rrset.Bare(l.Domain), "severity": severity, "detail": l.Reason, "points_to": l.PointsTo,
-		})
+		}) {
+			return
+		}
 	}
 	for _, f := range p.Findings {
-		findings = append(findings, object{
+		if !yield(object{
 			"check": f.Check, "target": rrset.Bare(f.Target), "severity": f.Severity, "detail": f.Detail, "rfc": f.RFC,
-		})
+		}) {
+			return
+		}
 	}
-	return encode(w, object{"v": version, "id": p.ID, "waves": waves, "changes": changes, "findings": findings, "canaries": kinds, "counted": counted})
 }
 
 // list is never null.

@@ -2,12 +2,15 @@ package report
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
@@ -19,23 +22,32 @@ const widest = 44
 
 // table writes rows in columns; the first row is the head. Cells are made
 // harmless here.
-func table(w io.Writer, rows [][]string) {
-	width := make([]int, len(rows[0]))
-	for _, r := range rows {
+func table(w io.Writer, rows [][]string) { tableOf(w, slices.Values(rows)) }
+
+// tableOf is table of rows that are made when they are needed: twice each, since
+// how wide a column is all of them say. A row is read before the next is made.
+func tableOf(w io.Writer, rows iter.Seq[[]string]) {
+	var width []int
+	for r := range rows {
+		if width == nil {
+			width = make([]int, len(r))
+		}
 		for i, c := range r {
-			width[i] = min(max(width[i], len([]rune(Harmless(c)))), widest)
+			width[i] = min(max(width[i], utf8.RuneCountInString(Harmless(c))), widest)
 		}
 	}
-	for _, r := range rows {
-		var line strings.Builder
+	var line []byte
+	for r := range rows {
+		line = line[:0]
 		for i, c := range r {
 			if i == len(r)-1 {
-				line.WriteString(Harmless(c))
+				line = append(line, Harmless(c)...)
 			} else {
-				line.WriteString(Pad(Harmless(c), width[i]) + "  ")
+				line = append(append(line, Pad(Harmless(c), width[i])...), "  "...)
 			}
 		}
-		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+		line = append(bytes.TrimRight(line, " "), '\n')
+		_, _ = w.Write(line) // told by Flush
 	}
 }
 

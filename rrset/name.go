@@ -88,6 +88,12 @@ func Labels(name string) []string {
 
 // Parent is the name without its leftmost label; the root's parent is the root.
 func Parent(name string) string {
+	if plain(name) { // as most are
+		if _, rest, _ := strings.Cut(name, "."); rest != "" {
+			return rest
+		}
+		return "."
+	}
 	l := Labels(name)
 	if len(l) <= 1 {
 		return "."
@@ -100,6 +106,10 @@ func Parent(name string) string {
 func Below(name, zone string) bool {
 	if zone == "." {
 		return true
+	}
+	if plain(name) && plain(zone) {
+		at := len(name) - len(zone)
+		return at >= 0 && name[at:] == zone && (at == 0 || name[at-1] == '.')
 	}
 	n, z := Labels(name), Labels(zone)
 	if len(n) < len(z) {

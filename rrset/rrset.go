@@ -21,7 +21,7 @@ const MaxTTL = 1<<31 - 1
 
 // A Set is all records of one name and type. It is canonical: the name is in
 // lower case and ends in a dot, the type in upper case, the data sorted and
-// without duplicates. No Data means that the RRset does not exist; its TTL is
+// without duplicates. Sets share Data, so it is never changed in place. No Data means that the RRset does not exist; its TTL is
 // then 0.
 type Set struct {
 	Name string   `json:"name"`

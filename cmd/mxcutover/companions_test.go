@@ -42,7 +42,7 @@ func TestCompanionInALab(t *testing.T) {
 		return []plan.Companion{{Change: change, Provider: provider, Why: "RFC 8461 section 3.1"}},
 			[]plan.Finding{{Check: "mta-sts.policy", Target: cut.Domain, Severity: plan.Warn, Detail: "testing"}}
 	}
-	p, _, err := o.site.makePlan(t.Context(), &streams{err: io.Discard}, nil, time.Now())
+	p, err := o.site.makePlan(t.Context(), &streams{err: io.Discard}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func (t *teller) prepare(ctx context.Context) (err error) {
 	if err := t.p.Inventory(t.out, inv, nil); err != nil {
 		return err
 	}
-	if t.plan, _, err = t.site.makePlan(ctx, out, nil, time.Now()); err != nil {
+	if t.plan, err = t.site.makePlan(ctx, out, time.Now()); err != nil {
 		return err
 	}
 	t.tell("The plan: little-used domains first (mxcutover plan)")

@@ -98,11 +98,14 @@ func runInventory(ctx context.Context, s *streams, o inventoryOptions) error {
 	if err != nil {
 		return err
 	}
-	p, why := site.quickPlan(inv, zones, begun)
-	if why != nil {
-		s.say("no plan can be made of it: %s", report.Harmless(why.Error()))
+	if o.explain == "" {
+		forgetRecords(zones)
 	}
-	verdicts := p.Verdicts()
+	draft, err := site.foresee(inv, zones, begun)
+	if err != nil {
+		s.say("no plan can be made of it: %s", report.Harmless(err.Error()))
+	}
+	verdicts := draft.Verdicts()
 	if o.out != "" {
 		if err := saveInventory(o.out, inv, verdicts); err != nil {
 			return err
@@ -110,7 +113,7 @@ func runInventory(ctx context.Context, s *streams, o inventoryOptions) error {
 	}
 	switch {
 	case o.explain != "":
-		return s.explain(o.explain, zones, inv, p)
+		return s.explain(o.explain, zones, inv, draft)
 	case o.diff:
 		return s.differences(plan.Diff(last, inv, begun))
 	case o.owners:
@@ -121,6 +124,13 @@ func runInventory(ctx context.Context, s *streams, o inventoryOptions) error {
 		return report.InventoryCSV(s.out, inv, verdicts)
 	}
 	return s.printer(s.out).Inventory(s.out, inv, verdicts)
+}
+
+// forgetRecords lets the records of zones go whose names alone are still asked for.
+func forgetRecords(zones []plan.Zone) {
+	for i := range zones {
+		zones[i].Sets = nil
+	}
 }
 
 // begunPlan is the plan of the migration that was begun; the zero plan if none was.
@@ -138,9 +148,9 @@ func (s *streams) begunPlan(ctx context.Context, site *site) (plan.Plan, error) 
 	return v.plan, v.close()
 }
 
-// quickPlan is what a plan would say of each name, without companions. Names that
+// foresee tells what a plan would say of each name, without companions. Names that
 // are in the plan that was begun are in that.
-func (s *site) quickPlan(inv plan.Inventory, zones []plan.Zone, begun plan.Plan) (plan.Plan, error) {
+func (s *site) foresee(inv plan.Inventory, zones []plan.Zone, begun plan.Plan) (*plan.Draft, error) {
 	set := s.settings(time.Now())
 	if set.Zones = zones; len(zones) == 0 { // they were not read, and are listed
 		for provider, x := range s.cfg.Providers {
@@ -149,26 +159,20 @@ func (s *site) quickPlan(inv plan.Inventory, zones []plan.Zone, begun plan.Plan)
 			}
 		}
 	}
-	if begun.ID == "" {
-		return plan.Make(inv, set)
-	}
-	p, err := plan.Extend(begun, inv, set)
-	if err == nil {
-		return p, nil
-	}
+	d, err := plan.Foresee(begun, inv, set)
 	if errors.Is(err, plan.ErrNothingNew) {
 		err = nil
 	}
-	return begun, err
+	return d, err
 }
 
-func (s *streams) explain(text string, zones []plan.Zone, inv plan.Inventory, p plan.Plan) error {
+func (s *streams) explain(text string, zones []plan.Zone, inv plan.Inventory, d *plan.Draft) error {
 	name, err := rrset.CanonicalName(text)
 	if err != nil {
 		return usagef("--explain: %w", err)
 	}
 	fmt.Fprintln(s.out, report.Harmless(rrset.Bare(name)))
-	for _, l := range plan.Explain(name, zones, inv, p) {
+	for _, l := range plan.Explain(name, zones, inv, d) {
 		fmt.Fprintln(s.out, "  "+report.Harmless(l))
 	}
 	return nil

@@ -48,7 +48,7 @@ func newOwnersWorld(t *testing.T) *ownersWorld {
 	if o.site, err = openSite(cfg); err != nil {
 		t.Fatal(err)
 	}
-	if o.plan, _, err = o.site.makePlan(t.Context(), &streams{err: io.Discard}, nil, time.Now()); err != nil {
+	if o.plan, err = o.site.makePlan(t.Context(), &streams{err: io.Discard}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	pol := policy(cfg)

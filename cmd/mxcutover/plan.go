@@ -78,7 +78,7 @@ func runPlan(ctx context.Context, s *streams, o planOptions) error {
 			return err
 		}
 	}
-	p, inv, err := site.makePlan(ctx, s, base, time.Now())
+	p, inv, err := site.draftPlan(ctx, s, base, time.Now())
 	if errors.Is(err, plan.ErrNothingNew) {
 		s.say("%s", err)
 		return nil
@@ -98,65 +98,63 @@ func runPlan(ctx context.Context, s *streams, o planOptions) error {
 	} else {
 		s.say("look at it with: mxcutover plan show %s", report.Quote(o.out))
 	}
-	if o.detailed && (base == nil && len(p.Cutovers()) > 0 || base != nil) {
+	if o.detailed && (base == nil && p.Size().Domains > 0 || base != nil) {
 		return exitCode(codeChanges)
 	}
 	return nil
 }
 
 // sayPlan tells what a plan has, and what it has beyond the one before.
-func (s *streams) sayPlan(p plan.Plan, base *plan.Plan) {
-	questions := 0
-	for _, l := range p.Left {
-		if l.Question {
-			questions++
-		}
-	}
-	s.say("plan %.12s: %d domains in %d waves, %d left, %d of them questions for you", p.ID, len(p.Cutovers()), len(p.Waves), len(p.Left), questions)
+func (s *streams) sayPlan(p *plan.Draft, base *plan.Plan) {
+	n := p.Size()
+	s.say("plan %.12s: %d domains in %d waves, %d left, %d of them questions for you", p.ID(), n.Domains, n.Waves, n.Left, n.Questions)
 	if base != nil {
-		more := plan.Plan{Waves: p.NewWaves(*base)}
-		s.say("that is %d domains in %d new waves after those of plan %.12s, which stay as they are", len(more.Cutovers()), len(more.Waves), base.ID)
+		s.say("that is %d domains in %d new waves after those of plan %.12s, which stay as they are", n.NewDomains, n.NewWaves, base.ID)
 	}
-	if n := len(companionSteps(p)); n > 0 {
-		s.say("%d other records are changed with them", n)
+	if n.Companions > 0 {
+		s.say("%d other records are changed with them", n.Companions)
 	}
-	for _, f := range p.Findings {
+	for _, f := range p.Findings() {
 		if f.Severity != plan.Pass {
 			s.say("%s: %s: %s: %s", f.Severity, f.Check, report.Harmless(rrset.Bare(f.Target)), report.Harmless(f.Detail))
 		}
 	}
 }
 
-// makePlan surveys and plans: anew, or what a plan that was begun is extended by.
-func (s *site) makePlan(ctx context.Context, out *streams, base *plan.Plan, now time.Time) (p plan.Plan, inv plan.Inventory, err error) {
+// makePlan surveys and plans.
+func (s *site) makePlan(ctx context.Context, out *streams, now time.Time) (plan.Plan, error) {
+	d, _, err := s.draftPlan(ctx, out, nil, now)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	return d.Plan(), nil
+}
+
+// draftPlan surveys and plans: anew, or what a plan that was begun is extended by.
+func (s *site) draftPlan(ctx context.Context, out *streams, base *plan.Plan, now time.Time) (d *plan.Draft, inv plan.Inventory, err error) {
 	zones, inv, err := s.survey(ctx, out, "")
 	if err != nil {
-		return plan.Plan{}, inv, err
+		return nil, inv, err
+	}
+	if s.companions == nil {
+		forgetRecords(zones)
 	}
 	set := s.settings(now)
 	set.Zones = zones
-	made := func() (plan.Plan, error) {
+	drafted := func() (*plan.Draft, error) {
 		if base == nil {
-			return plan.Make(inv, set)
+			return plan.NewDraft(inv, set)
 		}
-		return plan.Extend(*base, inv, set)
+		return plan.ExtendedDraft(*base, inv, set)
 	}
-	if p, err = made(); err != nil || s.companions == nil {
-		return p, inv, err
+	if d, err = drafted(); err != nil || s.companions == nil {
+		return d, inv, err
 	}
-	if err := s.findCompanions(ctx, newCutovers(p, base), &set); err != nil {
-		return plan.Plan{}, inv, err
+	if err := s.findCompanions(ctx, d, &set); err != nil {
+		return nil, inv, err
 	}
-	p, err = made()
-	return p, inv, err
-}
-
-// newCutovers are those that a plan has beyond the one before.
-func newCutovers(p plan.Plan, base *plan.Plan) []plan.Cutover {
-	if base == nil {
-		return p.Cutovers()
-	}
-	return plan.Plan{Waves: p.NewWaves(*base)}.Cutovers()
+	d, err = drafted()
+	return d, inv, err
 }
 
 // settings are what the configuration says to a plan.
@@ -177,14 +175,23 @@ func (s *site) settings(now time.Time) plan.Settings {
 	return set
 }
 
-// findCompanions asks what each cutover needs besides its MX.
-func (s *site) findCompanions(ctx context.Context, cuts []plan.Cutover, set *plan.Settings) error {
-	lists, found := make([][]plan.Companion, len(cuts)), make([][]plan.Finding, len(cuts))
+// findCompanions asks what each new cutover needs besides its MX.
+func (s *site) findCompanions(ctx context.Context, d *plan.Draft, set *plan.Settings) error {
+	type needs struct {
+		domain string
+		list   []plan.Companion
+		found  []plan.Finding
+	}
+	all := make([]needs, d.Size().NewDomains)
 	var g errgroup.Group
 	g.SetLimit(16)
-	for i, c := range cuts {
+	i := 0
+	for c := range d.New() {
+		to := &all[i]
+		i++
 		g.Go(func() error {
-			lists[i], found[i] = s.companions(ctx, c)
+			to.domain = c.Domain
+			to.list, to.found = s.companions(ctx, c)
 			return ctx.Err()
 		})
 	}
@@ -192,21 +199,13 @@ func (s *site) findCompanions(ctx context.Context, cuts []plan.Cutover, set *pla
 		return err
 	}
 	set.Companions = map[string][]plan.Companion{}
-	for i, c := range cuts {
-		if len(lists[i]) > 0 {
-			set.Companions[c.Domain] = lists[i]
+	for _, n := range all {
+		if len(n.list) > 0 {
+			set.Companions[n.domain] = n.list
 		}
-		set.Findings = append(set.Findings, found[i]...)
+		set.Findings = append(set.Findings, n.found...)
 	}
 	return nil
-}
-
-// companionSteps are all of a plan that write companions.
-func companionSteps(p plan.Plan) (out []plan.Step) {
-	for _, c := range p.Cutovers() {
-		out = append(out, c.Companions()...)
-	}
-	return out
 }
 
 // selected tells whether the configuration wants a domain moved.
@@ -224,7 +223,7 @@ func selected(d config.Domains) func(string) bool {
 }
 
 // writePlan writes the file whole or not at all.
-func writePlan(file string, p plan.Plan) error {
+func writePlan(file string, p *plan.Draft) error {
 	tmp, err := os.CreateTemp(filepath.Dir(file), ".plan-*")
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
