@@ -184,7 +184,7 @@ func TestIntegrationCutAtEachByte(t *testing.T) {
 	r.Trust = r.Trust[:1]
 	text := best.replace(r, time.Hour, have.epoch)
 	// The last byte is the end of the line "go SHA256": without it all is known but that.
-	whole := len(fmt.Sprintf("mxcutover-1 load %d %064d\n%s", len(text), 0, text)) + len("go \n") + 64
+	whole := len(fmt.Sprintf(protocol+" load %d %064d\n%s", len(text), 0, text)) + len("go \n") + 64
 	far := &cut{Far: d.far}
 	d.far = far
 	for far.after = range whole {

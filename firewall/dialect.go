@@ -16,6 +16,9 @@ type dialect struct {
 	early    bool // prerouting may reject (Linux 5.9)
 }
 
+// priority is that of our chains: before destinations are rewritten (dstnat, -100).
+const priority = -150
+
 // dialects are all of them, the best first.
 var dialects = []dialect{
 	{"prerouting, counters in sets", true, true},
@@ -108,7 +111,7 @@ func (d *dialect) table(r Rules, within time.Duration, epoch uint64) string {
 		b.WriteString("\t\treject with tcp reset\n\t}\n")
 	}
 	for _, h := range d.hooks() {
-		fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook %s priority -150; policy accept;\n%s\t}\n", h, h, d.rules(h, within))
+		fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook %s priority %d; policy accept;\n%s\t}\n", h, h, priority, d.rules(h, within))
 	}
 	b.WriteString("}\n")
 	return b.String()

@@ -104,22 +104,88 @@ func TestRulesThatLockOutAreRefused(t *testing.T) {
 func TestParseTable(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	l, err := parseTable([]byte(`{"nftables":[{"metainfo":{}},
- {"chain":{"name":"epoch_12"}},{"rule":{"chain":"refuse","expr":[{"drop":null}]}},
- {"set":{"name":"trust4","elem":["198.51.100.7",{"prefix":{"addr":"192.0.2.0","len":24}}]}},
- {"set":{"name":"armed","elem":[{"elem":{"val":25,"timeout":600,"expires":590}},{"elem":{"val":465,"timeout":600,"expires":580}}]}}]}`), now)
-	if err != nil {
-		t.Fatal(err)
+	for name, action := range map[string]Action{"armed": Reject, "forward": Reject} {
+		l, err := parseTable(listed(t, name), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(l.rules.Ports, []uint16{25, 465}) || len(l.rules.Lasting) > 0 || len(l.rules.Trust) != 3 || l.epoch != 1 || l.rules.Action != action {
+			t.Errorf("%s: parsed %+v", name, l)
+		}
+		if left := l.until.Sub(now); left <= 0 || left > 10*time.Minute {
+			t.Errorf("%s: until %v", name, l.until)
+		}
 	}
-	if !slices.Equal(l.rules.Ports, []uint16{25, 465}) || len(l.rules.Trust) != 2 || l.epoch != 12 || l.rules.Action != Drop {
-		t.Errorf("parsed %+v", l)
-	}
-	if want := now.Add(580 * time.Second); !l.until.Equal(want) {
-		t.Errorf("until %v, want the earliest, %v", l.until, want)
+	l, err := parseTable([]byte(strings.ReplaceAll(string(listed(t, "armed")), `"val": 465, "timeout": 600, "expires": 599`, `"val": 465, "timeout": 600, "expires": 580`)), now)
+	if want := now.Add(580 * time.Second); err != nil || !l.until.Equal(want) {
+		t.Errorf("until %v, want the earliest, %v; %v", l.until, want, err)
 	}
 	for _, bad := range []string{"", "[]", `{"nftables":[{"set":{"name":"armed","elem":["x"]}}]}`, `{"nftables":[{"chain":{"name":"epoch_x"}}]}`} {
 		if l, err := parseTable([]byte(bad), now); err == nil {
 			t.Errorf("%q was read as %+v", bad, l)
+		}
+	}
+}
+
+// listed is what nft -j list table said of the rules of the same name.
+func listed(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestEditedTableClosesNothing reads tables that somebody has edited: the set of
+// closed ports is there, and nobody is refused.
+func TestEditedTableClosesNothing(t *testing.T) {
+	t.Parallel()
+	of := func(key, chain string) func(map[string]json.RawMessage) bool {
+		return func(o map[string]json.RawMessage) bool {
+			return strings.Contains(string(o[key]), `"`+chain+`"`)
+		}
+	}
+	without := func(is func(map[string]json.RawMessage) bool) func([]map[string]json.RawMessage) []map[string]json.RawMessage {
+		return func(all []map[string]json.RawMessage) []map[string]json.RawMessage { return slices.DeleteFunc(all, is) }
+	}
+	insert := func(rule string) func([]map[string]json.RawMessage) []map[string]json.RawMessage {
+		return func(all []map[string]json.RawMessage) []map[string]json.RawMessage {
+			i := slices.IndexFunc(all, func(o map[string]json.RawMessage) bool { return o["rule"] != nil })
+			return slices.Insert(all, i, map[string]json.RawMessage{"rule": json.RawMessage(rule)})
+		}
+	}
+	for name, edit := range map[string]func([]map[string]json.RawMessage) []map[string]json.RawMessage{
+		"put to sleep": func(all []map[string]json.RawMessage) []map[string]json.RawMessage {
+			for _, o := range all {
+				if o["table"] != nil {
+					o["table"] = json.RawMessage(`{"name":"mxcutover","flags":"dormant"}`)
+				}
+			}
+			return all
+		},
+		"its hook is gone":          without(of("chain", "prerouting")),
+		"its rules were flushed":    without(of("rule", "prerouting")),
+		"nothing is refused":        without(of("rule", "refuse")),
+		"the jump is gone":          without(func(o map[string]json.RawMessage) bool { return strings.Contains(string(o["rule"]), "@armed") }),
+		"all are let through first": insert(`{"chain":"prerouting","expr":[{"accept":null}]}`),
+		"let through in refuse":     insert(`{"chain":"refuse","expr":[{"match":{}},{"accept":null}]}`),
+		"one more is let through":   insert(`{"chain":"prerouting","expr":[{"match":{}},{"accept":null}]}`),
+	} {
+		var list struct {
+			All []map[string]json.RawMessage `json:"nftables"`
+		}
+		if err := json.Unmarshal(listed(t, "armed"), &list); err != nil {
+			t.Fatal(err)
+		}
+		list.All = edit(list.All)
+		b, err := json.Marshal(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := parseTable(b, time.Unix(0, 0))
+		if err != nil || !l.there || len(l.rules.Ports) > 0 || len(l.rules.Lasting) > 0 || !l.until.IsZero() {
+			t.Errorf("%s: %+v, %v", name, l, err)
 		}
 	}
 }

@@ -221,31 +221,25 @@ func (n *NFT) Loaded(ctx context.Context) (Rules, time.Time, error) {
 
 func (n *NFT) read(ctx context.Context) (loaded, error) {
 	out, err := n.ask(ctx, "list", "")
-	if isAbsent(err) {
-		return loaded{}, nil
-	}
-	if err != nil {
+	if err != nil || isAbsent(out) {
 		return loaded{}, err
 	}
 	return parseTable([]byte(out), n.now())
 }
 
-// isAbsent tells whether nft said that there is no such table or set.
-func isAbsent(err error) bool {
-	var exit interface{ ExitStatus() int }
-	return errors.As(err, &exit) && strings.Contains(err.Error(), "No such file or directory")
-}
+// isAbsent tells whether the machine said that there is no such table.
+func isAbsent(out string) bool { return strings.TrimSpace(out) == "absent" }
 
 // Seen counts refused connections, of both families.
 func (n *NFT) Seen(ctx context.Context) (map[netip.AddrPort]uint64, error) {
 	seen := map[netip.AddrPort]uint64{}
 	for _, verb := range []string{"seen4", "seen6"} {
 		out, err := n.ask(ctx, verb, "")
-		if isAbsent(err) {
-			continue
-		}
 		if err != nil {
 			return nil, err
+		}
+		if isAbsent(out) {
+			continue
 		}
 		if err := parseSeen([]byte(out), seen); err != nil {
 			return nil, err

@@ -1,5 +1,5 @@
 # mxcutover at the old server: one request on standard input, of one line
-#   mxcutover-1 VERB LENGTH SHA256
+#   mxcutover-2 VERB LENGTH SHA256
 # and LENGTH bytes of text. What changes something is first read whole, compared
 # with its SHA-256 and checked by nft; then "ready" is said, and it is done only if
 # "go SHA256" comes within some seconds of this machine's own clock.
@@ -14,7 +14,7 @@ wants=@WANTS@
 
 fail() { echo "mxcutover: $*" >&2; exit 90; }
 IFS=' ' read -r protocol verb length sum rest || fail "the request was cut off"
-[ "$protocol" = mxcutover-1 ] || fail "this is not a request"
+[ "$protocol" = mxcutover-2 ] || fail "this is not a request"
 [ -z "$rest" ] || fail "the request has more than was expected"
 case $length in '' | *[!0-9]* | ????????*) fail "no length" ;; esac
 case $sum in *[!0-9a-f]*) fail "no SHA-256" ;; esac
@@ -47,10 +47,24 @@ reload() { if [ -d /run/systemd/system ] && [ "${unit%/*}" = /etc/systemd/system
 # same FILE: is the text what the file holds?
 same() { [ -f "$1" ] && [ "$(sha256sum <"$1")" = "$sum  -" ]; }
 
+# listed TABLE WHAT... is what nft lists of a table of ours, or the word absent. That it
+# is not there is read from a list of all tables, and not guessed from a failure.
+listed() {
+	table=$1
+	shift
+	tables=$("$nft" list tables) || exit 92
+	case "$lf$tables$lf" in
+	*"${lf}table inet $table$lf"*) "$nft" -j list "$@" ;;
+	*) echo absent ;;
+	esac
+}
+lf='
+'
+
 case $verb in
-list) "$nft" -j list table inet mxcutover ;;
-seen4) "$nft" -j list set inet mxcutover blocked4 ;;
-seen6) "$nft" -j list set inet mxcutover blocked6 ;;
+list) listed mxcutover table inet mxcutover ;;
+seen4) listed mxcutover set inet mxcutover blocked4 ;;
+seen6) listed mxcutover set inet mxcutover blocked6 ;;
 check) "$nft" -c -f "$text" ;;
 load)
 	"$nft" -c -f "$text" || exit 92
