@@ -132,6 +132,9 @@ func persons(p *plan.Plan, i *state.IsolationStatus) []Line {
 		}
 	}
 	keep := Line{What: "a person confirmed", Severity: plan.Pass}
+	if i.State == state.IsDrifted {
+		return []Line{approve, keep}
+	}
 	if !i.Keep && i.State != state.IsolationConfirmed {
 		keep.Severity, keep.Detail, keep.Until = plan.Unknown, "not yet", i.Until
 		if i.State == state.IsolationProven {
@@ -168,6 +171,9 @@ func (p Printer) IsolationStatus(w io.Writer, pl *plan.Plan, st *state.Status) e
 	}
 	if err := b.Flush(); err != nil {
 		return err
+	}
+	if i.State == state.IsDrifted {
+		fmt.Fprintf(w, "next: %s\n", afterDrift)
 	}
 	for _, l := range IsolationGate(pl, st) {
 		if l.Command != "" {

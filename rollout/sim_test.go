@@ -42,6 +42,9 @@ type sim struct {
 	secondForGood bool
 	nodeLost      bool      // a node of the gateway is not let in to the old server
 	opens         time.Time // when the kernel opens by itself, unless permanent
+	unreadable    bool      // its firewall cannot be asked
+	reads         int       // how often it was
+	dieUnkept     bool      // the engine dies before the boot file
 
 	failing    map[string]bool // probes to them fail
 	silent     map[string]bool // probes to them cannot be made
@@ -374,6 +377,9 @@ func (f simFirewall) Apply(_ context.Context, r firewall.Rules, until time.Time)
 func (f simFirewall) Keep(context.Context, firewall.Rules) error {
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
+	if f.w.dieUnkept {
+		f.w.dieUnkept, f.w.deaths[f.w.points+1] = false, "kill"
+	}
 	if err := f.point("before the boot file"); err != nil {
 		return err
 	}
@@ -403,9 +409,12 @@ func (w *sim) isClosed() bool {
 func (f simFirewall) Loaded(context.Context) (firewall.Rules, time.Time, error) {
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
+	f.w.reads++
 	switch {
 	case f.dead:
 		return firewall.Rules{}, time.Time{}, errDead
+	case f.w.unreadable:
+		return firewall.Rules{}, time.Time{}, errors.New("the line is down")
 	case !f.w.isClosed():
 		return firewall.Rules{}, time.Time{}, nil
 	case f.w.permanent && f.w.secondForGood:
