@@ -134,18 +134,27 @@ func (d *dialect) rules(hook string, within time.Duration) string {
 	if within > 0 {
 		flags = "tcp flags & (fin | syn | rst | ack) == syn "
 	}
-	meant := "\t\tfib daddr type != local accept comment \"only what is meant for this machine\"\n"
-	match := "tcp dport @armed "
-	if !d.early {
-		match = "meta l4proto tcp ct direction original ct original proto-dst @armed "
-	}
+	return "\t\tiif lo accept comment \"the machine's own mail\"\n" + d.meant(hook) +
+		"\t\tip saddr @trust4 accept\n\t\tip6 saddr @trust6 accept\n" +
+		"\t\t" + d.match("@armed") + flags + "jump refuse\n"
+}
+
+// meant is the rule of a hook that lets through what is not meant for this machine, nor
+// for a container of its own.
+func (d *dialect) meant(hook string) string {
 	switch hook {
 	case "input":
-		meant = ""
+		return ""
 	case "forward":
-		meant = "\t\tct status & dnat != dnat accept comment \"only what is meant for this machine\"\n"
+		return "\t\tct status & dnat != dnat accept comment \"only what is meant for this machine\"\n"
 	}
-	return "\t\tiif lo accept comment \"the machine's own mail\"\n" + meant +
-		"\t\tip saddr @trust4 accept\n\t\tip6 saddr @trust6 accept\n" +
-		"\t\t" + match + flags + "jump refuse\n"
+	return "\t\tfib daddr type != local accept comment \"only what is meant for this machine\"\n"
+}
+
+// match is the condition of a connection to some ports, as the sender wrote them.
+func (d *dialect) match(ports string) string {
+	if d.early {
+		return "tcp dport " + ports + " "
+	}
+	return "meta l4proto tcp ct direction original ct original proto-dst " + ports + " "
 }

@@ -35,7 +35,7 @@ func TestRenderedText(t *testing.T) {
 	drop.Action = Drop
 	for name, text := range map[string]string{
 		"armed": armed, "replaced": best.replace(drop, time.Minute, 7), "renewed": renew(sample, time.Minute, 7),
-		"confirmed": best.confirm(sample, 8), "boot": best.bootText(sample), "lifted": lift(), "unit": testPlace(t).unitText(),
+		"confirmed": best.confirm(sample, 8), "boot": best.bootText(sample), "lifted": lift(), "callers": best.callers(sample.canonical()), "forward-callers": dialects[3].callers(sample.canonical()), "unit": testPlace(t).unitText(),
 		"forward": dialects[3].first(sample, time.Minute), "forward-confirmed": dialects[3].confirm(sample, 8),
 	} {
 		file := filepath.Join("testdata", name+".nft")
@@ -196,6 +196,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		_, _ = parseTable(b, time.Unix(0, 0))
 		_ = parseSeen(b, map[netip.AddrPort]uint64{})
+		_ = parseCallers(b, map[netip.Addr]uint64{})
 	})
 }
 

@@ -126,7 +126,7 @@ func (n *NFT) safe(ctx context.Context, r Rules) error {
 
 // lift removes the boot file first, so that a reboot in between opens too.
 func (n *NFT) lift(ctx context.Context) error {
-	if _, err := n.ask(ctx, "lift", lift()); err != nil {
+	if _, err := n.ask(ctx, "lift", lift()+dismiss()); err != nil {
 		return n.observe(ctx, fmt.Errorf("lift: %w", err), func(l loaded) bool { return !l.there })
 	}
 	return nil

@@ -137,6 +137,28 @@ func (l *loaded) trust(elems []json.RawMessage) error {
 	return nil
 }
 
+// parseCallers reads nft -j list set of a set of sources that are counted.
+func parseCallers(out []byte, seen map[netip.Addr]uint64) error {
+	var list nftList
+	if err := json.Unmarshal(out, &list); err != nil {
+		return fmt.Errorf("nft: its JSON: %w", err)
+	}
+	for _, o := range list.Nftables {
+		if o.Set == nil {
+			continue
+		}
+		for _, raw := range o.Set.Elem {
+			var e nftElem
+			var addr netip.Addr
+			if json.Unmarshal(raw, &e) != nil || e.Elem == nil || json.Unmarshal(e.Elem.Val, &addr) != nil || e.Elem.Counter == nil {
+				return fmt.Errorf("nft: its JSON: a source: %.80q", raw)
+			}
+			seen[addr.Unmap()] += e.Elem.Counter.Packets
+		}
+	}
+	return nil
+}
+
 // parseSeen reads nft -j list set of a set of blocked sources.
 func parseSeen(out []byte, seen map[netip.AddrPort]uint64) error {
 	var list nftList

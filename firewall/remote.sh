@@ -65,6 +65,8 @@ case $verb in
 list) listed mxcutover table inet mxcutover ;;
 seen4) listed mxcutover set inet mxcutover blocked4 ;;
 seen6) listed mxcutover set inet mxcutover blocked6 ;;
+callers4) listed mxcutover_callers set inet mxcutover_callers callers4 ;;
+callers6) listed mxcutover_callers set inet mxcutover_callers callers6 ;;
 check) "$nft" -c -f "$text" ;;
 load)
 	"$nft" -c -f "$text" || exit 92

@@ -29,6 +29,7 @@ var conditions = []struct{ check, what string }{
 	{"old.log", "the old server's log was read"},
 	{"old.stragglers", "nobody legitimate comes past the gateway"},
 	{"old.replay", "no user, relay or other name would be cut off"},
+	{"old.source", "the old server sees true source addresses"},
 	{"old.trust", "each node of the gateway gets in"},
 	{"old.closed", "refused from outside"},
 	{"probe.arrival", "mail arrives by the public way"},

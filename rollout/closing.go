@@ -64,9 +64,9 @@ func (o observe) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 	if err != nil {
 		return out, err
 	}
-	nodes := o.nodes(ctx, t)
-	out.Verdict = plan.Judge(append(nodes, plan.Finding{Severity: out.verdict()}))
-	out.Findings = append(out.Findings, nodes...)
+	reach := o.reach(ctx, t)
+	out.Verdict = plan.Judge(append(reach, plan.Finding{Severity: out.verdict()}))
+	out.Findings = append(out.Findings, reach...)
 	return out, ctx.Err()
 }
 
@@ -184,8 +184,8 @@ func (a arm) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if err := a.stillEarned(ctx, t); err != nil {
 		return state.Intent{}, err
 	}
-	if nodes := a.nodes(ctx, t); plan.Judge(nodes) != plan.Pass {
-		return state.Intent{}, hold(nodes, "a node of the gateway would be cut off, or it is not known: %s", worst(nodes))
+	if reach := a.reach(ctx, t); bad(plan.Judge(reach)) {
+		return state.Intent{}, hold(reach, "the gateway would be cut off, or let everybody in, or it is not known: %s", worst(reach))
 	}
 	if err := cmp.Or(ctx.Err(), t.givesWay()); err != nil {
 		return state.Intent{}, err
@@ -267,16 +267,16 @@ func (w World) proof(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	for _, c := range oneLiveOfEach(t) {
 		found = append(found, w.Checker.Routed(ctx, c)...)
 	}
-	found = append(found, w.nodes(ctx, t)...)
+	found = append(found, w.nodes(ctx, t, nil)...)
 	found = append(found, w.inside(ctx, t)...)
 	return found, ctx.Err()
 }
 
 // nodes asks whether each node of the gateway passes mail on to the old server, from
 // an address that stays let in there: also those that only one domain of a wave has.
-func (w World) nodes(ctx context.Context, t Turn) (found []plan.Finding) {
+func (w World) nodes(ctx context.Context, t Turn, callers verify.Callers) (found []plan.Finding) {
 	for _, c := range verify.NodesOf(slices.Concat(live(t)...)) {
-		found = append(found, w.Checker.Nodes(ctx, c, w.Trust)...)
+		found = append(found, w.Checker.Nodes(ctx, c, w.Trust, callers)...)
 	}
 	return found
 }

@@ -68,6 +68,11 @@ func TestOldEvidenceClosesNothing(t *testing.T) {
 			s.world(func(w *sim) { w.nodeLost = true })
 			s.do(approve)
 		},
+		"source addresses are hidden": func(s *scene) {
+			s.observed()
+			s.world(func(w *sim) { w.hidden = true })
+			s.do(approve)
+		},
 		"a node is lost while armed": func(s *scene) {
 			s.observed()
 			s.do(approve)
@@ -104,6 +109,11 @@ func TestOldEvidenceClosesNothing(t *testing.T) {
 				if st := s.e.Journal.Status(); st.Isolation.State == state.IsolationConfirmed {
 					s.Error("isolation is confirmed")
 				}
+				s.world(func(w *sim) {
+					if w.witnessed != 0 || w.witnesses == 0 {
+						s.Errorf("told %d times to note who connects, and to stop all but %d times", w.witnesses, w.witnessed)
+					}
+				})
 			})
 		})
 	}
