@@ -14,6 +14,8 @@ import (
 // word. Until then it renews the kernel's deadline.
 type confirm struct{ World }
 
+const lapsed = "what was armed has lapsed, and the old server is open again; decide to retry, and it is proven afresh"
+
 // Prepare sets the time after which nobody's word is awaited any more.
 func (c confirm) Prepare(_ context.Context, t Turn) (state.Intent, error) {
 	passed, _ := moment(t.Clock).Since(t.isolation().Steps[t.Step.Of(plan.Arm)].DoneAt)
@@ -43,7 +45,7 @@ func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 			return Outcome{}, err
 		}
 		if !loaded.Closes(t.Step.Ports) {
-			return Outcome{}, hold(nil, "what was armed has lapsed, and the old server is open again; decide to retry, and it is proven afresh")
+			return Outcome{}, hold(nil, lapsed)
 		}
 		keep := t.isolation().Keep || c.Policy.AutoApprove
 		now := moment(t.Clock)
@@ -82,6 +84,13 @@ func (c confirm) renew(ctx context.Context, t Turn) error {
 	}
 	if plan.Judge(found) != plan.Pass {
 		return hold(found, "what is armed is no longer proven, and is left to expire: %s", worst(found))
+	}
+	// Gathering that took its time, and an engine may be stopped: what has lapsed
+	// meanwhile is not armed anew by renewing it.
+	if loaded, _, err := c.Firewall.Loaded(ctx); err != nil {
+		return err
+	} else if !loaded.Closes(t.Step.Ports) {
+		return hold(nil, lapsed)
 	}
 	until := t.Now().Add(c.Policy.ConfirmWithin)
 	if err := c.Firewall.Apply(ctx, c.rules(t), until); err != nil {
