@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -252,5 +253,41 @@ func TestUnknownDriver(t *testing.T) {
 	t.Parallel()
 	if _, err := Open("iptables", Settings{}); err == nil || !strings.Contains(err.Error(), "lab, local, ssh") {
 		t.Errorf("an unknown driver: %v", err)
+	}
+}
+
+func TestParseBridges(t *testing.T) {
+	t.Parallel()
+	got, err := parseBridges("docker0 172.17.0.1/16\nbr-1 fd00:20::1/64\nbr-1 fe80::1/64\nend\n")
+	if err != nil || len(got) != 2 || got[0].Name != "docker0" || got[0].Network.String() != "172.17.0.0/16" || got[1].Network.String() != "fd00:20::/64" {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := parseBridges("end\n"); err != nil || len(got) > 0 {
+		t.Errorf("none: %v, %v", got, err)
+	}
+	for _, bad := range []string{"", "docker0 172.17.0.1/16\n", "docker0\nend\n", "docker0 x\nend\n"} {
+		if got, err := parseBridges(bad); err == nil {
+			t.Errorf("%q was read as %v", bad, got)
+		}
+	}
+}
+
+// TestNothingForAShell wants paths that would be more than words to a shell refused, and
+// what is quoted to be one word of it.
+func TestNothingForAShell(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"relative", "/a b", "/a;reboot", "/$(reboot)", "/`reboot`", "/a'b", "/a\"b", "/a\nb", "/../etc", "/a/..", "/", "/a/", "/-rf"} {
+		if _, err := placeOf(bad, ""); err == nil {
+			t.Errorf("boot file %q was taken", bad)
+		}
+		if _, err := ForcedCommand(bad, true); err == nil {
+			t.Errorf("a forced command with %q was made", bad)
+		}
+	}
+	for _, word := range []string{"it's", "$(reboot) `reboot` \\ \"x\" ; | & > < * ?", "two\nlines", ""} {
+		out, err := exec.CommandContext(t.Context(), "/bin/sh", "-c", "printf %s "+quote(word)).Output()
+		if err != nil || string(out) != word {
+			t.Errorf("%q became %q, %v", word, out, err)
+		}
 	}
 }

@@ -459,6 +459,38 @@ func TestIntegrationInside(t *testing.T) {
 	}
 }
 
+// TestIntegrationBridges has a network of containers and an uplink on the old server:
+// the first alone is its own, and a container there is refused while it is not trusted.
+func TestIntegrationBridges(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t)
+	d := h.driver.(*NFT)
+	if all, err := d.Bridges(t.Context()); err != nil || len(all) > 0 {
+		t.Errorf("it has none: %v, %v", all, err)
+	}
+	for dev, addr := range map[string]string{"br-web": "172.30.0.1/16", "br-up": "198.51.100.2/24"} {
+		ip(t, "-n", h.old, "link", "add", dev, "type", "bridge")
+		ip(t, "-n", h.old, "addr", "add", addr, "dev", dev)
+		ip(t, "-n", h.old, "link", "set", dev, "up")
+	}
+	ip(t, "-n", h.old, "route", "add", "default", "via", "198.51.100.1", "dev", "br-up")
+	all, err := d.Bridges(t.Context())
+	if err != nil || len(all) != 1 || all[0].Name != "br-web" || all[0].Network.String() != "172.30.0.0/16" {
+		t.Errorf("%v, %v", all, err)
+	}
+	h.open(t, h.inner, "172.20.0.1:25")
+	if err := d.Apply(t.Context(), rulesFor(), until(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	h.closed(t, h.inner, "172.20.0.1:25")
+	r := rulesFor()
+	r.Trust = append(r.Trust, netip.MustParsePrefix("172.20.0.0/24"))
+	if err := d.Apply(t.Context(), r, until(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	h.open(t, h.inner, "172.20.0.1:25")
+}
+
 // TestIntegrationStages arms more ports while one is closed for good: when they lapse,
 // that one stays closed, and nothing armed for less opens it.
 func TestIntegrationStages(t *testing.T) {

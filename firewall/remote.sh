@@ -96,6 +96,14 @@ unit)
 	;;
 isboot) if same "$boot"; then echo yes; else echo no; fi ;;
 isunit) if same "$unit" && [ -e "$wants/${unit##*/}" ]; then echo yes; else echo no; fi ;;
+bridges)
+	uplinks=" $(ip -o route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | tr '\n' ' ') " || fail "no ip here; install iproute2"
+	ip -o addr show | while read -r _ dev family addr rest; do
+		case $uplinks in *" $dev "*) continue ;; esac
+		[ -d "/sys/class/net/$dev/bridge" ] && case $family in inet | inet6) echo "$dev $addr" ;; esac
+	done
+	echo end
+	;;
 whence) echo "${1:-}" ;;
 release) uname -sr; "$nft" --version; id -u ;;
 *) fail "no such request" ;;

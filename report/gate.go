@@ -31,6 +31,7 @@ var conditions = []struct{ check, what string }{
 	{"old.replay", "no user, relay or other name would be cut off"},
 	{"old.source", "the old server sees true source addresses"},
 	{"old.trust", "each node of the gateway gets in"},
+	{"old.containers", "networks within the old server are let in"},
 	{"old.closed", "refused from outside"},
 	{"probe.arrival", "mail arrives by the public way"},
 	{"old.inside", "its own mail works, and a new login"},
@@ -45,12 +46,16 @@ func IsolationGate(p *plan.Plan, st *state.Status) []Line {
 	i := &st.Isolation
 	out := []Line{allLive(st), letGo(p, st)}
 	for _, c := range conditions {
-		if slices.Contains(afterArming, c.check) && !i.Closed {
+		if slices.Contains(afterArming, c.check) && !i.Closed || c.check == "old.containers" && !has(i.Findings, c.check) {
 			continue
 		}
 		out = append(out, condition(c.what, c.check, i.Findings))
 	}
 	return append(out, persons(p, i)...)
+}
+
+func has(found []plan.Finding, check string) bool {
+	return slices.ContainsFunc(found, func(f plan.Finding) bool { return f.Check == check })
 }
 
 func allLive(st *state.Status) Line {

@@ -66,7 +66,7 @@ func (o observe) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 	}
 	reach := o.reach(ctx, t)
 	out.Verdict = plan.Judge(append(reach, plan.Finding{Severity: out.verdict()}))
-	out.Findings = append(out.Findings, reach...)
+	out.Findings = append(append(out.Findings, reach...), o.containers(ctx, t)...)
 	return out, ctx.Err()
 }
 

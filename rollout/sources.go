@@ -2,6 +2,9 @@ package rollout
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"mxcutover/firewall"
@@ -63,3 +66,40 @@ func (w World) sourceByMail(ctx context.Context, t Turn) []plan.Finding {
 	}
 	return found
 }
+
+// checkContainers asks whether containers of the old server still get in.
+const checkContainers = "old.containers"
+
+// containers tells of networks within the old server that are not let in: a container
+// there that hands mail to the machine comes by none of its loopback addresses, and
+// would be refused. Whether any does, nobody knows but a person: it is told, and holds
+// nothing.
+func (w World) containers(ctx context.Context, t Turn) (found []plan.Finding) {
+	in, ok := w.Firewall.(firewall.Bridger)
+	if !ok {
+		return nil
+	}
+	all, err := in.Bridges(ctx)
+	if err != nil {
+		return []plan.Finding{{Check: checkContainers, Target: "all", Severity: plan.Unknown, Detail: "could not check: " + err.Error(), At: t.Now()}}
+	}
+	shut := 0
+	for _, b := range all {
+		if slices.ContainsFunc(w.Trust, func(p netip.Prefix) bool { return p.Bits() <= b.Network.Bits() && p.Contains(b.Network.Addr()) }) {
+			continue
+		}
+		if shut++; shut <= maxContainers {
+			found = append(found, plan.Finding{
+				Check: checkContainers, Target: b.Name, Severity: plan.Warn, At: t.Now(),
+				Detail: fmt.Sprintf("%s is not in isolate.trust: what runs there cannot hand mail to ports %v of the old server once they are closed", b.Network, t.Step.Ports),
+			})
+		}
+	}
+	return append(found, plan.Finding{
+		Check: checkContainers, Target: "all", Severity: plan.Pass, At: t.Now(),
+		Detail: fmt.Sprintf("%d networks of its own, %d of them not in isolate.trust", len(all), shut),
+	})
+}
+
+// maxContainers are named; more are counted.
+const maxContainers = 20
