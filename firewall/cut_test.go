@@ -140,7 +140,7 @@ func (c *wireConn) passed(n *int, by int, back bool) error {
 	if c.w.limit >= 0 && c.w.back == back && *n >= c.w.limit {
 		c.w.limit = -1
 		c.w.cuts++
-		c.Conn.Close()
+		c.Close()
 		return errCut
 	}
 	return nil

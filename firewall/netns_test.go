@@ -222,8 +222,10 @@ func (h *hosts) closed(t *testing.T, ns, addr string) {
 }
 
 func rulesFor() Rules {
-	return Rules{Ports: []uint16{25, 465}, Trust: []netip.Prefix{netip.MustParsePrefix("192.0.2.12/32"), netip.MustParsePrefix("2001:db8:1::2/128"),
-		netip.MustParsePrefix("192.0.2.22/32"), netip.MustParsePrefix("2001:db8:2::2/128")}}
+	return Rules{Ports: []uint16{25, 465}, Trust: []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.12/32"), netip.MustParsePrefix("2001:db8:1::2/128"),
+		netip.MustParsePrefix("192.0.2.22/32"), netip.MustParsePrefix("2001:db8:2::2/128"),
+	}}
 }
 
 func until(d time.Duration) time.Time { return time.Now().Add(d) }
