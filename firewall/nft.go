@@ -201,16 +201,20 @@ func (n *NFT) Kept(ctx context.Context, r Rules) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for verb, text := range map[string]string{"isboot": as.bootText(r.canonical()), "isunit": n.place.unitText()} {
+	is := func(verb, text string) (bool, error) {
 		out, err := n.ask(ctx, verb, text)
-		if err != nil {
-			return false, err
-		}
-		if strings.TrimSpace(out) != "yes" {
-			return false, nil
+		return strings.TrimSpace(out) == "yes", err
+	}
+	kept, err := is("isboot", as.bootText(r.canonical()))
+	for i := range dialects { // it was written for the kernel that ran then
+		if d := &dialects[i]; err == nil && !kept && *d != *as {
+			kept, err = is("isboot", d.bootText(r.canonical()))
 		}
 	}
-	return true, nil
+	if err != nil || !kept {
+		return false, err
+	}
+	return is("isunit", n.place.unitText())
 }
 
 // Loaded reads the kernel's rules back.

@@ -20,6 +20,15 @@ func (s *scene) observed() {
 	s.until("it is observed", func(st *state.Status) bool { return st.Isolation.State == state.IsolationObserved })
 }
 
+// refuses waits until isolation is held for a reason, without having been armed.
+func (s *scene) refuses(why string) {
+	s.Helper()
+	st := s.until("it is held", func(st *state.Status) bool { return st.Isolation.Held || st.Isolation.Closed })
+	if i := st.Isolation; i.Closed || !strings.Contains(i.Reason, why) {
+		s.Errorf("closed %v: %s", i.Closed, i.Reason)
+	}
+}
+
 // leadBack lets somebody point a domain back to the old server, or a name that
 // never moved.
 func (s *scene) leadBack(domain string) { s.foreign(domain, 300, "10 mail.old.test.") }
@@ -67,11 +76,13 @@ func TestOldEvidenceClosesNothing(t *testing.T) {
 			s.observed()
 			s.world(func(w *sim) { w.nodeLost = true })
 			s.do(approve)
+			s.refuses("the gateway would be cut off")
 		},
 		"source addresses are hidden": func(s *scene) {
 			s.observed()
 			s.world(func(w *sim) { w.hidden = true })
 			s.do(approve)
+			s.refuses("let everybody in")
 		},
 		"a node is lost while armed": func(s *scene) {
 			s.observed()

@@ -144,7 +144,7 @@ func judgeEnd(p *plan.Plan, s *state.Status, pol Policy, busy bool) ending {
 			out++
 		}
 	}
-	isolated := len(p.Isolate) == 0 || s.Isolation.State == state.IsolationConfirmed && !s.Isolation.Waiting()
+	isolated := len(p.Isolate) == 0 || s.Isolation.State == state.IsolationConfirmed
 	switch {
 	case done == len(s.Domains) && isolated && !s.Isolation.Lift:
 		return endClosed
