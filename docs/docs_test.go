@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,5 +77,36 @@ func TestPages(t *testing.T) {
 	}
 	if !slices.IsSorted(docs.Checks()) {
 		t.Error("not sorted")
+	}
+}
+
+// TestIsolationTable holds the table of docs/isolation.md to tests that there are.
+func TestIsolationTable(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("isolation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(page), "## What shows that it is so")
+	named := regexp.MustCompile(`\bTest[A-Z][A-Za-z0-9]*`).FindAllString(table, -1)
+	if !found || len(named) < 30 {
+		t.Fatalf("it names %d tests", len(named))
+	}
+	files, err := filepath.Glob("../*/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, f := range append(files, "../cmd/mxcutover/script_test.go", "../cmd/mxcutover/isolate_rules_test.go") {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(b)
+	}
+	for _, name := range named {
+		if name != "TestIntegration" && !strings.Contains(all.String(), "func "+name+"(") { // which is a prefix of names
+			t.Errorf("there is no test %s", name)
+		}
 	}
 }

@@ -36,6 +36,12 @@ func (h *hosts) bySSH(t *testing.T, wire func(net.Conn) net.Conn) *NFT {
 
 func (h *hosts) overSSH(t *testing.T, addr, forced string, wire func(net.Conn) net.Conn) *NFT {
 	t.Helper()
+	return h.by(t, h.sshd(t, addr, forced), wire)
+}
+
+// sshd runs in the old server's namespace; how it is reached is told.
+func (h *hosts) sshd(t *testing.T, addr, forced string) sshhost.Settings {
+	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -76,16 +82,22 @@ func (h *hosts) overSSH(t *testing.T, addr, forced string, wire func(net.Conn) n
 		t.Fatal(err)
 	}
 	at := netip.MustParseAddrPort(addr)
-	far, err := sshhost.Open(sshhost.Settings{
+	return sshhost.Settings{
 		User: "root", Host: at.Addr().String(), Port: at.Port(), Identity: secret.Ref{File: id}, KnownHosts: known, Home: dir, Agent: filepath.Join(dir, "none"),
-		Via: func(_ context.Context, network, address string) (c net.Conn, err error) {
-			in(t, h.gateway, func() { c, err = net.DialTimeout(network, address, 3*time.Second) })
-			if err == nil && wire != nil {
-				c = wire(c)
-			}
-			return c, err
-		},
-	})
+	}
+}
+
+// by drives the old server by SSH from the gateway.
+func (h *hosts) by(t *testing.T, set sshhost.Settings, wire func(net.Conn) net.Conn) *NFT {
+	t.Helper()
+	set.Via = func(_ context.Context, network, address string) (c net.Conn, err error) {
+		in(t, h.gateway, func() { c, err = net.DialTimeout(network, address, 3*time.Second) })
+		if err == nil && wire != nil {
+			c = wire(c)
+		}
+		return c, err
+	}
+	far, err := sshhost.Open(set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +196,7 @@ func TestIntegrationCutAtEachByte(t *testing.T) {
 	r.Trust = r.Trust[:1]
 	text := best.replace(r, time.Hour, have.epoch)
 	// The last byte is the end of the line "go SHA256": without it all is known but that.
-	whole := len(fmt.Sprintf("mxcutover-1 load %d %064d\n%s", len(text), 0, text)) + len("go \n") + 64
+	whole := len(fmt.Sprintf(protocol+" load %d %064d\n%s", len(text), 0, text)) + len("go \n") + 64
 	far := &cut{Far: d.far}
 	d.far = far
 	for far.after = range whole {

@@ -16,6 +16,9 @@ type dialect struct {
 	early    bool // prerouting may reject (Linux 5.9)
 }
 
+// priority is that of our chains: before destinations are rewritten (dstnat, -100).
+const priority = -150
+
 // dialects are all of them, the best first.
 var dialects = []dialect{
 	{"prerouting, counters in sets", true, true},
@@ -108,7 +111,7 @@ func (d *dialect) table(r Rules, within time.Duration, epoch uint64) string {
 		b.WriteString("\t\treject with tcp reset\n\t}\n")
 	}
 	for _, h := range d.hooks() {
-		fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook %s priority -150; policy accept;\n%s\t}\n", h, h, d.rules(h, within))
+		fmt.Fprintf(&b, "\tchain %s {\n\t\ttype filter hook %s priority %d; policy accept;\n%s\t}\n", h, h, priority, d.rules(h, within))
 	}
 	b.WriteString("}\n")
 	return b.String()
@@ -131,18 +134,27 @@ func (d *dialect) rules(hook string, within time.Duration) string {
 	if within > 0 {
 		flags = "tcp flags & (fin | syn | rst | ack) == syn "
 	}
-	meant := "\t\tfib daddr type != local accept comment \"only what is meant for this machine\"\n"
-	match := "tcp dport @armed "
-	if !d.early {
-		match = "meta l4proto tcp ct direction original ct original proto-dst @armed "
-	}
+	return "\t\tiif lo accept comment \"the machine's own mail\"\n" + d.meant(hook) +
+		"\t\tip saddr @trust4 accept\n\t\tip6 saddr @trust6 accept\n" +
+		"\t\t" + d.match("@armed") + flags + "jump refuse\n"
+}
+
+// meant is the rule of a hook that lets through what is not meant for this machine, nor
+// for a container of its own.
+func (d *dialect) meant(hook string) string {
 	switch hook {
 	case "input":
-		meant = ""
+		return ""
 	case "forward":
-		meant = "\t\tct status & dnat != dnat accept comment \"only what is meant for this machine\"\n"
+		return "\t\tct status & dnat != dnat accept comment \"only what is meant for this machine\"\n"
 	}
-	return "\t\tiif lo accept comment \"the machine's own mail\"\n" + meant +
-		"\t\tip saddr @trust4 accept\n\t\tip6 saddr @trust6 accept\n" +
-		"\t\t" + match + flags + "jump refuse\n"
+	return "\t\tfib daddr type != local accept comment \"only what is meant for this machine\"\n"
+}
+
+// match is the condition of a connection to some ports, as the sender wrote them.
+func (d *dialect) match(ports string) string {
+	if d.early {
+		return "tcp dport " + ports + " "
+	}
+	return "meta l4proto tcp ct direction original ct original proto-dst " + ports + " "
 }

@@ -40,6 +40,7 @@ var script string
 const (
 	DefaultBootFile = "/etc/mxcutover/isolate.nft"                    // confirmed rules, for the next boot
 	defaultUnit     = "/etc/systemd/system/mxcutover-isolate.service" // that loads them
+	protocol        = "mxcutover-2"                                   // what the script answers to
 	unitWants       = "sysinit.target.wants"                          // which boot it belongs to
 	window          = 20 * time.Second                                // from the last question to what is done
 	askTime         = 20 * time.Second                                // for one answer
@@ -115,7 +116,7 @@ func (a asker) ask(ctx context.Context, verb, text string) (string, error) {
 	var out bytes.Buffer
 	gone := false // the last word is on its way
 	err := a.far.Run(ctx, a.command, func(in io.WriteCloser, answer io.Reader) error {
-		_, werr := fmt.Fprintf(in, "mxcutover-1 %s %d %s\n%s", verb, len(text), sum, text)
+		_, werr := fmt.Fprintf(in, protocol+" %s %d %s\n%s", verb, len(text), sum, text)
 		r := bufio.NewReader(io.LimitReader(answer, maxAnswer+1))
 		first, err := r.ReadString('\n')
 		if first == "ready\n" && werr == nil && ctx.Err() == nil {
@@ -142,6 +143,8 @@ func (a asker) ask(ctx context.Context, verb, text string) (string, error) {
 	switch {
 	case err == nil && gone && strings.TrimSpace(out.String()) != "done":
 		return "", fmt.Errorf("%w: %s ended without saying so", ErrInDoubt, a.far)
+	case err != nil && errors.As(err, &exit) && strings.Contains(err.Error(), "this is not a request"):
+		return "", fmt.Errorf("%w: the forced command of our key there is of another release; print it anew: mxcutover isolate forced-command", err)
 	case err == nil || errors.As(err, &exit):
 		return out.String(), err
 	case gone:

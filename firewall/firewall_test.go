@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,7 +36,7 @@ func TestRenderedText(t *testing.T) {
 	drop.Action = Drop
 	for name, text := range map[string]string{
 		"armed": armed, "replaced": best.replace(drop, time.Minute, 7), "renewed": renew(sample, time.Minute, 7),
-		"confirmed": best.confirm(sample, 8), "boot": best.bootText(sample), "lifted": lift(), "unit": testPlace(t).unitText(),
+		"confirmed": best.confirm(sample, 8), "boot": best.bootText(sample), "lifted": lift(), "callers": best.callers(sample.canonical()), "forward-callers": dialects[3].callers(sample.canonical()), "unit": testPlace(t).unitText(),
 		"forward": dialects[3].first(sample, time.Minute), "forward-confirmed": dialects[3].confirm(sample, 8),
 	} {
 		file := filepath.Join("testdata", name+".nft")
@@ -104,22 +105,88 @@ func TestRulesThatLockOutAreRefused(t *testing.T) {
 func TestParseTable(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	l, err := parseTable([]byte(`{"nftables":[{"metainfo":{}},
- {"chain":{"name":"epoch_12"}},{"rule":{"chain":"refuse","expr":[{"drop":null}]}},
- {"set":{"name":"trust4","elem":["198.51.100.7",{"prefix":{"addr":"192.0.2.0","len":24}}]}},
- {"set":{"name":"armed","elem":[{"elem":{"val":25,"timeout":600,"expires":590}},{"elem":{"val":465,"timeout":600,"expires":580}}]}}]}`), now)
-	if err != nil {
-		t.Fatal(err)
+	for name, action := range map[string]Action{"armed": Reject, "forward": Reject} {
+		l, err := parseTable(listed(t, name), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(l.rules.Ports, []uint16{25, 465}) || len(l.rules.Lasting) > 0 || len(l.rules.Trust) != 3 || l.epoch != 1 || l.rules.Action != action {
+			t.Errorf("%s: parsed %+v", name, l)
+		}
+		if left := l.until.Sub(now); left <= 0 || left > 10*time.Minute {
+			t.Errorf("%s: until %v", name, l.until)
+		}
 	}
-	if !slices.Equal(l.rules.Ports, []uint16{25, 465}) || len(l.rules.Trust) != 2 || l.epoch != 12 || l.rules.Action != Drop {
-		t.Errorf("parsed %+v", l)
-	}
-	if want := now.Add(580 * time.Second); !l.until.Equal(want) {
-		t.Errorf("until %v, want the earliest, %v", l.until, want)
+	l, err := parseTable([]byte(strings.ReplaceAll(string(listed(t, "armed")), `"val": 465, "timeout": 600, "expires": 599`, `"val": 465, "timeout": 600, "expires": 580`)), now)
+	if want := now.Add(580 * time.Second); err != nil || !l.until.Equal(want) {
+		t.Errorf("until %v, want the earliest, %v; %v", l.until, want, err)
 	}
 	for _, bad := range []string{"", "[]", `{"nftables":[{"set":{"name":"armed","elem":["x"]}}]}`, `{"nftables":[{"chain":{"name":"epoch_x"}}]}`} {
 		if l, err := parseTable([]byte(bad), now); err == nil {
 			t.Errorf("%q was read as %+v", bad, l)
+		}
+	}
+}
+
+// listed is what nft -j list table said of the rules of the same name.
+func listed(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestEditedTableClosesNothing reads tables that somebody has edited: the set of
+// closed ports is there, and nobody is refused.
+func TestEditedTableClosesNothing(t *testing.T) {
+	t.Parallel()
+	of := func(key, chain string) func(map[string]json.RawMessage) bool {
+		return func(o map[string]json.RawMessage) bool {
+			return strings.Contains(string(o[key]), `"`+chain+`"`)
+		}
+	}
+	without := func(is func(map[string]json.RawMessage) bool) func([]map[string]json.RawMessage) []map[string]json.RawMessage {
+		return func(all []map[string]json.RawMessage) []map[string]json.RawMessage { return slices.DeleteFunc(all, is) }
+	}
+	insert := func(rule string) func([]map[string]json.RawMessage) []map[string]json.RawMessage {
+		return func(all []map[string]json.RawMessage) []map[string]json.RawMessage {
+			i := slices.IndexFunc(all, func(o map[string]json.RawMessage) bool { return o["rule"] != nil })
+			return slices.Insert(all, i, map[string]json.RawMessage{"rule": json.RawMessage(rule)})
+		}
+	}
+	for name, edit := range map[string]func([]map[string]json.RawMessage) []map[string]json.RawMessage{
+		"put to sleep": func(all []map[string]json.RawMessage) []map[string]json.RawMessage {
+			for _, o := range all {
+				if o["table"] != nil {
+					o["table"] = json.RawMessage(`{"name":"mxcutover","flags":"dormant"}`)
+				}
+			}
+			return all
+		},
+		"its hook is gone":          without(of("chain", "prerouting")),
+		"its rules were flushed":    without(of("rule", "prerouting")),
+		"nothing is refused":        without(of("rule", "refuse")),
+		"the jump is gone":          without(func(o map[string]json.RawMessage) bool { return strings.Contains(string(o["rule"]), "@armed") }),
+		"all are let through first": insert(`{"chain":"prerouting","expr":[{"accept":null}]}`),
+		"let through in refuse":     insert(`{"chain":"refuse","expr":[{"match":{}},{"accept":null}]}`),
+		"one more is let through":   insert(`{"chain":"prerouting","expr":[{"match":{}},{"accept":null}]}`),
+	} {
+		var list struct {
+			All []map[string]json.RawMessage `json:"nftables"`
+		}
+		if err := json.Unmarshal(listed(t, "armed"), &list); err != nil {
+			t.Fatal(err)
+		}
+		list.All = edit(list.All)
+		b, err := json.Marshal(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := parseTable(b, time.Unix(0, 0))
+		if err != nil || !l.there || len(l.rules.Ports) > 0 || len(l.rules.Lasting) > 0 || !l.until.IsZero() {
+			t.Errorf("%s: %+v, %v", name, l, err)
 		}
 	}
 }
@@ -130,6 +197,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		_, _ = parseTable(b, time.Unix(0, 0))
 		_ = parseSeen(b, map[netip.AddrPort]uint64{})
+		_ = parseCallers(b, map[netip.Addr]uint64{})
 	})
 }
 
@@ -185,5 +253,41 @@ func TestUnknownDriver(t *testing.T) {
 	t.Parallel()
 	if _, err := Open("iptables", Settings{}); err == nil || !strings.Contains(err.Error(), "lab, local, ssh") {
 		t.Errorf("an unknown driver: %v", err)
+	}
+}
+
+func TestParseBridges(t *testing.T) {
+	t.Parallel()
+	got, err := parseBridges("docker0 172.17.0.1/16\nbr-1 fd00:20::1/64\nbr-1 fe80::1/64\nend\n")
+	if err != nil || len(got) != 2 || got[0].Name != "docker0" || got[0].Network.String() != "172.17.0.0/16" || got[1].Network.String() != "fd00:20::/64" {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := parseBridges("end\n"); err != nil || len(got) > 0 {
+		t.Errorf("none: %v, %v", got, err)
+	}
+	for _, bad := range []string{"", "docker0 172.17.0.1/16\n", "docker0\nend\n", "docker0 x\nend\n"} {
+		if got, err := parseBridges(bad); err == nil {
+			t.Errorf("%q was read as %v", bad, got)
+		}
+	}
+}
+
+// TestNothingForAShell wants paths that would be more than words to a shell refused, and
+// what is quoted to be one word of it.
+func TestNothingForAShell(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"relative", "/a b", "/a;reboot", "/$(reboot)", "/`reboot`", "/a'b", "/a\"b", "/a\nb", "/../etc", "/a/..", "/", "/a/", "/-rf"} {
+		if _, err := placeOf(bad, ""); err == nil {
+			t.Errorf("boot file %q was taken", bad)
+		}
+		if _, err := ForcedCommand(bad, true); err == nil {
+			t.Errorf("a forced command with %q was made", bad)
+		}
+	}
+	for _, word := range []string{"it's", "$(reboot) `reboot` \\ \"x\" ; | & > < * ?", "two\nlines", ""} {
+		out, err := exec.CommandContext(t.Context(), "/bin/sh", "-c", "printf %s "+quote(word)).Output()
+		if err != nil || string(out) != word {
+			t.Errorf("%q became %q, %v", word, out, err)
+		}
 	}
 }

@@ -21,10 +21,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hosts are network namespaces: an outsider and a gateway, each wired to the old
-// server, in both families.
+// hosts are network namespaces: an outsider and two nodes of the gateway, each wired
+// to the old server, in both families.
 type hosts struct {
 	old, outside, gateway string
+	second                string // the gateway's other node
 	inner                 string // a container behind the old server's port 465
 	driver                Driver
 	boot                  string
@@ -51,13 +52,13 @@ func newHosts(t *testing.T) *hosts {
 func wired(t *testing.T) *hosts {
 	t.Helper()
 	id := fmt.Sprintf("mx%05x", rand.Uint32()&0xfffff)
-	h := &hosts{old: id + "o", outside: id + "x", gateway: id + "g", inner: id + "c", boot: filepath.Join(t.TempDir(), "boot.nft")}
-	for _, ns := range []string{h.old, h.outside, h.gateway, h.inner} {
+	h := &hosts{old: id + "o", outside: id + "x", gateway: id + "g", second: id + "h", inner: id + "c", boot: filepath.Join(t.TempDir(), "boot.nft")}
+	for _, ns := range []string{h.old, h.outside, h.gateway, h.second, h.inner} {
 		ip(t, "netns", "add", ns)
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
 		ip(t, "-n", ns, "link", "set", "lo", "up")
 	}
-	for i, ns := range []string{h.outside, h.gateway} {
+	for i, ns := range []string{h.outside, h.gateway, h.second} {
 		a, b := fmt.Sprintf("%sv%d", id, i), fmt.Sprintf("%sw%d", id, i)
 		ip(t, "link", "add", a, "netns", h.old, "type", "veth", "peer", "name", b, "netns", ns)
 		for _, end := range []struct {
@@ -70,8 +71,8 @@ func wired(t *testing.T) *hosts {
 		}
 	}
 	h.container(t, id)
-	// Both wires are in one network: say which host is behind which.
-	for i := range 2 {
+	// All wires are in one network: say which host is behind which.
+	for i := range 3 {
 		ip(t, "-n", h.old, "route", "add", fmt.Sprintf("192.0.2.%d/32", i*10+2), "dev", fmt.Sprintf("%sv%d", id, i))
 	}
 	h.driver = h.local(t)
@@ -221,7 +222,10 @@ func (h *hosts) closed(t *testing.T, ns, addr string) {
 }
 
 func rulesFor() Rules {
-	return Rules{Ports: []uint16{25, 465}, Trust: []netip.Prefix{netip.MustParsePrefix("192.0.2.12/32"), netip.MustParsePrefix("2001:db8:1::2/128")}}
+	return Rules{Ports: []uint16{25, 465}, Trust: []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.12/32"), netip.MustParsePrefix("2001:db8:1::2/128"),
+		netip.MustParsePrefix("192.0.2.22/32"), netip.MustParsePrefix("2001:db8:2::2/128"),
+	}}
 }
 
 func until(d time.Duration) time.Time { return time.Now().Add(d) }
@@ -272,6 +276,11 @@ func isolation(t *testing.T, h *hosts) {
 		h.open(t, h.gateway, "[2001:db8:1::1]:25")
 		h.open(t, h.gateway, "192.0.2.11:465")
 		h.open(t, h.gateway, "[2001:db8:1::1]:465")
+		h.open(t, h.second, "192.0.2.21:25")
+		h.open(t, h.second, "[2001:db8:2::1]:25")
+		h.open(t, h.second, "192.0.2.21:465")
+		h.open(t, h.second, "[2001:db8:2::1]:465")
+		h.open(t, h.old, "[::1]:25")
 		h.open(t, h.outside, "[2001:db8:0::1]:587")
 		h.open(t, h.old, "127.0.0.1:25")
 		h.open(t, h.old, "192.0.2.1:25")
@@ -303,6 +312,8 @@ func isolation(t *testing.T, h *hosts) {
 	h.closed(t, h.outside, "192.0.2.1:465")
 	h.open(t, h.gateway, "192.0.2.11:25")
 	h.open(t, h.gateway, "192.0.2.11:465")
+	h.open(t, h.second, "[2001:db8:2::1]:25")
+	h.closed(t, h.outside, "[2001:db8:0::1]:25")
 	t.Run("outbound mail is still untouched", func(t *testing.T) { h.open(t, h.old, "192.0.2.2:25") })
 	t.Run("who called is counted", func(t *testing.T) {
 		seen, err := h.driver.Seen(ctx)
@@ -448,6 +459,38 @@ func TestIntegrationInside(t *testing.T) {
 	if _, err := d.NewLogin(t.Context()); err == nil {
 		t.Error("nobody can come anew, and that was not seen")
 	}
+}
+
+// TestIntegrationBridges has a network of containers and an uplink on the old server:
+// the first alone is its own, and a container there is refused while it is not trusted.
+func TestIntegrationBridges(t *testing.T) {
+	t.Parallel()
+	h := newHosts(t)
+	d := h.driver.(*NFT)
+	if all, err := d.Bridges(t.Context()); err != nil || len(all) > 0 {
+		t.Errorf("it has none: %v, %v", all, err)
+	}
+	for dev, addr := range map[string]string{"br-web": "172.30.0.1/16", "br-up": "198.51.100.2/24"} {
+		ip(t, "-n", h.old, "link", "add", dev, "type", "bridge")
+		ip(t, "-n", h.old, "addr", "add", addr, "dev", dev)
+		ip(t, "-n", h.old, "link", "set", dev, "up")
+	}
+	ip(t, "-n", h.old, "route", "add", "default", "via", "198.51.100.1", "dev", "br-up")
+	all, err := d.Bridges(t.Context())
+	if err != nil || len(all) != 1 || all[0].Name != "br-web" || all[0].Network.String() != "172.30.0.0/16" {
+		t.Errorf("%v, %v", all, err)
+	}
+	h.open(t, h.inner, "172.20.0.1:25")
+	if err := d.Apply(t.Context(), rulesFor(), until(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	h.closed(t, h.inner, "172.20.0.1:25")
+	r := rulesFor()
+	r.Trust = append(r.Trust, netip.MustParsePrefix("172.20.0.0/24"))
+	if err := d.Apply(t.Context(), r, until(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	h.open(t, h.inner, "172.20.0.1:25")
 }
 
 // TestIntegrationStages arms more ports while one is closed for good: when they lapse,

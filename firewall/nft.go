@@ -126,7 +126,7 @@ func (n *NFT) safe(ctx context.Context, r Rules) error {
 
 // lift removes the boot file first, so that a reboot in between opens too.
 func (n *NFT) lift(ctx context.Context) error {
-	if _, err := n.ask(ctx, "lift", lift()); err != nil {
+	if _, err := n.ask(ctx, "lift", lift()+dismiss()); err != nil {
 		return n.observe(ctx, fmt.Errorf("lift: %w", err), func(l loaded) bool { return !l.there })
 	}
 	return nil
@@ -201,16 +201,20 @@ func (n *NFT) Kept(ctx context.Context, r Rules) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for verb, text := range map[string]string{"isboot": as.bootText(r.canonical()), "isunit": n.place.unitText()} {
+	is := func(verb, text string) (bool, error) {
 		out, err := n.ask(ctx, verb, text)
-		if err != nil {
-			return false, err
-		}
-		if strings.TrimSpace(out) != "yes" {
-			return false, nil
+		return strings.TrimSpace(out) == "yes", err
+	}
+	kept, err := is("isboot", as.bootText(r.canonical()))
+	for i := range dialects { // it was written for the kernel that ran then
+		if d := &dialects[i]; err == nil && !kept && *d != *as {
+			kept, err = is("isboot", d.bootText(r.canonical()))
 		}
 	}
-	return true, nil
+	if err != nil || !kept {
+		return false, err
+	}
+	return is("isunit", n.place.unitText())
 }
 
 // Loaded reads the kernel's rules back.
@@ -221,31 +225,25 @@ func (n *NFT) Loaded(ctx context.Context) (Rules, time.Time, error) {
 
 func (n *NFT) read(ctx context.Context) (loaded, error) {
 	out, err := n.ask(ctx, "list", "")
-	if isAbsent(err) {
-		return loaded{}, nil
-	}
-	if err != nil {
+	if err != nil || isAbsent(out) {
 		return loaded{}, err
 	}
 	return parseTable([]byte(out), n.now())
 }
 
-// isAbsent tells whether nft said that there is no such table or set.
-func isAbsent(err error) bool {
-	var exit interface{ ExitStatus() int }
-	return errors.As(err, &exit) && strings.Contains(err.Error(), "No such file or directory")
-}
+// isAbsent tells whether the machine said that there is no such table.
+func isAbsent(out string) bool { return strings.TrimSpace(out) == "absent" }
 
 // Seen counts refused connections, of both families.
 func (n *NFT) Seen(ctx context.Context) (map[netip.AddrPort]uint64, error) {
 	seen := map[netip.AddrPort]uint64{}
 	for _, verb := range []string{"seen4", "seen6"} {
 		out, err := n.ask(ctx, verb, "")
-		if isAbsent(err) {
-			continue
-		}
 		if err != nil {
 			return nil, err
+		}
+		if isAbsent(out) {
+			continue
 		}
 		if err := parseSeen([]byte(out), seen); err != nil {
 			return nil, err

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// loaded is what the kernel holds of ours.
+// loaded is what the kernel holds of ours. A table that somebody has edited so that it
+// no longer refuses anybody has no ports.
 type loaded struct {
 	there bool
 	rules Rules
@@ -20,17 +21,20 @@ type loaded struct {
 // The parts of nft's JSON (libnftables-json(5)) that are read.
 type nftList struct {
 	Nftables []struct {
+		Table *struct {
+			Flags json.RawMessage `json:"flags"`
+		} `json:"table"`
 		Set *struct {
 			Name string            `json:"name"`
 			Elem []json.RawMessage `json:"elem"`
 		} `json:"set"`
 		Chain *struct {
-			Name string `json:"name"`
+			Name   string `json:"name"`
+			Hook   string `json:"hook"`
+			Prio   int    `json:"prio"`
+			Policy string `json:"policy"`
 		} `json:"chain"`
-		Rule *struct {
-			Chain string                       `json:"chain"`
-			Expr  []map[string]json.RawMessage `json:"expr"`
-		} `json:"rule"`
+		Rule *nftRule `json:"rule"`
 	} `json:"nftables"`
 }
 
@@ -52,18 +56,23 @@ func parseTable(out []byte, now time.Time) (loaded, error) {
 		return loaded{}, fmt.Errorf("nft: its JSON: %w", err)
 	}
 	l := loaded{there: true, rules: Rules{Action: Reject}}
+	w := wholeness{rules: map[string][]nftRule{}}
 	for _, o := range list.Nftables {
 		var err error
 		switch {
+		case o.Table != nil:
+			w.dormant = strings.Contains(string(o.Table.Flags), "dormant")
 		case o.Chain != nil:
 			if n, ok := strings.CutPrefix(o.Chain.Name, "epoch_"); ok {
 				l.epoch, err = strconv.ParseUint(n, 10, 64)
 			}
-		case o.Rule != nil && o.Rule.Chain == "refuse":
-			for _, e := range o.Rule.Expr {
-				if _, ok := e["drop"]; ok {
-					l.rules.Action = Drop
-				}
+			if o.Chain.Hook == o.Chain.Name && o.Chain.Prio == priority && o.Chain.Policy == "accept" {
+				w.hooks = append(w.hooks, o.Chain.Name)
+			}
+		case o.Rule != nil:
+			w.rules[o.Rule.Chain] = append(w.rules[o.Rule.Chain], *o.Rule)
+			if _, drops := o.Rule.has("drop"); drops && o.Rule.Chain == "refuse" {
+				l.rules.Action = Drop
 			}
 		case o.Set != nil && o.Set.Name == "armed":
 			err = l.armed(o.Set.Elem, now)
@@ -75,6 +84,9 @@ func parseTable(out []byte, now time.Time) (loaded, error) {
 		}
 	}
 	l.rules = l.rules.canonical()
+	if !w.refuses() {
+		l.rules.Ports, l.rules.Lasting, l.until = nil, nil, time.Time{}
+	}
 	return l, nil
 }
 
@@ -120,6 +132,28 @@ func (l *loaded) trust(elems []json.RawMessage) error {
 			l.rules.Trust = append(l.rules.Trust, netip.PrefixFrom(a, a.BitLen()))
 		default:
 			return fmt.Errorf("a trusted network: %.80q", raw)
+		}
+	}
+	return nil
+}
+
+// parseCallers reads nft -j list set of a set of sources that are counted.
+func parseCallers(out []byte, seen map[netip.Addr]uint64) error {
+	var list nftList
+	if err := json.Unmarshal(out, &list); err != nil {
+		return fmt.Errorf("nft: its JSON: %w", err)
+	}
+	for _, o := range list.Nftables {
+		if o.Set == nil {
+			continue
+		}
+		for _, raw := range o.Set.Elem {
+			var e nftElem
+			var addr netip.Addr
+			if json.Unmarshal(raw, &e) != nil || e.Elem == nil || json.Unmarshal(e.Elem.Val, &addr) != nil || e.Elem.Counter == nil {
+				return fmt.Errorf("nft: its JSON: a source: %.80q", raw)
+			}
+			seen[addr.Unmap()] += e.Elem.Counter.Packets
 		}
 	}
 	return nil

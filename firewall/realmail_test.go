@@ -62,7 +62,8 @@ func arrives(t *testing.T, p *site.Postfix, addr, word string) {
 // A session is an SMTP conversation from a namespace.
 type session struct {
 	*textproto.Conn
-	raw net.Conn
+	raw  net.Conn
+	from string
 }
 
 func dialSMTP(t *testing.T, ns, addr string) (*session, error) {
@@ -75,7 +76,7 @@ func dialSMTP(t *testing.T, ns, addr string) (*session, error) {
 	}
 	t.Cleanup(func() { c.Close() })
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-	s := &session{textproto.NewConn(c), c}
+	s := &session{textproto.NewConn(c), c, "a@probe.test"}
 	_, _, err = s.ReadResponse(220)
 	return s, err
 }
@@ -94,7 +95,7 @@ func (s *session) begin(to, word string) error {
 	for _, l := range []struct {
 		want int
 		line string
-	}{{250, "EHLO probe.test"}, {250, "MAIL FROM:<a@probe.test>"}, {250, "RCPT TO:<" + to + ">"}, {354, "DATA"}} {
+	}{{250, "EHLO probe.test"}, {250, "MAIL FROM:<" + s.from + ">"}, {250, "RCPT TO:<" + to + ">"}, {354, "DATA"}} {
 		if err := s.say(l.want, "%s", l.line); err != nil {
 			return fmt.Errorf("%s: %w", l.line, err)
 		}
@@ -129,7 +130,8 @@ func TestIntegrationRealMail(t *testing.T) {
 		p, err = site.StartPostfix(t.Context(), site.PostfixOptions{
 			Addr: netip.MustParseAddrPort("0.0.0.0:25"), Name: "mail.old.test", Domains: []string{"choir.test"}, Recipients: []string{to},
 			Trusted: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
-			Main:    "inet_interfaces = all\nsmtp_bind_address =\nrelayhost = [192.0.2.2]:25\n",
+			Main: "inet_interfaces = all\nsmtp_bind_address =\nrelayhost = [192.0.2.2]:25\n" +
+				"smtpd_end_of_data_restrictions = check_sender_access inline:{{slow@probe.test = sleep 5}}\n",
 		})
 	})
 	if err != nil {
@@ -154,12 +156,13 @@ func TestIntegrationRealMail(t *testing.T) {
 	if err := pending.begin(to, "word-pending"); err != nil {
 		t.Fatal(err)
 	}
+	late := h.slowly(t, outside, to, "word-late")
 	works := func(when string) {
 		t.Helper()
 		if err := hand(t, h.outside, outside, to, "word-stranger-"+when); !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("%s: a stranger: %v", when, err)
 		}
-		for who, from := range map[string][2]string{"gateway": {h.gateway, gateway}, "own": {h.old, own}} {
+		for who, from := range map[string][2]string{"gateway": {h.gateway, gateway}, "other-node": {h.second, "192.0.2.21:25"}, "own": {h.old, own}} {
 			word := "word-" + who + "-" + when
 			if err := hand(t, from[0], from[1], to, word); err != nil {
 				t.Errorf("%s: mail of the %s: %v", when, who, err)
@@ -182,7 +185,9 @@ func TestIntegrationRealMail(t *testing.T) {
 	if err := d.Apply(t.Context(), r, until(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
+	late.after(t, "it was armed")
 	works("armed")
+	arrives(t, p, to, "word-late")
 	if err := pending.say(250, "."); err != nil {
 		t.Errorf("what was begun before arming: %v", err)
 	}
@@ -198,6 +203,44 @@ func TestIntegrationRealMail(t *testing.T) {
 		t.Errorf("lifted: %v", err)
 	}
 	arrives(t, p, to, "word-lifted")
+}
+
+// A lateReply is the 250 of a message that the old server has, and is slow to answer.
+type lateReply struct{ came chan error }
+
+// slowly hands over all of a message to a server that takes seconds to answer it.
+func (h *hosts) slowly(t *testing.T, addr, to, word string) *lateReply {
+	t.Helper()
+	s, err := dialSMTP(t, h.outside, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.from = "slow@probe.test"
+	if err := s.begin(to, word); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PrintfLine("."); err != nil {
+		t.Fatal(err)
+	}
+	l := &lateReply{came: make(chan error, 1)}
+	go func() {
+		_, _, err := s.ReadResponse(250)
+		l.came <- err
+	}()
+	return l
+}
+
+// after wants the 250 to come, and not to have come before now.
+func (l *lateReply) after(t *testing.T, what string) {
+	t.Helper()
+	select {
+	case err := <-l.came:
+		t.Fatalf("it was answered before %s: %v", what, err)
+	default:
+	}
+	if err := <-l.came; err != nil {
+		t.Errorf("the 250 did not come after %s: %v", what, err)
+	}
 }
 
 // A sink takes all mail.
@@ -329,15 +372,18 @@ func TestIntegrationOthersFlush(t *testing.T) {
 	}
 }
 
-// TestIntegrationManySources has a thousand sources refused, and each is counted.
+// TestIntegrationManySources has a thousand sources of each family refused, and each is
+// counted.
 func TestIntegrationManySources(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t)
 	const many = 1000
 	id := strings.TrimSuffix(h.outside, "x")
+	v4 := func(i int) net.IP { return net.IPv4(10, 9, byte(i/250), byte(i%250+1)) }
+	v6 := func(i int) net.IP { return net.ParseIP(fmt.Sprintf("2001:db8:9::%x", i+1)) }
 	var batch strings.Builder
 	for i := range many {
-		fmt.Fprintf(&batch, "addr add 10.9.%d.%d/32 dev %sw0\n", i/250, i%250+1, id)
+		fmt.Fprintf(&batch, "addr add %s/32 dev %sw0\naddr add %s/128 dev %sw0 nodad\n", v4(i), id, v6(i), id)
 	}
 	c := exec.Command("ip", "-n", h.outside, "-batch", "-")
 	c.Stdin = strings.NewReader(batch.String())
@@ -345,16 +391,22 @@ func TestIntegrationManySources(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	ip(t, "-n", h.old, "route", "add", "10.9.0.0/16", "via", "192.0.2.2", "dev", id+"v0")
+	ip(t, "-n", h.old, "-6", "route", "add", "2001:db8:9::/64", "via", "2001:db8:0::2", "dev", id+"v0")
 	h.open(t, h.outside, "192.0.2.1:25")
-	if err := h.driver.Apply(t.Context(), rulesFor(), until(time.Minute)); err != nil {
+	h.open(t, h.outside, "[2001:db8:0::1]:25")
+	if err := h.driver.Apply(t.Context(), rulesFor(), until(5*time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	in(t, h.outside, func() {
 		for i := range many {
-			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 9, byte(i/250), byte(i%250+1))}, Timeout: 3 * time.Second}
-			if c, err := d.Dial("tcp", "192.0.2.1:25"); err == nil {
-				c.Close()
-				t.Errorf("source %d was let in", i)
+			for to, from := range map[string]net.IP{"192.0.2.1:25": v4(i), "[2001:db8:0::1]:25": v6(i)} {
+				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 3 * time.Second}
+				if c, err := d.Dial("tcp", to); !errors.Is(err, syscall.ECONNREFUSED) {
+					t.Errorf("%s: %v, want to be refused", from, err)
+					if err == nil {
+						c.Close()
+					}
+				}
 			}
 		}
 	})
@@ -362,13 +414,12 @@ func TestIntegrationManySources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 0
-	for from, count := range seen {
-		if from.Addr().As4()[0] == 10 && from.Port() == 25 && count > 0 {
-			n++
+	for i := range many {
+		for _, from := range []net.IP{v4(i), v6(i)} {
+			a, _ := netip.AddrFromSlice(from)
+			if seen[netip.AddrPortFrom(a.Unmap(), 25)] == 0 {
+				t.Fatalf("%s was not counted", a)
+			}
 		}
-	}
-	if n != many {
-		t.Errorf("%d sources were seen, of %d", n, many)
 	}
 }

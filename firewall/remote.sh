@@ -1,5 +1,5 @@
 # mxcutover at the old server: one request on standard input, of one line
-#   mxcutover-1 VERB LENGTH SHA256
+#   mxcutover-2 VERB LENGTH SHA256
 # and LENGTH bytes of text. What changes something is first read whole, compared
 # with its SHA-256 and checked by nft; then "ready" is said, and it is done only if
 # "go SHA256" comes within some seconds of this machine's own clock.
@@ -14,7 +14,7 @@ wants=@WANTS@
 
 fail() { echo "mxcutover: $*" >&2; exit 90; }
 IFS=' ' read -r protocol verb length sum rest || fail "the request was cut off"
-[ "$protocol" = mxcutover-1 ] || fail "this is not a request"
+[ "$protocol" = mxcutover-2 ] || fail "this is not a request"
 [ -z "$rest" ] || fail "the request has more than was expected"
 case $length in '' | *[!0-9]* | ????????*) fail "no length" ;; esac
 case $sum in *[!0-9a-f]*) fail "no SHA-256" ;; esac
@@ -47,10 +47,26 @@ reload() { if [ -d /run/systemd/system ] && [ "${unit%/*}" = /etc/systemd/system
 # same FILE: is the text what the file holds?
 same() { [ -f "$1" ] && [ "$(sha256sum <"$1")" = "$sum  -" ]; }
 
+# listed TABLE WHAT... is what nft lists of a table of ours, or the word absent. That it
+# is not there is read from a list of all tables, and not guessed from a failure.
+listed() {
+	table=$1
+	shift
+	tables=$("$nft" list tables) || exit 92
+	case "$lf$tables$lf" in
+	*"${lf}table inet $table$lf"*) "$nft" -j list "$@" ;;
+	*) echo absent ;;
+	esac
+}
+lf='
+'
+
 case $verb in
-list) "$nft" -j list table inet mxcutover ;;
-seen4) "$nft" -j list set inet mxcutover blocked4 ;;
-seen6) "$nft" -j list set inet mxcutover blocked6 ;;
+list) listed mxcutover table inet mxcutover ;;
+seen4) listed mxcutover set inet mxcutover blocked4 ;;
+seen6) listed mxcutover set inet mxcutover blocked6 ;;
+callers4) listed mxcutover_callers set inet mxcutover_callers callers4 ;;
+callers6) listed mxcutover_callers set inet mxcutover_callers callers6 ;;
 check) "$nft" -c -f "$text" ;;
 load)
 	"$nft" -c -f "$text" || exit 92
@@ -80,6 +96,14 @@ unit)
 	;;
 isboot) if same "$boot"; then echo yes; else echo no; fi ;;
 isunit) if same "$unit" && [ -e "$wants/${unit##*/}" ]; then echo yes; else echo no; fi ;;
+bridges)
+	uplinks=" $(ip -o route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | tr '\n' ' ') " || fail "no ip here; install iproute2"
+	ip -o addr show | while read -r _ dev family addr rest; do
+		case $uplinks in *" $dev "*) continue ;; esac
+		[ -d "/sys/class/net/$dev/bridge" ] && case $family in inet | inet6) echo "$dev $addr" ;; esac
+	done
+	echo end
+	;;
 whence) echo "${1:-}" ;;
 release) uname -sr; "$nft" --version; id -u ;;
 *) fail "no such request" ;;

@@ -36,17 +36,22 @@ func lift() string {
 }
 
 func network(b *strings.Builder, name, typ string, all []netip.Prefix, is func(netip.Addr) bool) {
+	fmt.Fprintf(b, "\tset %s {\n\t\ttype %s; flags interval;\n", name, typ)
+	if members := sources(all, is); members != "" {
+		fmt.Fprintf(b, "\t\telements = { %s }\n", members)
+	}
+	b.WriteString("\t}\n")
+}
+
+// sources are the networks of one family.
+func sources(all []netip.Prefix, is func(netip.Addr) bool) string {
 	var members []string
 	for _, p := range all {
 		if is(p.Addr()) {
 			members = append(members, p.String())
 		}
 	}
-	fmt.Fprintf(b, "\tset %s {\n\t\ttype %s; flags interval;\n", name, typ)
-	if len(members) > 0 {
-		fmt.Fprintf(b, "\t\telements = { %s }\n", strings.Join(members, ", "))
-	}
-	b.WriteString("\t}\n")
+	return strings.Join(members, ", ")
 }
 
 func elements(ports, lasting []uint16, within time.Duration) string {

@@ -29,7 +29,9 @@ var conditions = []struct{ check, what string }{
 	{"old.log", "the old server's log was read"},
 	{"old.stragglers", "nobody legitimate comes past the gateway"},
 	{"old.replay", "no user, relay or other name would be cut off"},
+	{"old.source", "the old server sees true source addresses"},
 	{"old.trust", "each node of the gateway gets in"},
+	{"old.containers", "networks within the old server are let in"},
 	{"old.closed", "refused from outside"},
 	{"probe.arrival", "mail arrives by the public way"},
 	{"old.inside", "its own mail works, and a new login"},
@@ -44,12 +46,16 @@ func IsolationGate(p *plan.Plan, st *state.Status) []Line {
 	i := &st.Isolation
 	out := []Line{allLive(st), letGo(p, st)}
 	for _, c := range conditions {
-		if slices.Contains(afterArming, c.check) && !i.Closed {
+		if slices.Contains(afterArming, c.check) && !i.Closed || c.check == "old.containers" && !has(i.Findings, c.check) {
 			continue
 		}
 		out = append(out, condition(c.what, c.check, i.Findings))
 	}
 	return append(out, persons(p, i)...)
+}
+
+func has(found []plan.Finding, check string) bool {
+	return slices.ContainsFunc(found, func(f plan.Finding) bool { return f.Check == check })
 }
 
 func allLive(st *state.Status) Line {
@@ -132,6 +138,9 @@ func persons(p *plan.Plan, i *state.IsolationStatus) []Line {
 		}
 	}
 	keep := Line{What: "a person confirmed", Severity: plan.Pass}
+	if i.State == state.IsDrifted {
+		return []Line{approve, keep}
+	}
 	if !i.Keep && i.State != state.IsolationConfirmed {
 		keep.Severity, keep.Detail, keep.Until = plan.Unknown, "not yet", i.Until
 		if i.State == state.IsolationProven {
@@ -168,6 +177,9 @@ func (p Printer) IsolationStatus(w io.Writer, pl *plan.Plan, st *state.Status) e
 	}
 	if err := b.Flush(); err != nil {
 		return err
+	}
+	if i.State == state.IsDrifted {
+		fmt.Fprintf(w, "next: %s\n", afterDrift)
 	}
 	for _, l := range IsolationGate(pl, st) {
 		if l.Command != "" {

@@ -79,3 +79,37 @@ func TestIsolationGate(t *testing.T) {
 		t.Errorf("armed, and not asked: %+v", l)
 	}
 }
+
+// TestDriftOfTheFirewall shows in each place that what was closed for good is not any
+// more, and what a person does.
+func TestDriftOfTheFirewall(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 1, 2, 3, 4, 0, time.UTC)
+	p := plan.Plan{Waves: []plan.Wave{{Name: "pilot"}}, Isolate: []plan.Step{{ID: "arm", Kind: plan.Arm}, {ID: "confirm", Kind: plan.Confirm}}}
+	st := state.NewStatus(p)
+	ev := state.Event{Kind: state.Drifted, Step: "confirm", At: at, Reason: "ports [25] were confirmed, and it holds []", Findings: []plan.Finding{
+		{Check: "old.closed", Target: "firewall", Severity: plan.Fail, At: at, Detail: "it holds []"},
+	}}
+	for _, e := range []state.Event{{Kind: state.Intended, Step: "arm"}, {Kind: state.Done, Step: "arm"}, {Kind: state.Intended, Step: "confirm"}, {Kind: state.Done, Step: "confirm"}, ev} {
+		st.Apply(e)
+	}
+	var b bytes.Buffer
+	shows := func(where string, err error, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if err != nil || !strings.Contains(b.String(), w) {
+				t.Errorf("%s lacks %q: %v\n%s", where, w, err, b.String())
+			}
+		}
+		b.Reset()
+	}
+	shows("isolate status", (Printer{}).IsolationStatus(&b, &p, st), "isolation: drifted", "it holds []", "next: mxcutover retry --isolate", "fail    refused from outside")
+	shows("status", (Printer{}).Status(&b, st, false), "isolation: drifted", "mxcutover retry --isolate")
+	shows("metrics", MetricsOf(st, "v", at).Write(&b), `state="drifted"} 1`, `mxcutover_isolation_held{migration="none"} 1`)
+	b.WriteString((Printer{}).Line(ev))
+	shows("watch", nil, "old server", "closed for good, and not any more: ports [25]")
+	needs := (&Story{Status: st}).Needs()
+	if len(needs) == 0 || needs[0].Command != "mxcutover retry --isolate" || needs[0].tone != Bad {
+		t.Errorf("needs: %+v", needs)
+	}
+}

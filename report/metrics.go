@@ -70,7 +70,7 @@ var (
 	wavePhases      = []state.Phase{state.WaveWaiting, state.WaveRunning, state.Live, state.IsHeld}
 	isolationPhases = []state.Phase{
 		state.IsolationOpen, state.IsolationObserved, state.IsolationArmed, state.IsolationProven, state.IsolationPartly, state.IsolationConfirmed,
-		state.IsolationLifted,
+		state.IsolationLifted, state.IsDrifted,
 	}
 )
 
@@ -111,7 +111,7 @@ func (m Metrics) status(e *exposition) {
 	e.states("mxcutover_waves", "Waves by state.", wavePhases, waves)
 	e.one("mxcutover_domains_waiting_for_person", "Domains that go on only when a person says so.", float64(waiting))
 	e.states("mxcutover_isolation_state", "1 for the state of the old server's isolation.", isolationPhases, map[state.Phase]int{s.Isolation.State: 1})
-	e.one("mxcutover_isolation_held", "1 while isolation waits for a person.", oneIf(s.Isolation.Held))
+	e.one("mxcutover_isolation_held", "1 while isolation waits for a person.", oneIf(s.Isolation.Waiting()))
 	e.one("mxcutover_engine_running", "1 while an engine walks the plan.", oneIf(s.Engine == "running"))
 	e.one("mxcutover_over", "1 once all is settled.", oneIf(s.Over))
 	e.one("mxcutover_disk_low", "1 while the disk has room for rollbacks only.", oneIf(s.DiskLow != ""))

@@ -19,6 +19,9 @@ type Need struct {
 	tone    Tone
 }
 
+// afterDrift closes the old server again, with fresh evidence and proof.
+const afterDrift = "mxcutover retry --isolate"
+
 // mostNamed is how many domains of one need are named.
 const mostNamed = 20
 
@@ -31,6 +34,9 @@ func (s *Story) Needs() (out []Need) {
 	}
 	if st.Isolation.Held && !st.Isolation.Paused {
 		out = append(out, Need{What: "isolation of the old server is held", Why: st.Isolation.Reason, Command: "mxcutover isolate status", tone: Bad})
+	}
+	if st.Isolation.State == state.IsDrifted && !st.Isolation.Held {
+		out = append(out, Need{What: "the old server was closed for good, and is not any more", Why: st.Isolation.Reason, Command: afterDrift, tone: Bad})
 	}
 	for _, w := range st.Waves {
 		if w.State == state.IsHeld {

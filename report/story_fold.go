@@ -163,6 +163,11 @@ func (s *Story) holdIsolation(e state.Event) {
 	case !i.Held:
 		s.release(who+string(state.IsHeld), e.At)
 	}
+	if i := s.Status.Isolation; i.State == state.IsDrifted {
+		s.hold(who, Hold{State: state.IsDrifted, Reason: i.Reason}, e.At)
+	} else {
+		s.release(who+string(state.IsDrifted), e.At)
+	}
 }
 
 // closing notes when the old server was closed, and opened again.

@@ -113,6 +113,8 @@ func (s *Story) Standing() []string {
 		old = "some ports of the old server are closed for good, others come later: " + i.Reason
 	case state.IsolationConfirmed:
 		old = "the old server is closed for good, since " + stamp(i.Since)
+	case state.IsDrifted:
+		old = "the old server was closed for good, and is not any more, seen " + stamp(i.Since) + ": " + i.Reason
 	case state.IsolationLifted:
 		old = "the old server was opened again " + stamp(i.Since)
 	}

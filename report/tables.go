@@ -205,6 +205,9 @@ func (p Printer) Status(w io.Writer, s *state.Status, all bool) error {
 		fmt.Fprintf(b, "and %d more; see them with: mxcutover status --all\n", left)
 	}
 	fmt.Fprintf(b, "\nisolation: %s %s\n", s.Isolation.State, Harmless(s.Isolation.Reason))
+	if s.Isolation.State == state.IsDrifted {
+		fmt.Fprintf(b, "  the old server was closed for good, and is not any more; to close it again, with fresh proof: %s\n", afterDrift)
+	}
 	if s.DiskLow != "" {
 		fmt.Fprintf(b, "the disk is full, and only rollbacks start: %s\n", Harmless(s.DiskLow))
 	}

@@ -159,6 +159,9 @@ func eventWords(e state.Event) (Tone, string) {
 	case state.Held:
 		return Bad, "held: " + e.Reason + because(e.Err)
 	case state.Drifted:
+		if k == plan.Confirm {
+			return Bad, "closed for good, and not any more: " + e.Reason
+		}
 		return Bad, "drifted: " + e.Reason
 	case state.InDoubt:
 		return Wary, "in doubt: " + e.Reason + because(e.Err) + until(e)

@@ -64,9 +64,9 @@ func (o observe) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 	if err != nil {
 		return out, err
 	}
-	nodes := o.nodes(ctx, t)
-	out.Verdict = plan.Judge(append(nodes, plan.Finding{Severity: out.verdict()}))
-	out.Findings = append(out.Findings, nodes...)
+	reach := o.reach(ctx, t)
+	out.Verdict = plan.Judge(append(reach, plan.Finding{Severity: out.verdict()}))
+	out.Findings = append(append(out.Findings, reach...), o.containers(ctx, t)...)
 	return out, ctx.Err()
 }
 
@@ -79,13 +79,25 @@ const askers = 16
 // evidence asks live DNS about every name of the inventory, and of the old server's
 // log: none may still lead there. And it asks that log whom it would cut off.
 func (w World) evidence(ctx context.Context, t Turn) (Outcome, error) {
-	all := names(t.Plan)
+	out, err := w.namesOf(ctx, t.Plan)
+	if err != nil {
+		return Outcome{}, err
+	}
+	mail := w.Checker.OldMail(ctx, w.closing(t))
+	out.Findings = append(out.Findings, mail...)
+	out.Verdict = plan.Judge(append(mail, plan.Finding{Severity: out.Verdict}))
+	return out, ctx.Err()
+}
+
+// namesOf asks whether any name of the plan leads to the old server.
+func (w World) namesOf(ctx context.Context, p *plan.Plan) (Outcome, error) {
+	all := names(p)
 	found := make([]*plan.Finding, len(all))
 	var g errgroup.Group
 	g.SetLimit(askers)
 	for i, n := range all {
 		g.Go(func() error {
-			found[i] = w.ask(ctx, t, n)
+			found[i] = w.ask(ctx, n)
 			return ctx.Err()
 		})
 	}
@@ -107,19 +119,32 @@ func (w World) evidence(ctx context.Context, t Turn) (Outcome, error) {
 		out.Verdict = plan.Judge(out.Findings)
 	}
 	out.Findings = append(out.Findings, plan.Finding{
-		Check: checkNames, Target: "all", Severity: plan.Pass, At: t.Now(),
+		Check: checkNames, Target: "all", Severity: plan.Pass,
 		Detail: fmt.Sprintf("%d names were asked about, %d lead to the old server", len(all), lead),
 	})
-	mail := w.Checker.OldMail(ctx, w.closing(t))
-	out.Findings = append(out.Findings, mail...)
-	out.Verdict = plan.Judge(append(mail, plan.Finding{Severity: out.Verdict}))
 	return out, ctx.Err()
 }
 
+// refused is what becomes of mail that leads to a closed server.
+const refused = "; that may be closed, and then its mail is refused"
+
+// LeadsBack asks live DNS about every name of the plan, moved or left, once the old
+// server is closed: mail of one that leads there is refused. The finding of all is the
+// last.
+func (w World) LeadsBack(ctx context.Context, p *plan.Plan) ([]plan.Finding, error) {
+	out, err := w.namesOf(ctx, p)
+	for i := range out.Findings {
+		if out.Findings[i].Severity == plan.Fail {
+			out.Findings[i].Detail += refused
+		}
+	}
+	return stamp(out.Findings, time.Now()), err
+}
+
 // ask is nil for a name that does not lead to the old server.
-func (w World) ask(ctx context.Context, t Turn, n name) *plan.Finding {
+func (w World) ask(ctx context.Context, n name) *plan.Finding {
 	leads, why, err := w.Checker.LeadsToOld(ctx, n.zone, n.domain)
-	f := plan.Finding{Check: checkNames, Target: rrset.Bare(n.domain), At: t.Now(), RFC: "RFC 5321 section 5.1"}
+	f := plan.Finding{Check: checkNames, Target: rrset.Bare(n.domain), RFC: "RFC 5321 section 5.1"}
 	switch {
 	case err != nil:
 		f.Severity, f.Detail = plan.Unknown, err.Error()
@@ -159,8 +184,8 @@ func (a arm) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if err := a.stillEarned(ctx, t); err != nil {
 		return state.Intent{}, err
 	}
-	if nodes := a.nodes(ctx, t); plan.Judge(nodes) != plan.Pass {
-		return state.Intent{}, hold(nodes, "a node of the gateway would be cut off, or it is not known: %s", worst(nodes))
+	if reach := a.reach(ctx, t); bad(plan.Judge(reach)) {
+		return state.Intent{}, hold(reach, "the gateway would be cut off, or let everybody in, or it is not known: %s", worst(reach))
 	}
 	if err := cmp.Or(ctx.Err(), t.givesWay()); err != nil {
 		return state.Intent{}, err
@@ -242,16 +267,16 @@ func (w World) proof(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	for _, c := range oneLiveOfEach(t) {
 		found = append(found, w.Checker.Routed(ctx, c)...)
 	}
-	found = append(found, w.nodes(ctx, t)...)
+	found = append(found, w.nodes(ctx, t, nil)...)
 	found = append(found, w.inside(ctx, t)...)
 	return found, ctx.Err()
 }
 
 // nodes asks whether each node of the gateway passes mail on to the old server, from
 // an address that stays let in there: also those that only one domain of a wave has.
-func (w World) nodes(ctx context.Context, t Turn) (found []plan.Finding) {
+func (w World) nodes(ctx context.Context, t Turn, callers verify.Callers) (found []plan.Finding) {
 	for _, c := range verify.NodesOf(slices.Concat(live(t)...)) {
-		found = append(found, w.Checker.Nodes(ctx, c, w.Trust)...)
+		found = append(found, w.Checker.Nodes(ctx, c, w.Trust, callers)...)
 	}
 	return found
 }
@@ -352,7 +377,7 @@ func oneLiveOfEach(t Turn) (out []plan.Cutover) {
 }
 
 // Lift opens the old server and proves that it is open. It does not ask the
-// journal what is closed.
+// journal what is closed. Without a checker it is opened all the same, and not proven.
 func (w World) Lift(ctx context.Context, _ Turn) ([]plan.Finding, error) {
 	if w.Firewall == nil {
 		return nil, hold(nil, "no firewall is configured")
@@ -369,6 +394,9 @@ func (w World) Lift(ctx context.Context, _ Turn) ([]plan.Finding, error) {
 	if len(loaded.Ports) > 0 {
 		return nil, hold(nil, "lift: ports %v are still closed", loaded.Ports)
 	}
+	if w.Checker == nil {
+		return []plan.Finding{{Check: "old.open", Target: "all", Severity: plan.Unknown, Detail: "nothing is closed by us any more; whether it answers was not tried", At: time.Now()}}, nil
+	}
 	return w.Checker.OldOpen(ctx), nil
 }
 
@@ -382,8 +410,8 @@ func (w World) Watch(ctx context.Context, t Turn) ([]plan.Finding, error) {
 		}
 		found := w.Checker.Only(ctx, t.Cutover, "ns.sync", "mx.target")
 		if plan.Judge(found) == plan.Fail && t.isolation().Closed {
-			if f := w.ask(ctx, t, name{t.Cutover.Domain, t.Cutover.Zone}); f != nil && f.Severity == plan.Fail {
-				f.Detail += "; that may be closed, and then its mail is refused"
+			if f := w.ask(ctx, name{t.Cutover.Domain, t.Cutover.Zone}); f != nil && f.Severity == plan.Fail {
+				f.Detail += refused
 				found = append([]plan.Finding{*f}, found...) // the worst comes first
 			}
 		}

@@ -14,6 +14,8 @@ import (
 // word. Until then it renews the kernel's deadline.
 type confirm struct{ World }
 
+const lapsed = "what was armed has lapsed, and the old server is open again; decide to retry, and it is proven afresh"
+
 // Prepare sets the time after which nobody's word is awaited any more.
 func (c confirm) Prepare(_ context.Context, t Turn) (state.Intent, error) {
 	passed, _ := moment(t.Clock).Since(t.isolation().Steps[t.Step.Of(plan.Arm)].DoneAt)
@@ -35,7 +37,7 @@ func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 		case kept:
 			return c.read(ctx, t)
 		case t.isolation().Keep && !c.Policy.AutoApprove:
-			return Outcome{}, hold(nil, "confirm-incomplete: the ports are closed, but a reboot would open them: confirming was broken off before the boot file was written; retry proves it afresh, confirm then finishes it, lift takes it back")
+			return Outcome{}, hold(untilBoot(t), "confirm-incomplete: the ports are closed, but a reboot would open them: confirming was broken off before the boot file was written; retry proves it afresh, confirm then finishes it, lift takes it back")
 		}
 	}
 	for {
@@ -43,7 +45,7 @@ func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 			return Outcome{}, err
 		}
 		if !loaded.Closes(t.Step.Ports) {
-			return Outcome{}, hold(nil, "what was armed has lapsed, and the old server is open again; decide to retry, and it is proven afresh")
+			return Outcome{}, hold(nil, lapsed)
 		}
 		keep := t.isolation().Keep || c.Policy.AutoApprove
 		now := moment(t.Clock)
@@ -54,7 +56,7 @@ func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 			return c.keep(ctx, t)
 		case left <= 0:
 			if forever {
-				return Outcome{}, hold(nil, "nobody confirmed in time; the ports stay closed until the next boot, or a lift")
+				return Outcome{}, hold(untilBoot(t), "nobody confirmed in time; the ports stay closed until the next boot, or a lift")
 			}
 			return Outcome{}, hold(nil, "nobody confirmed in time; it is left to expire, and the old server opens again at %s", until.UTC().Format(time.TimeOnly))
 		case !forever && until.Sub(now.At) < c.Policy.ConfirmWithin/2:
@@ -82,6 +84,13 @@ func (c confirm) renew(ctx context.Context, t Turn) error {
 	}
 	if plan.Judge(found) != plan.Pass {
 		return hold(found, "what is armed is no longer proven, and is left to expire: %s", worst(found))
+	}
+	// Gathering that took its time, and an engine may be stopped: what has lapsed
+	// meanwhile is not armed anew by renewing it.
+	if loaded, _, err := c.Firewall.Loaded(ctx); err != nil {
+		return err
+	} else if !loaded.Closes(t.Step.Ports) {
+		return hold(nil, lapsed)
 	}
 	until := t.Now().Add(c.Policy.ConfirmWithin)
 	if err := c.Firewall.Apply(ctx, c.rules(t), until); err != nil {
@@ -122,12 +131,20 @@ func (c confirm) keep(ctx context.Context, t Turn) (Outcome, error) {
 	}
 	r := c.rules(t).Confirmed()
 	if err := c.Firewall.Keep(fctx, r); err != nil {
-		return Outcome{}, hold(nil, "confirm-incomplete: the ports are closed, but a reboot would open them: %v; retry proves it afresh, confirm then finishes it, lift takes it back", err)
+		return Outcome{}, hold(untilBoot(t), "confirm-incomplete: the ports are closed, but a reboot would open them: %v; retry proves it afresh, confirm then finishes it, lift takes it back", err)
 	}
 	if kept, err := c.Firewall.Kept(fctx, r); err != nil || !kept {
-		return Outcome{}, hold(nil, "confirm-incomplete: the ports are closed, but what is kept for the next boot is not what was written (%v)", err)
+		return Outcome{}, hold(untilBoot(t), "confirm-incomplete: the ports are closed, but what is kept for the next boot is not what was written (%v)", err)
 	}
 	return out, nil
+}
+
+// untilBoot is what is so while confirming is incomplete.
+func untilBoot(t Turn) []plan.Finding {
+	return []plan.Finding{{
+		Check: "old.closed", Target: "firewall", Severity: plan.Warn, At: t.Now(),
+		Detail: fmt.Sprintf("ports %v are closed until the next boot, which opens them", t.Step.Ports),
+	}}
 }
 
 // read reads back what is in force.

@@ -238,7 +238,7 @@ func (w *sim) open(ctx context.Context, adjust func(*Policy)) (*life, *Engine, e
 		adjust(&world.Policy)
 	}
 	e := New(Options{
-		Journal: j, Actions: world.Actions(), Watch: world.Watch, Compare: world.Compare, Lift: world.Lift, Quiet: world.Quiet, Hand: world.Hand,
+		Journal: j, Actions: world.Actions(), Watch: world.Watch, Compare: world.Compare, Lift: world.Lift, Closed: world.StaysClosed, Quiet: world.Quiet, Hand: world.Hand,
 		Policy: world.Policy, Clock: clock, Engine: state.Engine{UID: 1, Version: fmt.Sprint("test ", w.lives)}, Name: "sim",
 	})
 	e.apart = w.apart

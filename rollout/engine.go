@@ -20,11 +20,12 @@ var ErrPersonNeeded = errors.New("a person is needed")
 type Options struct {
 	Journal *state.Journal
 	Actions map[plan.Kind]Action
-	Watch   func(context.Context, Turn) ([]plan.Finding, error) // looks at a live domain; nil = never
-	Compare func(context.Context, Turn) ([]plan.Finding, error) // probes a live domain, to tell a domain's fault from the gateway's; nil = never
-	Lift    func(context.Context, Turn) ([]plan.Finding, error) // opens the old server and proves it
-	Quiet   func(provider string) time.Duration                 // how late a write without an answer may come; nil = 5 minutes
-	Hand    func(provider string) bool                          // a person makes its changes; nil = never
+	Watch   func(context.Context, Turn) ([]plan.Finding, error)      // looks at a live domain; nil = never
+	Compare func(context.Context, Turn) ([]plan.Finding, error)      // probes a live domain, to tell a domain's fault from the gateway's; nil = never
+	Lift    func(context.Context, Turn) ([]plan.Finding, error)      // opens the old server and proves it
+	Closed  func(ctx context.Context, ports []uint16) []plan.Finding // asks whether what was closed for good is so still; nil = never
+	Quiet   func(provider string) time.Duration                      // how late a write without an answer may come; nil = 5 minutes
+	Hand    func(provider string) bool                               // a person makes its changes; nil = never
 	Policy  Policy
 	Clock   Clock
 	Engine  state.Engine        // which process this is; Boot is filled in
@@ -41,6 +42,7 @@ type Engine struct {
 	running map[string]*working // by domain; "" is isolation
 	agenda  agenda
 	watched map[string]time.Time
+	outlook outlook
 	settle  time.Time // when original TTLs may come back
 	quit    context.CancelFunc
 	workers sync.WaitGroup
@@ -54,6 +56,7 @@ type working struct {
 	cancel context.CancelFunc
 	wave   string
 	idle   bool // it only waits, and takes no place in its wave
+	look   bool // it only looks at what was closed for good, and is in nobody's way
 }
 
 // New makes an Engine over an open journal.
@@ -96,10 +99,8 @@ func (e *Engine) Control(ctx context.Context, d state.Decision) error {
 // interrupt ends the steps under way that a decision is about. A write in the
 // middle is finished first; see [write].
 func (e *Engine) interrupt(d state.Decision) {
-	if d.Target == state.Isolate || d.Target == state.All {
-		if w, ok := e.running[""]; ok {
-			w.cancel()
-		}
+	if w, ok := e.running[""]; ok && (w.look || d.Target == state.Isolate || d.Target == state.All) {
+		w.cancel()
 	}
 	e.Journal.View(func(s *state.Status) {
 		_, domains, err := s.Targets(d.Target)

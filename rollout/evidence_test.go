@@ -20,6 +20,15 @@ func (s *scene) observed() {
 	s.until("it is observed", func(st *state.Status) bool { return st.Isolation.State == state.IsolationObserved })
 }
 
+// refuses waits until isolation is held for a reason, without having been armed.
+func (s *scene) refuses(why string) {
+	s.Helper()
+	st := s.until("it is held", func(st *state.Status) bool { return st.Isolation.Held || st.Isolation.Closed })
+	if i := st.Isolation; i.Closed || !strings.Contains(i.Reason, why) {
+		s.Errorf("closed %v: %s", i.Closed, i.Reason)
+	}
+}
+
 // leadBack lets somebody point a domain back to the old server, or a name that
 // never moved.
 func (s *scene) leadBack(domain string) { s.foreign(domain, 300, "10 mail.old.test.") }
@@ -67,6 +76,13 @@ func TestOldEvidenceClosesNothing(t *testing.T) {
 			s.observed()
 			s.world(func(w *sim) { w.nodeLost = true })
 			s.do(approve)
+			s.refuses("the gateway would be cut off")
+		},
+		"source addresses are hidden": func(s *scene) {
+			s.observed()
+			s.world(func(w *sim) { w.hidden = true })
+			s.do(approve)
+			s.refuses("let everybody in")
 		},
 		"a node is lost while armed": func(s *scene) {
 			s.observed()
@@ -104,6 +120,11 @@ func TestOldEvidenceClosesNothing(t *testing.T) {
 				if st := s.e.Journal.Status(); st.Isolation.State == state.IsolationConfirmed {
 					s.Error("isolation is confirmed")
 				}
+				s.world(func(w *sim) {
+					if w.witnessed != 0 || w.witnesses == 0 {
+						s.Errorf("told %d times to note who connects, and to stop all but %d times", w.witnesses, w.witnessed)
+					}
+				})
 			})
 		})
 	}

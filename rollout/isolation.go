@@ -10,7 +10,10 @@ import (
 )
 
 // The moves of isolation besides moveDo.
-const moveLift moveKind = 100
+const (
+	moveLift moveKind = 100 + iota
+	moveLook          // at what was closed for good
+)
 
 // nextIsolation decides what happens at the old server's firewall. Opening it
 // again goes before all else.
@@ -19,7 +22,7 @@ func nextIsolation(p *plan.Plan, s *state.Status, pol Policy) (plan.Step, moveKi
 	if !i.Held && (i.Lift || i.Closed && wantsBack(s)) {
 		return plan.Step{}, moveLift
 	}
-	if i.Held || i.Paused || pol.BackOnly || i.State == state.IsolationLifted || i.State == state.IsolationConfirmed {
+	if i.Waiting() || i.Paused || pol.BackOnly || i.State == state.IsolationLifted || i.State == state.IsolationConfirmed {
 		return plan.Step{}, moveNone
 	}
 	for _, w := range s.Waves {
@@ -86,8 +89,11 @@ func wantsBack(s *state.Status) bool {
 
 func (e *Engine) walkIsolation(ctx context.Context, step plan.Step, m moveKind) error {
 	t := e.turn(plan.Cutover{}, state.DomainStatus{}, step)
-	if m == moveLift {
+	switch m {
+	case moveLift:
 		return e.lift(ctx, t)
+	case moveLook:
+		return e.lookAtOld(ctx, t)
 	}
 	action, ok := e.Actions[step.Kind]
 	if !ok {

@@ -9,6 +9,7 @@ import (
 	"mxcutover/plan"
 	"mxcutover/rrset"
 	"mxcutover/state"
+	"mxcutover/verify"
 )
 
 // A nodeChecker remembers the domains by which nodes are asked.
@@ -17,7 +18,7 @@ type nodeChecker struct {
 	asked *[]string
 }
 
-func (c nodeChecker) Nodes(_ context.Context, cut plan.Cutover, _ []netip.Prefix) []plan.Finding {
+func (c nodeChecker) Nodes(_ context.Context, cut plan.Cutover, _ []netip.Prefix, _ verify.Callers) []plan.Finding {
 	*c.asked = append(*c.asked, cut.Domain)
 	return one("old.trust", cut.Domain, plan.Pass, "")
 }
@@ -38,7 +39,7 @@ func TestEveryNodeIsAsked(t *testing.T) {
 		}
 	}
 	var asked []string
-	World{Checker: nodeChecker{asked: &asked}}.nodes(t.Context(), Turn{Plan: &p, View: func(f func(*state.Status)) { f(st) }})
+	World{Checker: nodeChecker{asked: &asked}}.nodes(t.Context(), Turn{Plan: &p, View: func(f func(*state.Status)) { f(st) }}, nil)
 	if want := []string{"a.test.", "own.test."}; !slices.Equal(asked, want) {
 		t.Errorf("%v are asked, want %v", asked, want)
 	}

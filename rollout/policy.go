@@ -15,6 +15,7 @@ type Policy struct {
 	RollBack          bool          // a failed probe rolls the domain back; else it is held
 	SettleAfter       time.Duration // from isolation to the original TTL
 	WatchEvery        time.Duration // live domains are looked at this often
+	LookEvery         time.Duration // what was closed for good at the old server is looked at this often
 	IsolateAfter      time.Duration // from the last cache's letting go to arming
 	ConfirmWithin     time.Duration // the kernel's deadline
 	ConfirmAfter      time.Duration // established connections are left alone for so long
@@ -39,6 +40,7 @@ func (p Policy) withDefaults() Policy {
 	def(&p.PollEvery, 10*time.Second)
 	def(&p.ProbeEvery, time.Minute)
 	def(&p.WatchEvery, time.Hour)
+	def(&p.LookEvery, 10*time.Minute)
 	def(&p.ConfirmWithin, 10*time.Minute)
 	def(&p.StopWithin, time.Second)
 	p.ProbeFailures = max(p.ProbeFailures, 1)

@@ -42,6 +42,12 @@ type sim struct {
 	secondForGood bool
 	nodeLost      bool      // a node of the gateway is not let in to the old server
 	opens         time.Time // when the kernel opens by itself, unless permanent
+	hidden        bool      // a NAT before it hides source addresses
+	witnesses     int       // how often it was told to note who connects
+	witnessed     int       // the same, less how often it was told to stop
+	unreadable    bool      // its firewall cannot be asked
+	reads         int       // how often it was
+	dieUnkept     bool      // the engine dies before the boot file
 
 	failing    map[string]bool // probes to them fail
 	silent     map[string]bool // probes to them cannot be made
@@ -374,6 +380,9 @@ func (f simFirewall) Apply(_ context.Context, r firewall.Rules, until time.Time)
 func (f simFirewall) Keep(context.Context, firewall.Rules) error {
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
+	if f.w.dieUnkept {
+		f.w.dieUnkept, f.w.deaths[f.w.points+1] = false, "kill"
+	}
 	if err := f.point("before the boot file"); err != nil {
 		return err
 	}
@@ -403,9 +412,12 @@ func (w *sim) isClosed() bool {
 func (f simFirewall) Loaded(context.Context) (firewall.Rules, time.Time, error) {
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
+	f.w.reads++
 	switch {
 	case f.dead:
 		return firewall.Rules{}, time.Time{}, errDead
+	case f.w.unreadable:
+		return firewall.Rules{}, time.Time{}, errors.New("the line is down")
 	case !f.w.isClosed():
 		return firewall.Rules{}, time.Time{}, nil
 	case f.w.permanent && f.w.secondForGood:
@@ -417,5 +429,22 @@ func (f simFirewall) Loaded(context.Context) (firewall.Rules, time.Time, error) 
 	}
 	return firewall.Rules{Ports: []uint16{25}}, f.w.wall().Add(time.Until(f.w.opens)), nil
 }
+
+func (f simFirewall) Witness(context.Context, firewall.Rules) error {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	f.w.witnesses++
+	f.w.witnessed++
+	return nil
+}
+
+func (f simFirewall) Dismiss(context.Context) error {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	f.w.witnessed--
+	return nil
+}
+
+func (f simFirewall) Callers(context.Context) (map[netip.Addr]uint64, error) { return nil, nil }
 
 func (f simFirewall) Seen(context.Context) (map[netip.AddrPort]uint64, error) { return nil, nil }

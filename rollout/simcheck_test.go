@@ -138,8 +138,12 @@ func (c simChecker) Returned(_ context.Context, cut plan.Cutover, back rrset.Set
 	})
 }
 
-func (c simChecker) Nodes(_ context.Context, cut plan.Cutover, _ []netip.Prefix) []plan.Finding {
+func (c simChecker) Nodes(_ context.Context, cut plan.Cutover, _ []netip.Prefix, _ verify.Callers) []plan.Finding {
 	return c.ask("", func() []plan.Finding { return one("old.trust", cut.Domain, severity(!c.w.nodeLost), "192.0.2.21") })
+}
+
+func (c simChecker) TrueSources(context.Context, []uint16, []netip.Prefix, verify.Callers) []plan.Finding {
+	return c.ask("", func() []plan.Finding { return one("old.source", "old", severity(!c.w.hidden), "192.0.2.1") })
 }
 
 func (c simChecker) Old() []netip.Addr { return nil }

@@ -29,16 +29,24 @@ func (e *Engine) turnover(ctx context.Context) (at time.Time, over bool, err err
 	var iso plan.Step
 	var isoMove moveKind
 	var end ending
+	var look time.Time
 	e.mu.Lock()
 	e.Journal.View(func(s *state.Status) {
 		starts = e.starts(s)
 		if _, busy := e.running[""]; !busy {
 			iso, isoMove = nextIsolation(&e.plan, s, e.Policy)
+			look = e.nextLook(s)
 		}
 		busy := len(e.running)+len(starts) > 0 || isoMove != moveNone || e.agenda.waits()
+		if isoMove == moveNone && !look.IsZero() && !e.Clock.Now().Before(look) { // watching keeps no run going, a look does
+			iso, isoMove, busy = looksAt(&e.plan, s), moveLook, true
+		}
 		end = judgeEnd(&e.plan, s, e.Policy, busy)
 	})
 	at = e.agenda.at()
+	if !look.IsZero() && (at.IsZero() || look.Before(at)) {
+		at = look
+	}
 	for _, st := range starts {
 		e.startDomain(ctx, st)
 	}
@@ -196,7 +204,7 @@ func (e *Engine) startDomain(ctx context.Context, st start) {
 
 func (e *Engine) startIsolation(ctx context.Context, step plan.Step, m moveKind) {
 	ctx, cancel := context.WithCancel(ctx)
-	e.running[""] = &working{cancel: cancel, idle: true}
+	e.running[""] = &working{cancel: cancel, idle: true, look: m == moveLook}
 	e.workers.Go(func() {
 		defer e.done("")
 		if e.apart != nil {
@@ -218,7 +226,7 @@ func (e *Engine) done(key string) {
 		e.agenda.busy[w.wave]--
 	}
 	e.agenda.dirty[key] = true
-	if key == "" {
+	if key == "" && !w.look {
 		e.agenda.all = true
 	}
 	e.mu.Unlock()

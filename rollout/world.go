@@ -47,8 +47,12 @@ type Checker interface {
 	OldMail(ctx context.Context, q verify.Closing) []plan.Finding // whom closing the old server would cut off; never empty
 	OldClosed(ctx context.Context, port uint16) []plan.Finding
 	OldOpen(ctx context.Context) []plan.Finding
-	Nodes(ctx context.Context, c plan.Cutover, trust []netip.Prefix) []plan.Finding // never empty
-	Old() []netip.Addr                                                              // the old server's addresses
+	Old() []netip.Addr // the old server's addresses
+
+	// Nodes and TrueSources are never empty. Without callers, a firewall does not tell
+	// whom it sees.
+	Nodes(ctx context.Context, c plan.Cutover, trust []netip.Prefix, callers verify.Callers) []plan.Finding
+	TrueSources(ctx context.Context, ports []uint16, trust []netip.Prefix, callers verify.Callers) []plan.Finding
 }
 
 // Actions are those of all kinds of steps, one a kind.

@@ -52,7 +52,7 @@ func (s *Status) Check(d Decision) error {
 				return nil
 			}
 		}
-		if d.Target == Isolate && s.Isolation.Held {
+		if d.Target == Isolate && s.Isolation.Waiting() {
 			return nil
 		}
 		return fmt.Errorf("%w: nothing to retry: no domain of %s is held, drifted or rolled back", ErrRefused, d.Target)
@@ -375,13 +375,7 @@ func (i *IsolationStatus) again() {
 	// Sets of ports that are closed for good stay so while there are more to come. Where
 	// all were, and something is amiss, or where it is to be opened, all is asked anew.
 	confirmed := func(id string) bool { return was.Steps[plan.Step{ID: id}.Of(plan.Confirm)].Done }
-	sets := 0
-	for id, r := range was.Steps {
-		if r.Done && plan.KindOf(id) == plan.Confirm {
-			sets++
-		}
-	}
-	if sets == 0 || sets >= i.stages || was.Lift || was.State == IsolationLifted {
+	if sets := was.setsConfirmed(); sets == 0 || sets >= i.stages || was.Lift || was.State == IsolationLifted || was.State == IsDrifted {
 		return
 	}
 	i.State = IsolationPartly

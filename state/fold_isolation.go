@@ -2,13 +2,14 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mxcutover/plan"
 )
 
 func (i *IsolationStatus) apply(e Event, at Moment) {
-	i.Findings = mergeFindings(i.Findings, e.Findings)
+	i.Findings = mergeFindings(i.without(e.Findings), e.Findings)
 	switch e.Kind {
 	case Intended:
 		i.Step, i.Held = e.Step, i.Paused
@@ -29,13 +30,23 @@ func (i *IsolationStatus) apply(e Event, at Moment) {
 			i.State, i.Reason, i.Since = p, e.Reason, e.At
 		}
 		if plan.KindOf(e.Step) == plan.Confirm {
+			i.Until, i.Keep = time.Time{}, false
 			i.confirmed()
+			if i.State == IsolationPartly {
+				i.Approved, i.Asked = false, nil
+			}
 		}
 	case Observed:
 		if u := untilOf(e); !u.IsZero() {
 			i.Until = u
 		}
-	case Failed, Held, Drifted:
+		if j := plan.Judge(e.Findings); i.State == IsDrifted && (j == plan.Pass || j == plan.Warn) { // it is there again
+			i.confirmed()
+			i.Since = e.At
+		}
+	case Drifted:
+		i.State, i.Reason, i.Since = IsDrifted, e.Reason, e.At
+	case Failed, Held:
 		i.Step, i.Reason, i.Held, i.Paused = "", e.Reason, true, false
 	case Undone:
 		delete(i.Steps, e.Step)
@@ -43,19 +54,31 @@ func (i *IsolationStatus) apply(e Event, at Moment) {
 	}
 }
 
-// confirmed ends a set of ports. Each set is approved by itself.
+// without are the findings but those of checks that were asked anew: each is asked of
+// all that it is about, and what is mended then must not be shown for ever. What was so
+// before arming is not asked again.
+func (i *IsolationStatus) without(anew []plan.Finding) []plan.Finding {
+	return slices.DeleteFunc(slices.Clone(i.Findings), func(o plan.Finding) bool {
+		return o.Check != "old.inside" && slices.ContainsFunc(anew, func(f plan.Finding) bool { return f.Check == o.Check })
+	})
+}
+
+// confirmed is the state of one whose sets of ports are closed for good: all of them,
+// or as yet some. Each set is approved by itself.
 func (i *IsolationStatus) confirmed() {
-	i.Until, i.Keep = time.Time{}, false
-	done := 0
+	i.State, i.Reason = IsolationConfirmed, ""
+	if done := i.setsConfirmed(); done < i.stages {
+		i.State, i.Reason = IsolationPartly, fmt.Sprintf("%d of %d sets of ports are closed for good", done, i.stages)
+	}
+}
+
+func (i *IsolationStatus) setsConfirmed() (n int) {
 	for id, r := range i.Steps {
 		if plan.KindOf(id) == plan.Confirm && r.Done {
-			done++
+			n++
 		}
 	}
-	if done < i.stages {
-		i.State, i.Approved, i.Asked = IsolationPartly, false, nil
-		i.Reason = fmt.Sprintf("%d of %d sets of ports are closed for good", done, i.stages)
-	}
+	return n
 }
 
 // forget drops evidence that may no longer hold, and what was approved on it.

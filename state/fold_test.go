@@ -177,6 +177,13 @@ func TestFoldOfIsolation(t *testing.T) {
 	proven := join(armed, one(iso(state.Intended, "prove", 0), iso(state.Done, "prove", 0)))
 	confirmed := join(proven, one(decided(state.Keep, state.Isolate), iso(state.Intended, "confirm", 0), iso(state.Done, "confirm", 0)))
 	hour := epoch.Add(time.Hour)
+	flushed := state.Event{Kind: state.Drifted, Step: "confirm", Reason: "flushed"}
+	told := func(check, target string, s plan.Severity) state.Event {
+		return state.Event{Kind: state.Observed, Step: "observe", Findings: []plan.Finding{{Check: check, Target: target, Severity: s}}}
+	}
+	looked := func(s plan.Severity) state.Event {
+		return state.Event{Kind: state.Observed, Step: "confirm", Findings: []plan.Finding{{Check: "old.closed", Target: "firewall", Severity: s}}}
+	}
 	for name, c := range map[string]struct {
 		events []state.Event
 		want   func(state.IsolationStatus) bool
@@ -190,6 +197,12 @@ func TestFoldOfIsolation(t *testing.T) {
 		"confirmed": {confirmed, func(i state.IsolationStatus) bool {
 			return i.State == state.IsolationConfirmed && i.Until.IsZero() && !i.Keep
 		}},
+		"mended, and asked anew": {
+			one(told("old.stragglers", "a.test.", plan.Fail), told("old.inside", "before", plan.Pass), told("old.stragglers", "all", plan.Pass), told("old.inside", "after", plan.Pass)),
+			func(i state.IsolationStatus) bool {
+				return len(i.Findings) == 3 && plan.Judge(i.Findings) == plan.Pass
+			},
+		},
 		"another set of ports": {
 			join(confirmed, one(iso(state.Intended, "arm:465", 2*time.Hour), iso(state.Done, "arm:465", 0))),
 			func(i state.IsolationStatus) bool {
@@ -200,9 +213,16 @@ func TestFoldOfIsolation(t *testing.T) {
 			join(armed, one(state.Event{Kind: state.Held, Reason: "why"})),
 			func(i state.IsolationStatus) bool { return i.Held && !i.Paused && i.Reason == "why" && i.Closed },
 		},
-		"drifted": {join(confirmed, one(state.Event{Kind: state.Drifted, Reason: "flushed"})), func(i state.IsolationStatus) bool { return i.Held }},
+		"drifted": {join(confirmed, one(flushed)), func(i state.IsolationStatus) bool {
+			return i.State == state.IsDrifted && i.Waiting() && !i.Held && i.Closed && i.Reason == "flushed"
+		}},
+		"drifted, and not asked": {join(confirmed, one(flushed, looked(plan.Unknown))), func(i state.IsolationStatus) bool { return i.State == state.IsDrifted }},
+		"drifted, and there again": {join(confirmed, one(flushed, looked(plan.Pass))), func(i state.IsolationStatus) bool {
+			return i.State == state.IsolationConfirmed && !i.Waiting() && i.Reason == ""
+		}},
+		"drifted while it is to be lifted": {join(confirmed, one(decided(state.Lift, state.Isolate), flushed)), func(i state.IsolationStatus) bool { return i.Lift && !i.Held }},
 		"all confirmed, amiss, and retried": {
-			join(confirmed, one(state.Event{Kind: state.Drifted, Reason: "flushed"}, decided(state.Retry, state.Isolate))),
+			join(confirmed, one(flushed, decided(state.Retry, state.Isolate))),
 			func(i state.IsolationStatus) bool {
 				return i.State == state.IsolationOpen && !i.Held && i.Closed && len(i.Steps) == 0
 			},
@@ -250,6 +270,7 @@ func TestRetryKeepsEarlierStages(t *testing.T) {
 		steps int
 	}{
 		"retried":             {one(decided(state.Retry, state.Isolate)), state.IsolationPartly, 4},
+		"drifted":             {one(state.Event{Kind: state.Drifted, Step: "confirm"}, decided(state.Retry, state.Isolate)), state.IsolationOpen, 0},
 		"to be lifted before": {one(decided(state.Lift, state.Isolate), state.Event{Kind: state.Held}, decided(state.Retry, state.Isolate)), state.IsolationOpen, 0},
 	} {
 		s := state.NewStatus(p)

@@ -40,7 +40,8 @@ const (
 	WaveRunning Phase = "running"
 )
 
-// The states of isolation. Each step done has its own.
+// The states of isolation. Each step done has its own. It is drifted (IsDrifted) when
+// what was closed for good is not, by somebody else's doing.
 const (
 	IsolationOpen      Phase = "open" // nothing is closed
 	IsolationObserved  Phase = "observed"
@@ -160,6 +161,9 @@ type IsolationStatus struct {
 	persons  int                   // how many must approve
 	stages   int                   // how many sets of ports are closed, one after the other
 }
+
+// Waiting tells whether isolation waits for a person.
+func (i *IsolationStatus) Waiting() bool { return i.Held || i.State == IsDrifted }
 
 // NewStatus is the Status of a plan before its first event.
 func NewStatus(p plan.Plan) *Status {

@@ -104,6 +104,9 @@ func (m model) waves() []string {
 	if !i.Until.IsZero() && i.State != state.IsolationConfirmed {
 		what = fmt.Sprintf("opens by itself in %s  %s", report.Span(i.Until.Sub(m.now())), what)
 	}
+	if i.State == state.IsDrifted {
+		what = "closed for good, and not any more: mxcutover retry --isolate  " + what
+	}
 	all = append(all, fmt.Sprintf(" %s %s %s %s", m.mark(t), report.Pad("isolate", 10), m.painted(t, report.Pad(string(i.State), 9)), what))
 	first = min(first, max(len(all)-m.waveRows(), 0))
 	return all[first:min(first+m.waveRows(), len(all))]

@@ -413,6 +413,20 @@ func TestTheEndIsNoLoss(t *testing.T) {
 	}
 }
 
+// TestDriftOfTheFirewallIsShown says on the first screen that what was closed for good is
+// not, and what closes it again.
+func TestDriftOfTheFirewallIsShown(t *testing.T) {
+	t.Parallel()
+	m, _ := started(t, 120, 30, false, six...)
+	m = send(m, batchMsg{
+		{Seq: 1000, Kind: state.Intended, At: noon, Step: "confirm"}, {Seq: 1001, Kind: state.Done, At: noon, Step: "confirm"},
+		{Seq: 1002, Kind: state.Drifted, At: noon, Step: "confirm", Reason: "it holds []"},
+	})
+	if s := screenOf(m); !strings.Contains(s, "drifted") || !strings.Contains(s, "mxcutover retry --isolate  it holds []") {
+		t.Errorf("it is not shown:\n%s", s)
+	}
+}
+
 // TestReadOnly shows who has control, and takes nothing but what is urgent until
 // it is taken over.
 func TestReadOnly(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
@@ -17,7 +16,10 @@ const checkNodes = "old.trust"
 // Nodes sends a message to each planned MX host at each of its addresses, and wants
 // it to arrive at the old server from a source that stays let in there: trust is made
 // from what the old server sees, not from what a plan says.
-func (c *Checker) Nodes(ctx context.Context, cut plan.Cutover, trust []netip.Prefix) []plan.Finding {
+//
+// Where callers are given, the firewall must have seen that source, too: a proxy before
+// the old server may tell it a source that the firewall does not see.
+func (c *Checker) Nodes(ctx context.Context, cut plan.Cutover, trust []netip.Prefix, callers Callers) []plan.Finding {
 	return c.one(ctx, Check{ID: checkNodes, RFC: "RFC 5321 section 4.4", Run: func(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {
 		ends, err := c.endpoints(ctx, cut)
 		if err != nil {
@@ -35,10 +37,25 @@ func (c *Checker) Nodes(ctx context.Context, cut plan.Cutover, trust []netip.Pre
 			})
 			if f := &found[i]; f.Severity == plan.Pass {
 				f.Detail += fmt.Sprintf("; the old server saw it come from %s, which it trusts", seen)
+				unnoted(ctx, f, seen, callers)
 			}
 		})
 		return found, ctx.Err()
 	}}, During, cut)
+}
+
+// unnoted judges a node whose source the firewall has not seen.
+func unnoted(ctx context.Context, f *plan.Finding, seen netip.Addr, callers Callers) {
+	if callers == nil {
+		return
+	}
+	switch all, err := callers(ctx); {
+	case err != nil:
+		f.Severity, f.Detail = plan.Unknown, fmt.Sprintf("whether the old server's firewall saw %s cannot be read: %v", seen, err)
+	case all[seen.Unmap()] == 0:
+		f.Severity = plan.Fail
+		f.Detail = fmt.Sprintf("the old server had it from %s, and its firewall saw nothing of that: something before it (a proxy, a NAT) hides source addresses, and closing it would cut this node off", seen)
+	}
 }
 
 // Old are the old server's addresses.
@@ -58,7 +75,7 @@ func distrusted(seen netip.Addr, trust []netip.Prefix) string {
 	switch {
 	case !seen.IsValid():
 		return "its Received lines do not tell from which address the old server had it"
-	case !slices.ContainsFunc(trust, func(p netip.Prefix) bool { return p.Contains(seen) }):
+	case !within(trust, seen):
 		return fmt.Sprintf("from %s, which isolate.trust does not let in: closing the old server would cut this node off", seen)
 	}
 	return ""

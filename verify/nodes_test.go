@@ -26,11 +26,11 @@ func TestNodes(t *testing.T) {
 	for _, g := range gateways {
 		trust = append(trust, netip.PrefixFrom(g, g.BitLen()))
 	}
-	found := c.Nodes(t.Context(), cut, trust)
+	found := c.Nodes(t.Context(), cut, trust, nil)
 	if len(found) != len(gateways) || plan.Judge(found) != plan.Pass || !strings.Contains(words(found), "the old server saw it come from "+gateways[0].String()) {
 		t.Errorf("all are trusted: %s", words(found))
 	}
-	found = c.Nodes(t.Context(), cut, trust[1:])
+	found = c.Nodes(t.Context(), cut, trust[1:], nil)
 	if plan.Judge(found) != plan.Fail || !strings.Contains(words(found), "from "+gateways[0].String()+", which isolate.trust does not let in") {
 		t.Errorf("one is not trusted: %s", words(found))
 	}

@@ -38,11 +38,11 @@ func inParallel(n int, f func(i int)) {
 }
 
 // OldClosed connects to a port of the old server, from each vantage to each of
-// its addresses, and wants to be refused.
+// its addresses to which it has a way, and wants to be refused.
 func (c *Checker) OldClosed(ctx context.Context, port uint16) []plan.Finding {
 	var found []plan.Finding
-	for _, v := range c.Vantages {
-		for _, a := range c.OldAddresses {
+	for _, a := range c.OldAddresses {
+		for _, v := range c.waysTo(a) {
 			f := c.closed(ctx, v, a, port)
 			f.Vantage = v.Name
 			found = append(found, f)

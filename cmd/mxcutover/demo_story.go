@@ -11,6 +11,7 @@ import (
 	"mxcutover/lab"
 	"mxcutover/plan"
 	"mxcutover/report"
+	"mxcutover/rollout"
 	"mxcutover/rrset"
 	"mxcutover/state"
 	"mxcutover/verify"
@@ -194,7 +195,11 @@ func (t *teller) close(ctx context.Context) error {
 	for _, c := range t.plan.Cutovers() {
 		found = append(found, t.site.checker.Some(ctx, verify.After, c, asked)...)
 	}
-	found = append(found, t.site.oldClosed(ctx, closedForGood(t.plan, t.fold))...)
+	closed, err := t.site.closedStill(ctx, &t.plan, rollout.ClosedForGood(&t.plan, t.fold))
+	if err != nil {
+		return err
+	}
+	found = append(found, closed...)
 	n := map[plan.Severity]int{}
 	for _, f := range found {
 		n[f.Severity]++

@@ -92,7 +92,11 @@ func (d *dry) Returned(_ context.Context, c plan.Cutover, _ rrset.Set) []plan.Fi
 	return pass("probe.arrival", c.Domain)
 }
 
-func (d *dry) Nodes(_ context.Context, c plan.Cutover, _ []netip.Prefix) []plan.Finding {
+func (d *dry) TrueSources(context.Context, []uint16, []netip.Prefix, verify.Callers) []plan.Finding {
+	return nil
+}
+
+func (d *dry) Nodes(_ context.Context, c plan.Cutover, _ []netip.Prefix, _ verify.Callers) []plan.Finding {
 	return pass("old.trust", c.Domain)
 }
 func (d *dry) Old() []netip.Addr                                      { return nil }

@@ -75,7 +75,7 @@ func anyHeld(s *state.Status) bool {
 			return true
 		}
 	}
-	return s.Isolation.Held
+	return s.Isolation.Waiting()
 }
 
 // exit is how a watch ends that saw what it waited for.

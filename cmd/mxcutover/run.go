@@ -219,7 +219,7 @@ func runEngine(ctx context.Context, s *streams, site *site, j *journal, pol roll
 	w := site.world(pol)
 	hook := control.NewHook(site.cfg.Notify.Command, func(err error) { s.say("notify: %v", report.Harmless(err.Error())) })
 	engine := rollout.New(rollout.Options{
-		Journal: j.Journal, Actions: w.Actions(), Watch: w.Watch, Compare: w.Compare, Lift: w.Lift, Quiet: w.Quiet, Hand: w.Hand,
+		Journal: j.Journal, Actions: w.Actions(), Watch: w.Watch, Compare: w.Compare, Lift: w.Lift, Closed: w.StaysClosed, Quiet: w.Quiet, Hand: w.Hand,
 		Policy: pol, Clock: rollout.SystemClock(), Engine: state.Engine{UID: os.Getuid(), PID: os.Getpid(), Version: version},
 		Name: fmt.Sprintf("mxcutover %s, %s, pid %d", version, whoami(), os.Getpid()),
 		Warn: func(what string, err error) {

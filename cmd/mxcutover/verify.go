@@ -234,8 +234,12 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 	for _, c := range cuts {
 		found = append(found, by[c.Domain]...)
 	}
-	if when == verify.After && o.picked("old.closed") {
-		found = append(found, report.Of("", site.oldClosed(ctx, closedForGood(p, st)))...)
+	if ports := rollout.ClosedForGood(&p, st); when == verify.After && len(ports) > 0 && o.picked("old.closed") {
+		closed, err := site.closedStill(ctx, &p, ports)
+		if err != nil {
+			return v, err
+		}
+		found = append(found, report.Of("", closed)...)
 	}
 	v.NotAsked = without
 	for id, lacks := range site.checker.NotAsked() {
