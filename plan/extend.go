@@ -48,6 +48,7 @@ func Extend(base Plan, inv Inventory, set Settings) (Plan, error) {
 	p.Waves = slices.Concat(base.Waves, more)
 	p.Findings = slices.Clone(base.Findings)
 	p.addFindings(set.Findings)
+	p.addFindings(half(fresh, moving))
 	for _, f := range p.loadFindings(set.Share) {
 		if slices.ContainsFunc(more, func(w Wave) bool { return w.Name == f.Target }) {
 			p.Findings = append(p.Findings, f)
@@ -109,7 +110,7 @@ func (set Settings) keep(base Plan, inv Inventory) error {
 		}
 	}
 	for _, d := range inv.Domains {
-		if was, ok := at[d.Name]; ok && was != d.Zone+" at "+d.Provider {
+		if was, ok := at[d.Name]; ok && d.View == "" && was != d.Zone+" at "+d.Provider {
 			return fmt.Errorf("%s is planned in zone %s, and now it also stands in zone %s at %s; list only the one that is to be changed", rrset.Bare(d.Name), was, d.Zone, d.Provider)
 		}
 	}

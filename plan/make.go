@@ -50,6 +50,7 @@ func Make(inv Inventory, set Settings) (Plan, error) {
 	moving, left := set.moving(inv, nil)
 	p.Left = left
 	p.addFindings(set.Findings)
+	p.addFindings(half(inv, moving))
 	waves, err := divide(moving, set, nil)
 	if err != nil {
 		return Plan{}, err
@@ -110,7 +111,10 @@ func stage(i int, ports []uint16) (steps []Step) {
 // cutover makes a domain's steps, or says why it is left.
 func cutover(d Domain, set Settings) (Cutover, *Left) {
 	leave := func(question bool, reason string) (Cutover, *Left) {
-		return Cutover{}, &Left{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, PointsTo: d.PointsTo, Question: question, Reason: reason}
+		return Cutover{}, &Left{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, View: d.View, PointsTo: d.PointsTo, Question: question, Reason: reason}
+	}
+	if e, ok := d.OldElsewhere(); ok && !leadsToOld(d.PointsTo) && (set.Selected == nil || set.Selected(d.Name)) {
+		return leave(true, "in view "+e.View+", which this migration does not move, it leads to the old server: "+e.Why+"; change it there")
 	}
 	switch {
 	case d.PointsTo == ToNull || d.PointsTo == ToNew:

@@ -58,7 +58,7 @@ func Explain(name string, zones []Zone, inv Inventory, p Plan) (lines []string) 
 		if d.Zone == "" {
 			say("it stands in no zone of ours; it was %s", cmp.Or(map[Source]string{FromList: "listed", FromMail: "seen to receive mail"}[d.Source], "named"))
 		} else {
-			say("it stands in zone %s at %s", rrset.Bare(d.Zone), d.Provider)
+			say("it stands in zone %s at %s%s", rrset.Bare(d.Zone), d.Provider, inView(d.View))
 		}
 		if d.MX.Absent() {
 			say("it has no MX")
@@ -67,9 +67,26 @@ func Explain(name string, zones []Zone, inv Inventory, p Plan) (lines []string) 
 		}
 		say("it leads to %s: %s", d.PointsTo, d.Why)
 		say("messages counted: %d", d.Messages)
+		for _, e := range d.Elsewhere {
+			mx := "no MX"
+			if !e.MX.Absent() {
+				mx = fmt.Sprintf("MX %s (TTL %d)", strings.Join(e.MX.Data, ", "), e.MX.TTL)
+			}
+			say("in view %s it has %s, and leads to %s: %s", e.View, mx, e.PointsTo, e.Why)
+		}
 	}
 	if !known {
 		lines = append(lines, absent(name, zones, inv)...)
+	}
+	for _, x := range inv.Disparities {
+		if x.Name != name {
+			continue
+		}
+		minor := ""
+		if x.Minor {
+			minor = ", which is minor"
+		}
+		say("views %s and %s differ in %s%s: %s and %s: %s", inv.Views[0], x.View, x.Kind, minor, Side(x.Here), Side(x.There), x.Why)
 	}
 	switch v, ok := p.Verdicts()[name]; {
 	case !ok:
@@ -90,6 +107,14 @@ func Explain(name string, zones []Zone, inv Inventory, p Plan) (lines []string) 
 		say("the plan leaves it: %s", v.Reason)
 	}
 	return lines
+}
+
+// inView goes after a place, if that is in a view in which nothing moves.
+func inView(view string) string {
+	if view == "" {
+		return ""
+	}
+	return ", in view " + view + " alone"
 }
 
 // absent tells why a name is not in an inventory.

@@ -30,7 +30,7 @@ func (p Printer) Inventory(w io.Writer, inv plan.Inventory, verdicts map[string]
 			mx, ttl = "-", "-"
 		}
 		moves, why := judged(d, verdicts)
-		rows = append(rows, []string{rrset.Bare(d.Name), string(d.PointsTo), ttl, fmt.Sprint(d.Messages), mx, moves, why})
+		rows = append(rows, []string{rrset.Bare(d.Name), leadsTo(d), ttl, fmt.Sprint(d.Messages), mx, moves, why})
 	}
 	table(b, rows)
 	fmt.Fprintf(b, "%d names:", len(inv.Domains))
@@ -41,8 +41,13 @@ func (p Printer) Inventory(w io.Writer, inv plan.Inventory, verdicts map[string]
 	}
 	fmt.Fprintln(b)
 	for _, d := range inv.Delegated {
-		fmt.Fprintf(b, "not known: %s and below, which zone %s delegates; list that zone under providers, if it is yours\n", Harmless(rrset.Bare(d.Name)), Harmless(rrset.Bare(d.Zone)))
+		in := ""
+		if d.View != "" {
+			in = " in view " + Harmless(d.View)
+		}
+		fmt.Fprintf(b, "not known: %s and below, which zone %s delegates%s; list that zone under providers, if it is yours\n", Harmless(rrset.Bare(d.Name)), Harmless(rrset.Bare(d.Zone)), in)
 	}
+	p.disparities(b, inv)
 	return b.Flush()
 }
 
@@ -68,6 +73,8 @@ type savedDomain struct {
 	Blocked  string        `json:"blocked"` // why nothing may be written there
 	Plan     string        `json:"plan"`    // its wave, "left" or "question"; "-" = not known
 	Source   plan.Source   `json:"source,omitempty"`
+	View     string        `json:"view,omitempty"`  // that alone has it, if it is not the one in which domains move
+	Views    []savedView   `json:"views,omitempty"` // others that have its name
 }
 
 type savedMX struct {
@@ -79,29 +86,37 @@ type savedInventory struct {
 	V         int              `json:"v"`
 	Domains   []savedDomain    `json:"domains"`
 	Delegated []plan.Delegated `json:"delegated"`
+
+	Views       []string         `json:"views,omitempty"` // if there are several; that in which domains move first
+	Differences []savedDisparity `json:"differences,omitempty"`
 }
 
 // InventoryJSON writes the inventory.
 func InventoryJSON(w io.Writer, inv plan.Inventory, verdicts map[string]plan.Verdict) error {
-	out := savedInventory{V: version, Domains: make([]savedDomain, 0, len(inv.Domains)), Delegated: list(slices.Clone(inv.Delegated))}
+	out := savedInventory{V: version, Domains: make([]savedDomain, 0, len(inv.Domains)), Delegated: list(slices.Clone(inv.Delegated)), Views: inv.Views, Differences: savedDisparities(inv)}
 	for i, d := range out.Delegated {
-		out.Delegated[i] = plan.Delegated{Name: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone)}
+		out.Delegated[i] = plan.Delegated{Name: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone), View: d.View}
 	}
 	for _, d := range inv.Domains {
 		s := savedDomain{
-			Domain: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone), Provider: d.Provider, MX: []savedMX{}, TTL: d.MX.TTL,
-			PointsTo: d.PointsTo, Messages: d.Messages, Blocked: d.Blocked, Source: d.Source,
+			Domain: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone), Provider: d.Provider, MX: savedMXs(d.MX), TTL: d.MX.TTL,
+			PointsTo: d.PointsTo, Messages: d.Messages, Blocked: d.Blocked, Source: d.Source, View: d.View, Views: savedViews(d),
 		}
 		if d.Zone == "" {
 			s.Zone = ""
 		}
 		s.Plan, s.Why = judged(d, verdicts)
-		for _, m := range d.MX.MX() {
-			s.MX = append(s.MX, savedMX{Preference: m.Preference, Host: rrset.Bare(m.Host)})
-		}
 		out.Domains = append(out.Domains, s)
 	}
 	return encode(w, out)
+}
+
+func savedMXs(s rrset.Set) []savedMX {
+	out := []savedMX{}
+	for _, m := range s.MX() {
+		out = append(out, savedMX{Preference: m.Preference, Host: rrset.Bare(m.Host)})
+	}
+	return out
 }
 
 // maxInventory bounds a saved inventory, in bytes.
@@ -135,39 +150,68 @@ func ReadInventory(r io.Reader) (plan.Inventory, error) {
 }
 
 func (s savedDomain) domain() (d plan.Domain, err error) {
-	d = plan.Domain{Provider: s.Provider, PointsTo: s.PointsTo, Why: s.Why, Blocked: s.Blocked, Source: s.Source, Traffic: plan.Traffic{Messages: s.Messages}}
+	d = plan.Domain{Provider: s.Provider, PointsTo: s.PointsTo, Why: s.Why, Blocked: s.Blocked, Source: s.Source, View: s.View, Traffic: plan.Traffic{Messages: s.Messages}}
 	if d.Name, err = rrset.CanonicalName(s.Domain); err != nil {
 		return d, err
 	}
-	if s.Zone != "" {
-		if d.Zone, err = rrset.CanonicalName(s.Zone); err != nil {
-			return d, err
-		}
+	if d.Zone, err = readZone(s.Zone); err != nil {
+		return d, err
 	}
-	if d.MX = (rrset.Set{Name: d.Name, Type: "MX"}); len(s.MX) == 0 {
-		return d, nil
+	for _, v := range s.Views {
+		e, err := v.elsewhere(d.Name)
+		if err != nil {
+			return d, fmt.Errorf("view %.40q: %w", v.View, err)
+		}
+		d.Elsewhere = append(d.Elsewhere, e)
+	}
+	d.MX, err = readMX(d.Name, s.TTL, s.MX)
+	return d, err
+}
+
+// readZone reads a zone's name; "" is none.
+func readZone(zone string) (string, error) {
+	if zone == "" {
+		return "", nil
+	}
+	return rrset.CanonicalName(zone)
+}
+
+func readMX(name string, ttl uint32, saved []savedMX) (rrset.Set, error) {
+	if len(saved) == 0 {
+		return rrset.Set{Name: name, Type: "MX"}, nil
 	}
 	var data []string
-	for _, m := range s.MX {
+	for _, m := range saved {
 		host := m.Host
 		if !strings.HasSuffix(host, ".") {
 			host += "."
 		}
 		data = append(data, strconv.Itoa(int(m.Preference))+" "+host)
 	}
-	d.MX, err = rrset.New(d.Name, "MX", s.TTL, data...)
-	return d, err
+	return rrset.New(name, "MX", ttl, data...)
 }
 
 // InventoryCSV writes the inventory for spreadsheets.
 func InventoryCSV(w io.Writer, inv plan.Inventory, verdicts map[string]plan.Verdict) error {
 	rows := [][]string{{"domain", "zone", "provider", "leads to", "mx", "ttl", "messages", "plan", "why"}}
+	several := len(inv.Views) > 1
+	var differs map[string][]string
+	if several {
+		rows[0] = append(rows[0], "view", "in other views", "differs")
+		differs = disparityCells(inv)
+	}
 	for _, d := range inv.Domains {
 		moves, why := judged(d, verdicts)
 		rows = append(rows, []string{
 			rrset.Bare(d.Name), bareZone(d), d.Provider, string(d.PointsTo), strings.Join(d.MX.Data, "; "), strconv.Itoa(int(d.MX.TTL)),
 			strconv.FormatUint(d.Messages, 10), moves, why,
 		})
+		if several {
+			rows[len(rows)-1] = append(rows[len(rows)-1], viewCells(d, differs)...)
+		}
+	}
+	if several {
+		rows = append(rows, hostRows(inv, differs)...)
 	}
 	return writeCSV(w, rows)
 }

@@ -131,6 +131,8 @@ func (w World) ask(ctx context.Context, t Turn, n name) *plan.Finding {
 	return &f
 }
 
+// A name of the inventory, with its zone in the view in which domains move; "" = it
+// stands in none of ours there.
 type name struct{ domain, zone string }
 
 // names are all of the inventory, moved or left. A null MX is one that leads
@@ -140,7 +142,11 @@ func names(p *plan.Plan) (out []name) {
 		out = append(out, name{c.Domain, c.Zone})
 	}
 	for _, l := range p.Left {
-		out = append(out, name{l.Domain, l.Zone})
+		n := name{l.Domain, l.Zone}
+		if l.View != "" {
+			n.zone = "" // it stands in another view's zone
+		}
+		out = append(out, n)
 	}
 	return out
 }

@@ -143,11 +143,7 @@ func (s *streams) begunPlan(ctx context.Context, site *site) (plan.Plan, error) 
 func (s *site) quickPlan(inv plan.Inventory, zones []plan.Zone, begun plan.Plan) (plan.Plan, error) {
 	set := s.settings(time.Now())
 	if set.Zones = zones; len(zones) == 0 { // they were not read, and are listed
-		for provider, x := range s.cfg.Providers {
-			for _, z := range x.Zones {
-				set.Zones = append(set.Zones, plan.Zone{Name: z, Provider: provider})
-			}
-		}
+		set.Zones = s.zones("")
 	}
 	if begun.ID == "" {
 		return plan.Make(inv, set)
