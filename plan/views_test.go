@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -43,6 +44,7 @@ const (
 @ 300 NS ns1.a.example.
 @ 300 MX 10 mail.old.test.
 same 300 MX 10 mail.old.test.
+foreign 300 MX 10 elsewhere.example.
 members 300 MX 10 mail.old.test.
 moved 300 MX 10 gw1.gw.test.
 ttl 300 MX 10 mail.old.test.
@@ -74,6 +76,7 @@ x.sub 300 MX 10 mail.old.test.`
 @ 300 NS ns1.a.example.
 @ 300 MX 10 mail.old.test.
 same 300 MX 10 mail.old.test.
+foreign 300 MX 10 elsewhere.example.
 members 300 MX 10 elsewhere.example.
 moved 300 MX 10 mail.old.test.
 ttl 60 MX 10 mail.old.test.
@@ -102,9 +105,11 @@ ns.sub 300 A 192.0.2.10`
 
 // split is the inventory of the two views.
 func split(t testing.TB) (Inventory, []View) {
+	within := maps.Clone(addrs) // others' addresses change from one question to the next
+	within["elsewhere.example."] = []netip.Addr{netip.MustParseAddr("198.51.100.2")}
 	views := []View{
 		{Name: "outside", Addresses: addrs, Zones: []Zone{{Name: "a.example.", Provider: "out", Sets: splitSets(t, splitOutside)}}},
-		{Name: "inside", Addresses: addrs, Zones: []Zone{
+		{Name: "inside", Addresses: within, Zones: []Zone{
 			{Name: "a.example.", Provider: "in", Sets: splitSets(t, splitInside)},
 			{Name: "lan.example.", Provider: "in", Sets: []rrset.Set{mustSet(t, "lan.example.", "MX", 60, "10 mail.old.test.")}},
 		}},

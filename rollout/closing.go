@@ -379,15 +379,16 @@ func (w World) Lift(ctx context.Context, _ Turn) ([]plan.Finding, error) {
 }
 
 // Watch looks at a domain that is where it should be: every authoritative server
-// must still serve what was published or, after a rollback, must not. What its real
-// mail has come to is told, and changes nothing by itself.
+// must still serve what was published or, after a rollback, must not; and once the old
+// server is closed, no view of the DNS may lead to it. What its real mail has come to is
+// told, and changes nothing by itself.
 func (w World) Watch(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	if t.Domain.State != state.IsRolledBack {
 		if err := w.canGoBack(ctx, t); err != nil {
 			return nil, err
 		}
 		found := w.Checker.Only(ctx, t.Cutover, "ns.sync", "mx.target")
-		if plan.Judge(found) == plan.Fail && t.isolation().Closed {
+		if t.isolation().Closed {
 			if f := w.ask(ctx, t, name{t.Cutover.Domain, t.Cutover.Zone}); f != nil && f.Severity == plan.Fail {
 				f.Detail += "; that may be closed, and then its mail is refused"
 				found = append([]plan.Finding{*f}, found...) // the worst comes first

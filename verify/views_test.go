@@ -38,6 +38,19 @@ func TestNoViewLeadsToOld(t *testing.T) {
 			}
 		})
 	}
+	star := b.checker(t, func(s *verify.Settings) { // a wildcard is asked for by a name that only it answers
+		at := resolver(t, func(q *dns.Msg) *dns.Msg {
+			m := new(dns.Msg).SetReply(q)
+			if n := q.Question[0].Name; q.Question[0].Qtype == dns.TypeMX && !strings.HasPrefix(n, "*") {
+				m.Answer = []dns.RR{&dns.MX{Hdr: dns.RR_Header{Name: n, Rrtype: dns.TypeMX, Class: dns.ClassINET, Ttl: 60}, Preference: 10, Mx: "mail.old.test."}}
+			}
+			return m
+		})
+		s.Resolvers = append(s.Resolvers, verify.Resolver{View: "inside", Addr: at})
+	})
+	if leads, why, err := star.LeadsToOld(t.Context(), "other.test.", "*.other.test."); err != nil || !leads || !strings.Contains(why, "in view inside") {
+		t.Errorf("a wildcard inside: %v (%s), %v", leads, why, err)
+	}
 	down := b.checker(t, func(s *verify.Settings) {
 		at := resolver(t, func(q *dns.Msg) *dns.Msg { return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure) })
 		s.Resolvers = append(s.Resolvers, verify.Resolver{View: "inside", Addr: at})

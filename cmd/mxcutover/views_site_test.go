@@ -12,6 +12,7 @@ import (
 
 	"mxcutover/config"
 	real "mxcutover/lab/site"
+	"mxcutover/providers"
 )
 
 // outsideZones and insideZones are what one BIND shows in two views: addresses inside
@@ -168,6 +169,9 @@ func (s shelf) closing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer site.checker.Close()
+	if out, in := providers.ModeOf(site.providers["out"]), providers.ModeOf(site.providers["in"]); out != providers.Swap || in != "" {
+		t.Errorf("outside is written in mode %q, inside in mode %q", out, in)
+	}
 	for name, want := range map[string]string{
 		"moved.plain.test.": "in view inside", "vanity.plain.test.": "in view inside", "own.people.plain.test.": "", "null.plain.test.": "",
 		"only-in.plain.test.": "in view inside", "new.plain.test.": "", "only-out.plain.test.": "says ns1.infra.test.", "www.plain.test.": "in view inside",
