@@ -20,6 +20,9 @@ const (
 	ToUnknown  PointsTo = "unknown"  // it could not be asked
 )
 
+// Old tells whether some of the mail is delivered to the old server.
+func (p PointsTo) Old() bool { return p == ToOld || p == ToImplicit || p == ToBoth }
+
 // An Inventory is every name that receives mail today and where it leads.
 type Inventory struct {
 	Domains   []Domain    `json:"domains"`

@@ -113,7 +113,7 @@ func cutover(d Domain, set Settings) (Cutover, *Left) {
 	leave := func(question bool, reason string) (Cutover, *Left) {
 		return Cutover{}, &Left{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, View: d.View, PointsTo: d.PointsTo, Question: question, Reason: reason}
 	}
-	if e, ok := d.OldElsewhere(); ok && !leadsToOld(d.PointsTo) && (set.Selected == nil || set.Selected(d.Name)) {
+	if e, ok := d.OldElsewhere(); ok && !d.PointsTo.Old() && (set.Selected == nil || set.Selected(d.Name)) {
 		return leave(true, "in view "+e.View+", which this migration does not move, it leads to the old server: "+e.Why+"; change it there")
 	}
 	switch {

@@ -27,13 +27,17 @@ type Elsewhere struct {
 	Provider string
 	MX       rrset.Set // absent: it has none there
 	PointsTo PointsTo
+	Third    []string // MX hosts of a third party beside the old server's
 	Why      string
 }
 
-// ToOld tells whether mail for a name leads to the old server in this view.
-func (e Elsewhere) ToOld() bool { return leadsToOld(e.PointsTo) }
+// In is a domain as this view has it.
+func (e Elsewhere) In(d Domain) Domain {
+	return Domain{Name: d.Name, Zone: e.Zone, Provider: e.Provider, MX: e.MX, PointsTo: e.PointsTo, Third: e.Third, Why: "in view " + e.View + ": " + e.Why, Traffic: d.Traffic, View: e.View}
+}
 
-func leadsToOld(p PointsTo) bool { return p == ToOld || p == ToImplicit || p == ToBoth }
+// ToOld tells whether mail for a name leads to the old server in this view.
+func (e Elsewhere) ToOld() bool { return e.PointsTo.Old() }
 
 // OldElsewhere names the first other view in which a domain's mail leads to the old
 // server, and by what.
@@ -122,7 +126,7 @@ func (c *comparison) with(o View, site Site) {
 		}
 		have[d.Name] = true
 		d.View = o.Name
-		if leadsToOld(d.PointsTo) {
+		if d.PointsTo.Old() {
 			d.Blocked = "it leads to the old server in view " + o.Name + ", which this migration does not move: change it there"
 		}
 		c.only(d)
@@ -149,13 +153,13 @@ func (c *comparison) domain(d *Domain) {
 	}
 	leads := c.there.leads(d.Name, there)
 	d.Elsewhere = append(d.Elsewhere, Elsewhere{
-		View: c.there.name, Zone: there.zone, Provider: there.provider, MX: there.mx, PointsTo: leads.PointsTo, Why: leads.Why,
+		View: c.there.name, Zone: there.zone, Provider: there.provider, MX: there.mx, PointsTo: leads.PointsTo, Third: leads.Third, Why: leads.Why,
 	})
 	here := c.here.lookup(d.Name)
 	if !here.held {
 		here = answer{held: true, mx: d.MX, counted: d.Source != FromZone}
 	}
-	if here.mx.Absent() && there.mx.Absent() && !leadsToOld(d.PointsTo) && !leadsToOld(leads.PointsTo) {
+	if here.mx.Absent() && there.mx.Absent() && !d.PointsTo.Old() && !leads.PointsTo.Old() {
 		return // it receives no mail that matters in either
 	}
 	c.compare(d.Name, here, there, *d, leads)

@@ -62,7 +62,7 @@ func (p Printer) disparities(w io.Writer, inv plan.Inventory) {
 // toOldIn counts the names that lead to the old server in a view in which nothing moves.
 func toOldIn(inv plan.Inventory, view string) (n int) {
 	for _, d := range inv.Domains {
-		here := d.View == view && (plan.Elsewhere{PointsTo: d.PointsTo}).ToOld()
+		here := d.View == view && d.PointsTo.Old()
 		if here || slices.ContainsFunc(d.Elsewhere, func(e plan.Elsewhere) bool { return e.View == view && e.ToOld() }) {
 			n++
 		}
