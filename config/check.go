@@ -27,6 +27,7 @@ func (k *checker) all() {
 	k.migration()
 	k.old()
 	zones := k.providers()
+	k.views()
 	k.mx(zones)
 	k.domains(zones)
 	k.logs()
@@ -71,43 +72,6 @@ func unique[T comparable](k *checker, key string, list []T, name func(T) string)
 		}
 		seen[x] = i
 	}
-}
-
-// providers checks that each zone has one provider, and lists all zones.
-func (k *checker) providers() map[string]bool {
-	holder := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(k.c.Providers)) {
-		p, key := k.c.Providers[name], inner("providers", name)
-		if !plainKey.MatchString(name) {
-			k.faultOfName(key, "is no name of a provider", "write letters, digits and dashes")
-		}
-		if p.Settings.doc == nil {
-			p.Settings = Section{doc: k.doc, key: inner(key, "settings"), place: place{
-				key: k.at[key].key, value: &node{kind: mappingKind, line: k.at[key].value.line, column: k.at[key].value.column},
-			}}
-			k.c.Providers[name] = p
-		}
-		if p.Writes < 0 {
-			k.fault(inner(key, "writes"), "is below 0", "write 8")
-		}
-		for i, z := range p.Zones {
-			ki := item(inner(key, "zones"), i)
-			switch had, twice := holder[z]; {
-			case !k.good(ki):
-			case twice && had == name:
-				k.fault(ki, fmt.Sprintf("%.80q stands twice", bare(z)), "delete one of the two")
-			case twice:
-				k.fault(ki, fmt.Sprintf("%.80q is a zone of provider %s already", bare(z), had), "leave each zone to one provider")
-			default:
-				holder[z] = name
-			}
-		}
-	}
-	zones := map[string]bool{}
-	for z := range holder {
-		zones[z] = true
-	}
-	return zones
 }
 
 // inZone tells a domain that lies in none of the providers' zones. Where there

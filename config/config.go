@@ -69,7 +69,9 @@ type MX struct {
 // A Provider holds zones.
 type Provider struct {
 	Kind     string   `yaml:"kind,required"`                     // as package providers names it
-	Zones    []string `yaml:"zones,required,nonempty" is:"host"` // each zone has one provider
+	Zones    []string `yaml:"zones,required,nonempty" is:"host"` // each zone has one provider in each view
+	View     string   `yaml:"view"`                              // of the DNS, in which its zones are seen: one of resolvers; "" = the one in which domains move
+	Compared bool     `yaml:"compare_only"`                      // its zones are read and held beside the other view's, and never written
 	Writes   int      `yaml:"writes"`                            // RRsets written at once; default 8
 	Trusted  bool     `yaml:"one_owner"`                         // its zones have no other owner; default: that is proven by a scratch record
 	Settings Section  `yaml:"settings"`                          // for the provider alone
@@ -150,7 +152,8 @@ type Preflight struct {
 	Each      int           `yaml:"each"`                // so many of each domain are asked for; default 3
 }
 
-// ProviderOf tells which provider holds a zone, in whatever spelling it is named.
+// ProviderOf tells which provider holds a zone that may be changed, in whatever
+// spelling it is named.
 func (c *Config) ProviderOf(zone string) (name string, ok bool) {
 	z, err := canonicalName(zone)
 	if err != nil {
@@ -158,7 +161,7 @@ func (c *Config) ProviderOf(zone string) (name string, ok bool) {
 	}
 	for p, v := range c.Providers {
 		for _, have := range v.Zones {
-			if have == z {
+			if have == z && !v.Compared {
 				return p, true
 			}
 		}

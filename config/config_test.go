@@ -196,6 +196,43 @@ func TestProviderOf(t *testing.T) {
 	}
 }
 
+// TestViews: a zone may stand in two views, of which one moves.
+func TestViews(t *testing.T) {
+	t.Parallel()
+	split := with(t, minimal, "zones: [example.org, example.net]", "zones: [example.org, example.net]\n    view: outside",
+		"public: [9.9.9.9]", "outside: [9.9.9.9], inside: [9.9.9.8]",
+		"resolvers", "  q: {kind: x, view: inside, compare_only: true, zones: [example.org, lan.example]}\nresolvers")
+	c := parse(t, split)
+	if got := c.MovedView(); got != "outside" {
+		t.Errorf("view %q moves", got)
+	}
+	if p, ok := c.ProviderOf("example.org"); !ok || p != "p" {
+		t.Errorf("example.org is changed at %q, %v", p, ok)
+	}
+	if p, ok := c.ProviderOf("lan.example"); ok {
+		t.Errorf("lan.example is changed at %q, where it is only compared", p)
+	}
+	for name, c := range map[string]*Config{
+		"public":  parse(t, with(t, minimal, "public: [9.9.9.9]", "inside: [9.9.9.8], public: [9.9.9.9]")),
+		"a":       parse(t, with(t, minimal, "public: [9.9.9.9]", "b: [9.9.9.8], a: [9.9.9.9]")),
+		"outside": c,
+	} {
+		if got := c.MovedView(); got != name {
+			t.Errorf("view %q moves, want %q", got, name)
+		}
+	}
+	hashes := map[string]bool{}
+	for _, text := range []string{
+		split, with(t, split, "view: inside", "view: third", "inside: [9.9.9.8]", "inside: [9.9.9.8], third: [9.9.9.8]"),
+		with(t, split, ", compare_only: true", "", "view: outside", "view: outside\n    compare_only: true"), with(t, split, "view: inside, compare_only: true, ", "", "example.org, lan", "lan"),
+	} {
+		hashes[parse(t, text).Hash()] = true
+	}
+	if len(hashes) != 4 {
+		t.Errorf("%d hashes of 4 files whose plans differ", len(hashes))
+	}
+}
+
 // TestExample keeps the documented example complete: every key stands in it
 // with a comment near, and it can be parsed.
 func TestExample(t *testing.T) {

@@ -40,6 +40,13 @@ var broken = []struct {
 	{"words", []string{"", "gate: {approve: §Manual}\nttl: {prepare: §waves}\nisolate: {driver: §locale, action: §redirect}\n"}},
 	{"duplicate-keys", []string{"", "gate:\n  soak: 1m\n  §soak: 2m\n§migration: n\n"}},
 	{"zone-in-two-providers", []string{"resolvers", "  q: {kind: x, zones: [§Example.NET, other.example, §other.example.]}\nresolvers"}},
+	{"views-not-told-apart", []string{"zones: [example.org, example.net]", "zones: [example.org, example.net]\n    view: public", "resolvers", "  q: {kind: x, zones: [§example.net]}\nresolvers"}},
+	{"views", []string{
+		"zones: [example.org, example.net]", "zones: [example.org, example.net]\n    view: public", "public: [9.9.9.9]", "public: [9.9.9.9], inside: [9.9.9.8], third: [9.9.9.7]",
+		"resolvers", "  q: {kind: x, view: public, compare_only: true, zones: [§example.net]}\n  r: {kind: x, view: §inside, zones: [§example.org]}\n  s: {kind: x, view: §nowhere, compare_only: true, zones: [example.org]}\n  t: {kind: x, compare_only: §true, zones: [a.example]}\n  u: {kind: x, view: third, compare_only: true, zones: [example.org, §example.org]}\n  v: {kind: x, view: third, compare_only: true, zones: [§example.org]}\nresolvers",
+		"view: public, compare_only", "view: §public, compare_only",
+	}},
+	{"views-only-compared", []string{"zones: [example.org, example.net]", "zones: [example.org]\n    view: inside\n    compare_only: true", "public: [9.9.9.9]", "public: [9.9.9.9], inside: [9.9.9.8]", "  p:", "  §p:"}},
 	{"old-host-planned", []string{"host: gw1.example.org}", "host: §Mail.Example.org.}, {preference: 20, host: gw2.example.org}, {preference: 30, host: §GW2.example.org}", "providers:", "  keep: [§mail.example.org, §gw2.example.org]\n  templates: {a.example.org: [{preference: 1, host: §mail.example.org}]}\nproviders:"}},
 	{"names", []string{"hosts: [mail.example.org]", "hosts: [§192.0.2.1, §a@b.example, §a..b, §\"*.x.example\", §x/y.example, §\"a b\", §ü\ufffd.example]", "host: gw1.example.org", "host: §."}},
 	{"long-label", []string{"hosts: [mail.example.org]", "hosts: [§" + strings.Repeat("a", 64) + ".example]"}},

@@ -39,8 +39,10 @@ type shape struct {
 }
 
 type shapedProvider struct {
-	Kind  string   `json:"kind"`
-	Zones []string `json:"zones"`
+	Kind     string   `json:"kind"`
+	Zones    []string `json:"zones"`
+	View     string   `json:"view,omitempty"`
+	Compared bool     `json:"compare_only,omitempty"`
 }
 
 type shapedTTL struct {
@@ -51,7 +53,7 @@ type shapedTTL struct {
 }
 
 // Hash is the SHA-256, in hexadecimal, of the settings from which a plan is
-// made: migration, old, mx, the providers' kinds and zones, domains, waves,
+// made: migration, old, mx, the providers' kinds, zones and views, domains, waves,
 // gate, ttl, the domain of probe.from, and the ports of isolate. Comments,
 // layout, the order of keys and of lists that are sets do not count, nor does
 // what only says how to work: resolvers, probes, passwords, notify, state.
@@ -70,7 +72,7 @@ func (c *Config) Hash() string {
 		s.Templates[d] = records(list)
 	}
 	for name, p := range c.Providers {
-		s.Providers[name] = shapedProvider{Kind: p.Kind, Zones: sorted(p.Zones)}
+		s.Providers[name] = shapedProvider{Kind: p.Kind, Zones: sorted(p.Zones), View: p.View, Compared: p.Compared}
 	}
 	for w, list := range c.Waves.Pin {
 		s.Pin[w] = sorted(list)

@@ -13,7 +13,7 @@ type Difference struct {
 	Kind   DifferenceKind
 	Before Domain   // zero if it is added
 	After  Domain   // zero if it is removed
-	What   []string // of what is changed: mx, ttl, points_to, zone, provider, blocked
+	What   []string // of what is changed: mx, ttl, points_to, zone, provider, blocked, views
 }
 
 // Name is whose difference it is.
@@ -121,6 +121,10 @@ func (n namedDomains) take(name string, fits func(*Domain) bool) *Domain {
 	return nil
 }
 
+func sameElsewhere(a, b Elsewhere) bool {
+	return a.View == b.View && a.PointsTo == b.PointsTo && slices.Equal(a.MX.Data, b.MX.Data)
+}
+
 // changes names what differs. Messages come and go, and are no change; nor is a TTL
 // that a resolver counts down.
 func changes(was, is *Domain) (what []string) {
@@ -134,6 +138,7 @@ func changes(was, is *Domain) (what []string) {
 		{"zone", was.Zone == is.Zone},
 		{"provider", was.Provider == is.Provider},
 		{"blocked", was.Blocked == is.Blocked},
+		{"views", was.View == is.View && slices.EqualFunc(was.Elsewhere, is.Elsewhere, sameElsewhere)},
 	} {
 		if !c.same {
 			what = append(what, c.name)

@@ -49,6 +49,7 @@ func NewDraft(inv Inventory, set Settings) (*Draft, error) {
 	moving, left := set.moving(inv, nil)
 	d.head.Left = left
 	d.head.addFindings(set.Findings)
+	d.head.addFindings(half(inv, moving))
 	var err error
 	if d.more, err = divide(moving, set, nil); err != nil {
 		return nil, err

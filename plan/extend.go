@@ -56,6 +56,7 @@ func ExtendedDraft(base Plan, inv Inventory, set Settings) (*Draft, error) {
 	}
 	p.Findings = slices.Clone(base.Findings)
 	p.addFindings(set.Findings)
+	p.addFindings(half(fresh, moving))
 	d := &Draft{head: p, gate: set.Gate, low: set.LowTTL, more: more}
 	for _, f := range loadFindings(p, d.waves(), set.Share) {
 		if slices.ContainsFunc(more, func(w draftWave) bool { return w.name == f.Target }) {
@@ -118,7 +119,7 @@ func (set Settings) keep(base Plan, inv Inventory) error {
 		}
 	}
 	for _, d := range inv.Domains {
-		if was, ok := at[d.Name]; ok && was != d.Zone+" at "+d.Provider {
+		if was, ok := at[d.Name]; ok && d.View == "" && was != d.Zone+" at "+d.Provider {
 			return fmt.Errorf("%s is planned in zone %s, and now it also stands in zone %s at %s; list only the one that is to be changed", rrset.Bare(d.Name), was, d.Zone, d.Provider)
 		}
 	}

@@ -20,17 +20,25 @@ const (
 	ToUnknown  PointsTo = "unknown"  // it could not be asked
 )
 
+// Old tells whether some of the mail is delivered to the old server.
+func (p PointsTo) Old() bool { return p == ToOld || p == ToImplicit || p == ToBoth }
+
 // An Inventory is every name that receives mail today and where it leads.
 type Inventory struct {
 	Domains   []Domain    `json:"domains"`
 	Delegated []Delegated `json:"delegated,omitempty"` // sub-zones that were not read
+
+	// Of several views alone; see [Beside].
+	Views       []string    `json:"-"` // that in which domains move first
+	Disparities []Disparity `json:"-"`
 }
 
 // A Delegated name begins a sub-zone of a zone of ours that was not read: nothing
 // is known of the names in it.
 type Delegated struct {
 	Name string `json:"name"`
-	Zone string `json:"zone"` // that delegates it
+	Zone string `json:"zone"`           // that delegates it
+	View string `json:"view,omitempty"` // that does, if it is not the one in which domains move
 }
 
 // A Source is how a name came into the inventory.
@@ -68,6 +76,9 @@ type Domain struct {
 	Signed  bool   `json:"signed,omitempty"`   // its zone has keys of DNSSEC
 	SubZone bool   `json:"sub_zone,omitempty"` // its zone is delegated from another of ours
 	Blocked string `json:"blocked,omitempty"`  // why nothing may be written at this name
+
+	View      string      `json:"view,omitempty"` // that alone has it, if it is not the one in which domains move
+	Elsewhere []Elsewhere `json:"-"`              // where it leads in other views that have its name
 }
 
 // A Zone is one DNS zone as its provider shows it: every RRset.

@@ -86,7 +86,7 @@ func TestNamesBeyondOurZones(t *testing.T) {
 	if got["customer.example."].Messages != 7 || got["customer.example."].Source != FromMail {
 		t.Errorf("%+v", got["customer.example."])
 	}
-	if len(inv.Delegated) != 1 || inv.Delegated[0] != (Delegated{"sub.a.example.", "a.example."}) {
+	if len(inv.Delegated) != 1 || inv.Delegated[0] != (Delegated{Name: "sub.a.example.", Zone: "a.example."}) {
 		t.Errorf("delegated: %v", inv.Delegated)
 	}
 	p, err := Make(inv, settings())

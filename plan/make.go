@@ -101,6 +101,9 @@ func (set Settings) mover(d *Domain, kinds *kinds) (mover, *Left) {
 		l := d.left(question, reason)
 		return mover{}, &l
 	}
+	if e, ok := d.OldElsewhere(); ok && !d.PointsTo.Old() && (set.Selected == nil || set.Selected(d.Name)) {
+		return leave(true, "in view "+e.View+", which this migration does not move, it leads to the old server: "+e.Why+"; change it there")
+	}
 	switch {
 	case d.PointsTo == ToNull || d.PointsTo == ToNew:
 		return leave(false, d.Why)
@@ -121,7 +124,7 @@ func (set Settings) mover(d *Domain, kinds *kinds) (mover, *Left) {
 }
 
 func (d *Domain) left(question bool, reason string) Left {
-	return Left{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, PointsTo: d.PointsTo, Question: question, Reason: reason}
+	return Left{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, View: d.View, PointsTo: d.PointsTo, Question: question, Reason: reason}
 }
 
 // members are the MX records after the cutover: the old server's go, the

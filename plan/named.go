@@ -33,7 +33,7 @@ func (s *survey) named(inv *Inventory) {
 				d.Zone, d.Provider, d.SubZone = zone, provider, s.subZone(zone)
 			}
 		}
-		if d.Zone == "" && d.Blocked == "" && (d.PointsTo == ToOld || d.PointsTo == ToImplicit || d.PointsTo == ToBoth) {
+		if d.Zone == "" && d.Blocked == "" && d.PointsTo.Old() {
 			d.Blocked = "no zone that is listed under providers has it, so it is not ours to change: ask its owner, or list its zone"
 		}
 		if d.Zone != "" {
@@ -74,7 +74,7 @@ func (s *survey) judgeNamed(n Named) Domain {
 	if n.Alias != "" {
 		d.Alias = n.Alias
 		d.Why = "an alias of " + n.Alias + ": " + d.Why
-		if d.PointsTo == ToOld || d.PointsTo == ToImplicit || d.PointsTo == ToBoth {
+		if d.PointsTo.Old() {
 			d.Blocked = "it is a CNAME for " + n.Alias + ": its mail moves when that name's does"
 			d.MX = rrset.Set{Name: n.Name, Type: "MX"}
 		}

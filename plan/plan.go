@@ -105,6 +105,7 @@ type Left struct {
 	Domain   string   `json:"domain"`
 	Zone     string   `json:"zone"`
 	Provider string   `json:"provider"`
+	View     string   `json:"view,omitempty"` // that has it, if it is not the one in which domains move
 	PointsTo PointsTo `json:"points_to"`
 	Question bool     `json:"question,omitempty"` // a person must decide
 	Reason   string   `json:"reason"`

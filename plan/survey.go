@@ -72,10 +72,14 @@ func Survey(zones []Zone, addrs Addresses, site Site) Inventory {
 		}
 	}
 	slices.SortFunc(inv.Delegated, func(a, b Delegated) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(inv.Domains, func(a, b Domain) int {
+	sortDomains(inv.Domains)
+	return inv
+}
+
+func sortDomains(list []Domain) {
+	slices.SortFunc(list, func(a, b Domain) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Zone, b.Zone), strings.Compare(a.Provider, b.Provider))
 	})
-	return inv
 }
 
 // mostNames is how many names zones have with an MX.

@@ -61,7 +61,7 @@ func Explain(name string, zones []Zone, inv Inventory, d *Draft) (lines []string
 		if x.Zone == "" {
 			say("it stands in no zone of ours; it was %s", cmp.Or(map[Source]string{FromList: "listed", FromMail: "seen to receive mail"}[x.Source], "named"))
 		} else {
-			say("it stands in zone %s at %s", rrset.Bare(x.Zone), x.Provider)
+			say("it stands in zone %s at %s%s", rrset.Bare(x.Zone), x.Provider, inView(x.View))
 		}
 		if x.MX.Absent() {
 			say("it has no MX")
@@ -70,9 +70,26 @@ func Explain(name string, zones []Zone, inv Inventory, d *Draft) (lines []string
 		}
 		say("it leads to %s: %s", x.PointsTo, x.Why)
 		say("messages counted: %d", x.Messages)
+		for _, e := range x.Elsewhere {
+			mx := "no MX"
+			if !e.MX.Absent() {
+				mx = fmt.Sprintf("MX %s (TTL %d)", strings.Join(e.MX.Data, ", "), e.MX.TTL)
+			}
+			say("in view %s it has %s, and leads to %s: %s", e.View, mx, e.PointsTo, e.Why)
+		}
 	}
 	if !known {
 		lines = append(lines, absent(name, zones, inv)...)
+	}
+	for _, x := range inv.Disparities {
+		if x.Name != name {
+			continue
+		}
+		minor := ""
+		if x.Minor {
+			minor = ", which is minor"
+		}
+		say("views %s and %s differ in %s%s: %s and %s: %s", inv.Views[0], x.View, x.Kind, minor, Side(x.Here), Side(x.There), x.Why)
 	}
 	switch v, ok := d.Verdicts()[name]; {
 	case !ok:
@@ -91,6 +108,14 @@ func Explain(name string, zones []Zone, inv Inventory, d *Draft) (lines []string
 		say("the plan leaves it: %s", v.Reason)
 	}
 	return lines
+}
+
+// inView goes after a place, if that is in a view in which nothing moves.
+func inView(view string) string {
+	if view == "" {
+		return ""
+	}
+	return ", in view " + view + " alone"
 }
 
 // absent tells why a name is not in an inventory.

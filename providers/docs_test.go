@@ -92,6 +92,8 @@ providers:
       # as below
 ` + "```" + `
 
+Two providers may hold one zone if each names its ` + "`view`" + `, and ` + "`compare_only: true`" + ` stands at all but one: see [operations.md](operations.md), Views. Kinds whose service has no views hold one at another server or account.
+
 A write goes in the safest mode that the service can do. All modes read before, compare, write, and read back; see docs/architecture.md.
 
 | mode | what it does | what can go wrong |

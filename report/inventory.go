@@ -33,7 +33,7 @@ func (p Printer) Inventory(w io.Writer, inv plan.Inventory, verdicts map[string]
 				mx, ttl = "-", "-"
 			}
 			moves, why := judged(d, verdicts)
-			row = append(row[:0], rrset.Bare(d.Name), string(d.PointsTo), ttl, strconv.FormatUint(d.Messages, 10), mx, moves, why)
+			row = append(row[:0], rrset.Bare(d.Name), leadsTo(*d), ttl, strconv.FormatUint(d.Messages, 10), mx, moves, why)
 			if !yield(row) {
 				return
 			}
@@ -51,8 +51,13 @@ func (p Printer) Inventory(w io.Writer, inv plan.Inventory, verdicts map[string]
 	}
 	fmt.Fprintln(b)
 	for _, d := range inv.Delegated {
-		fmt.Fprintf(b, "not known: %s and below, which zone %s delegates; list that zone under providers, if it is yours\n", Harmless(rrset.Bare(d.Name)), Harmless(rrset.Bare(d.Zone)))
+		in := ""
+		if d.View != "" {
+			in = " in view " + Harmless(d.View)
+		}
+		fmt.Fprintf(b, "not known: %s and below, which zone %s delegates%s; list that zone under providers, if it is yours\n", Harmless(rrset.Bare(d.Name)), Harmless(rrset.Bare(d.Zone)), in)
 	}
+	p.disparities(b, inv)
 	return b.Flush()
 }
 
@@ -78,6 +83,8 @@ type savedDomain struct {
 	Blocked  string        `json:"blocked"` // why nothing may be written there
 	Plan     string        `json:"plan"`    // its wave, "left" or "question"; "-" = not known
 	Source   plan.Source   `json:"source,omitempty"`
+	View     string        `json:"view,omitempty"`  // that alone has it, if it is not the one in which domains move
+	Views    []savedView   `json:"views,omitempty"` // others that have its name
 }
 
 type savedMX struct {
@@ -95,7 +102,7 @@ func InventoryJSON(w io.Writer, inv plan.Inventory, verdicts map[string]plan.Ver
 			d := &inv.Domains[i]
 			s = savedDomain{
 				Domain: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone), Provider: d.Provider, MX: s.MX[:0], TTL: d.MX.TTL,
-				PointsTo: d.PointsTo, Messages: d.Messages, Blocked: d.Blocked, Source: d.Source,
+				PointsTo: d.PointsTo, Messages: d.Messages, Blocked: d.Blocked, Source: d.Source, View: d.View, Views: savedViews(*d),
 			}
 			if d.Zone == "" {
 				s.Zone = ""
@@ -114,12 +121,26 @@ func InventoryJSON(w io.Writer, inv plan.Inventory, verdicts map[string]plan.Ver
 	})
 	o.list("delegated", func(yield func(any) bool) {
 		for _, d := range inv.Delegated {
-			if !yield(plan.Delegated{Name: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone)}) {
+			if !yield(plan.Delegated{Name: rrset.Bare(d.Name), Zone: rrset.Bare(d.Zone), View: d.View}) {
 				return
 			}
 		}
 	})
+	if len(inv.Views) > 0 {
+		o.field("views", inv.Views)
+	}
+	if differ := savedDisparities(inv); len(differ) > 0 {
+		o.field("differences", differ)
+	}
 	return o.end()
+}
+
+func savedMXs(s rrset.Set) []savedMX {
+	out := []savedMX{}
+	for _, m := range s.MX() {
+		out = append(out, savedMX{Preference: m.Preference, Host: rrset.Bare(m.Host)})
+	}
+	return out
 }
 
 // maxInventory bounds a saved inventory, in bytes.
@@ -246,44 +267,81 @@ func (s sharing) domain(d plan.Domain) plan.Domain {
 }
 
 func (s savedDomain) domain() (d plan.Domain, err error) {
-	d = plan.Domain{Provider: s.Provider, PointsTo: s.PointsTo, Why: s.Why, Blocked: s.Blocked, Source: s.Source, Traffic: plan.Traffic{Messages: s.Messages}}
+	d = plan.Domain{Provider: s.Provider, PointsTo: s.PointsTo, Why: s.Why, Blocked: s.Blocked, Source: s.Source, View: s.View, Traffic: plan.Traffic{Messages: s.Messages}}
 	if d.Name, err = rrset.CanonicalName(s.Domain); err != nil {
 		return d, err
 	}
-	if s.Zone != "" {
-		if d.Zone, err = rrset.CanonicalName(s.Zone); err != nil {
-			return d, err
-		}
+	if d.Zone, err = readZone(s.Zone); err != nil {
+		return d, err
 	}
-	if d.MX = (rrset.Set{Name: d.Name, Type: "MX"}); len(s.MX) == 0 {
-		return d, nil
+	for _, v := range s.Views {
+		e, err := v.elsewhere(d.Name)
+		if err != nil {
+			return d, fmt.Errorf("view %.40q: %w", v.View, err)
+		}
+		d.Elsewhere = append(d.Elsewhere, e)
+	}
+	d.MX, err = readMX(d.Name, s.TTL, s.MX)
+	return d, err
+}
+
+// readZone reads a zone's name; "" is none.
+func readZone(zone string) (string, error) {
+	if zone == "" {
+		return "", nil
+	}
+	return rrset.CanonicalName(zone)
+}
+
+func readMX(name string, ttl uint32, saved []savedMX) (rrset.Set, error) {
+	if len(saved) == 0 {
+		return rrset.Set{Name: name, Type: "MX"}, nil
 	}
 	var data []string
-	for _, m := range s.MX {
+	for _, m := range saved {
 		host := m.Host
 		if !strings.HasSuffix(host, ".") {
 			host += "."
 		}
 		data = append(data, strconv.Itoa(int(m.Preference))+" "+host)
 	}
-	d.MX, err = rrset.New(d.Name, "MX", s.TTL, data...)
-	return d, err
+	return rrset.New(name, "MX", ttl, data...)
 }
 
 // InventoryCSV writes the inventory for spreadsheets.
 func InventoryCSV(w io.Writer, inv plan.Inventory, verdicts map[string]plan.Verdict) error {
+	several := len(inv.Views) > 1
+	var differs map[string][]string
+	if several {
+		differs = disparityCells(inv)
+	}
 	return writeCSV(w, func(yield func([]string) bool) {
-		if !yield([]string{"domain", "zone", "provider", "leads to", "mx", "ttl", "messages", "plan", "why"}) {
+		head := []string{"domain", "zone", "provider", "leads to", "mx", "ttl", "messages", "plan", "why"}
+		if several {
+			head = append(head, "view", "in other views", "differs")
+		}
+		if !yield(head) {
 			return
 		}
 		for i := range inv.Domains {
 			d := &inv.Domains[i]
 			moves, why := judged(d, verdicts)
-			if !yield([]string{
+			row := []string{
 				rrset.Bare(d.Name), bareZone(*d), d.Provider, string(d.PointsTo), strings.Join(d.MX.Data, "; "), strconv.Itoa(int(d.MX.TTL)),
 				strconv.FormatUint(d.Messages, 10), moves, why,
-			}) {
+			}
+			if several {
+				row = append(row, viewCells(*d, differs)...)
+			}
+			if !yield(row) {
 				return
+			}
+		}
+		if several {
+			for _, row := range hostRows(inv, differs) {
+				if !yield(row) {
+					return
+				}
 			}
 		}
 	})

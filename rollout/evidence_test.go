@@ -72,6 +72,18 @@ func TestOldEvidenceClosesNothing(t *testing.T) {
 			s.leadBack(first)
 			s.do(keep)
 		},
+		"another view leads to it": func(s *scene) {
+			s.observed()
+			s.world(func(w *sim) { w.within = map[string]bool{first: true} })
+			s.do(approve)
+		},
+		"another view leads to it while armed": func(s *scene) {
+			s.observed()
+			s.do(approve)
+			s.until("it is proven", proven)
+			s.world(func(w *sim) { w.within = map[string]bool{first: true} })
+			s.do(keep)
+		},
 		"a node is not let in": func(s *scene) {
 			s.observed()
 			s.world(func(w *sim) { w.nodeLost = true })
@@ -199,6 +211,34 @@ func TestLedBackAfterIsolation(t *testing.T) {
 						s.Errorf("closed: %v", w.isClosed())
 					}
 				})
+			})
+		})
+	}
+}
+
+// TestAnotherViewLedBackAfterIsolation: what is led to the closed server in a view in
+// which nothing was moved is told and lifted alike, and is over when that is mended.
+func TestAnotherViewLedBackAfterIsolation(t *testing.T) {
+	t.Parallel()
+	for _, lifts := range []bool{false, true} {
+		t.Run(fmt.Sprint("auto_lift ", lifts), func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{policy: func(p *Policy) { p.AutoLift = lifts }}, func(s *scene) {
+				s.isolate()
+				s.world(func(w *sim) { w.within = map[string]bool{first: true} })
+				d := s.reaches(first, state.IsDrifted)
+				if !strings.Contains(d.Reason, "in view inside") {
+					s.Errorf("reason: %s", d.Reason)
+				}
+				time.Sleep(time.Minute)
+				s.world(func(w *sim) {
+					if w.isClosed() == lifts {
+						s.Errorf("closed: %v", w.isClosed())
+					}
+					w.within = nil
+				})
+				s.do(state.Decision{Verb: state.Retry, Target: state.DomainTarget(first)})
+				s.reaches(first, state.Live)
 			})
 		})
 	}

@@ -52,6 +52,7 @@ type sim struct {
 	failing    map[string]bool // probes to them fail
 	silent     map[string]bool // probes to them cannot be made
 	losing     map[string]bool // their real mail is refused; false: it passes
+	within     map[string]bool // in another view they lead to the old server
 	straggling bool            // the old server's log says that somebody would be cut off
 	wanting    map[string]bool // their preflight fails until a companion is written; true: for ever
 	down       bool            // the gateway is: all probes fail

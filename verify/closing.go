@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -265,38 +264,4 @@ func (c *Checker) leads(ctx context.Context, h traffic.HadMail) plan.Finding {
 		}
 	}
 	return pass(h.Name, "it does not lead to the old server")
-}
-
-// leadsIn tells how a name's mail leads to the old server in one view; "" = it does not.
-func (c *Checker) leadsIn(ctx context.Context, v view, name string) (string, error) {
-	for range maxAliases {
-		a, err := v.dns.Recurse(ctx, name, "MX")
-		if err != nil {
-			return "", err
-		}
-		if a.Set.Absent() && a.CNAME != "" && a.CNAME != name {
-			name = a.CNAME
-			continue
-		}
-		var hosts []string
-		for _, m := range a.Set.MX() {
-			if !m.Null() {
-				hosts = append(hosts, m.Host)
-			}
-		}
-		if a.Set.Absent() && a.RCode != "NXDOMAIN" {
-			hosts = []string{name} // RFC 5321 section 5.1: its address is its MX
-		}
-		for _, h := range hosts {
-			addrs, err := v.dns.Addresses(ctx, h)
-			if err != nil {
-				return "", err
-			}
-			if why := c.old(h, addrs); why != "" {
-				return why, nil
-			}
-		}
-		return "", nil
-	}
-	return "", errors.New("its aliases have no end")
 }

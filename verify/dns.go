@@ -23,6 +23,7 @@ func dnsChecks() []Check {
 		{ID: "mx.null", Title: "a null MX stands alone, or not at all", RFC: "RFC 7505 section 3", When: ends, Run: mxNull},
 		{ID: "mx.implicit", Title: "mail follows an MX, and not the domain's own address", RFC: "RFC 5321 section 5.1", When: ends, Run: mxImplicit},
 		{ID: "mx.wildcard", Title: "a wildcard answers as planned, and loses nothing", RFC: "RFC 4592 section 3.3.1", When: ends, Run: mxWildcard},
+		{ID: "mx.views", Title: "no other view of the DNS leads to the old server", RFC: "RFC 9499 section 6", When: always, Run: mxViews, Advice: true, Lacks: lacksViews},
 		{ID: "mx.duplicate", Title: "each MX host stands once, and is a machine of its own", RFC: "RFC 5321 section 5.1", When: ends, Run: mxDuplicate},
 		{ID: "ns.delegation", Title: "parent and zone name the same servers, and each answers", RFC: "RFC 1034 section 4.2.2", When: always, Run: nsDelegation},
 		{ID: "ns.sync", Title: "every authoritative server answers with the same RRset", RFC: "RFC 1034 section 4.3.5", When: always, Run: nsSync},
@@ -53,24 +54,6 @@ func fromHere(r run) run {
 		}
 		return found, err
 	}
-}
-
-// Addresses are a host's, by the first resolver that answers. None and no
-// error: it has none.
-func (c *Checker) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {
-	return c.dns.Addresses(ctx, host)
-}
-
-// Asked is a RRset as the first resolver that answers has it, and the canonical name
-// if the name is an alias; then the RRset is that name's, under the name asked for.
-func (c *Checker) Asked(ctx context.Context, name, typ string) (set rrset.Set, alias string, err error) {
-	a, err := c.dns.Recurse(ctx, name, typ)
-	if err != nil {
-		return rrset.Set{}, "", err
-	}
-	set = a.Set
-	set.Name, set.Type = name, typ
-	return set, a.CNAME, nil
 }
 
 // NegativeTTL is for how many seconds caches may hold that a name of the zone
@@ -214,40 +197,4 @@ func nsTTL(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Fi
 		return []plan.Finding{warn(cut.Domain, "the servers serve several TTLs: %v seconds; waits count the highest", seen)}, nil
 	}
 	return []plan.Finding{pass(cut.Domain, "served with TTL %d seconds", seen[0])}, nil
-}
-
-// LeadsToOld asks live DNS whether a name's mail still leads to the old server:
-// by any authoritative server's MX at any preference, or without MX by the
-// name's own address (RFC 5321 section 5.1). It says by what.
-func (c *Checker) LeadsToOld(ctx context.Context, zone, name string) (bool, string, error) {
-	served, found := c.Served(ctx, zone, name, "MX")
-	for _, f := range found {
-		if strings.Contains(f.Detail, "is an alias") {
-			return false, "", nil // its mail follows the other name, which is asked about itself
-		}
-		if f.Severity != plan.Pass {
-			return false, "", fmt.Errorf("%s: %s", f.Target, f.Detail)
-		}
-	}
-	for server, s := range served {
-		hosts := []string{}
-		for _, m := range s.MX() {
-			if !m.Null() {
-				hosts = append(hosts, m.Host)
-			}
-		}
-		if s.Absent() {
-			hosts = append(hosts, name)
-		}
-		for _, h := range hosts {
-			addrs, err := c.Addresses(ctx, h)
-			if err != nil {
-				return false, "", err
-			}
-			if why := c.old(h, addrs); why != "" {
-				return true, why + ", says " + server, nil
-			}
-		}
-	}
-	return false, "", nil
 }

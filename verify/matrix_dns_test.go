@@ -41,6 +41,11 @@ func matrixDNS() []row {
 			*c = cut(t, "new.choir.test.", nil, gws)
 			c.Zone = "choir.test."
 		})},
+		{check: "mx.views", breaks: "before, the other view has the old server", when: verify.Before, good: twoViews("10 gw1.gw.test."), broken: twoViews("10 mail.old.test."), want: plan.Warn, says: "the plan does not change that"},
+		{check: "mx.views", breaks: "moved by half", when: verify.After, good: twoViews("10 elsewhere.test."), broken: twoViews("90 mail.old.test."), says: "moved by half"},
+		{check: "mx.views", breaks: "the other view's resolver is down", when: verify.After, good: twoViews("10 gw1.gw.test."), want: plan.Unknown, says: "could not check", broken: in(func(_ *testing.T, _ *bench, s *verify.Settings, _ *plan.Cutover) {
+			s.Resolvers = append(s.Resolvers, verify.Resolver{View: "inside", Addr: netip.MustParseAddrPort("127.0.0.1:1")})
+		})},
 		{check: "mx.duplicate", breaks: "a host twice", when: verify.Before, good: in(nil), broken: after("10 gw1.gw.test.", "20 gw1.gw.test."), want: plan.Warn, says: "stands twice"},
 		{check: "mx.duplicate", breaks: "one machine with two names", when: verify.Before, good: in(nil), want: plan.Warn, says: "when one is down, both are", broken: in(func(t *testing.T, b *bench, _ *verify.Settings, c *plan.Cutover) {
 			b.edit(t, "choir.test", "mx.choir.test", "A", b.facts.Gateways[0].Addr.String())

@@ -82,6 +82,7 @@ type Settings struct {
 	HTTPSPort     uint16       // of MTA-STS policies; default 443
 	HTTPSCA       string       // PEM file of an authority to trust besides the system's for those; "" = none
 	Resolvers     []Resolver
+	View          string    // in which domains move; "" = Public, or the first resolver's
 	Vantages      []Vantage // none = here
 	Hello         string    // the EHLO name
 	From          string    // the probes' sender
@@ -119,8 +120,8 @@ type Settings struct {
 // A Checker asks. It may be used by many goroutines at once.
 type Checker struct {
 	Settings
-	dns      *resolve.Client // by the resolvers of the public view
-	views    []view
+	dns      *resolve.Client // by the resolvers of the first view
+	views    []View          // that in which domains move first
 	caches   caches
 	chains   memo[resolve.Chain]
 	arrivals *arrivals

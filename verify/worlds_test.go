@@ -78,6 +78,11 @@ func inside(t *testing.T, s *verify.Settings, mx string) {
 	s.Resolvers = append([]verify.Resolver{{View: "inside", Addr: at}}, s.Resolvers...)
 }
 
+// twoViews is a world with a view inside that answers every MX alike.
+func twoViews(mx string) world {
+	return in(func(t *testing.T, _ *bench, s *verify.Settings, _ *plan.Cutover) { inside(t, s, mx) })
+}
+
 // resolver answers by a function.
 func resolver(t *testing.T, answer func(*dns.Msg) *dns.Msg) netip.AddrPort {
 	t.Helper()

@@ -26,7 +26,7 @@ func TestCompanionInALab(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	where := holder(o.site.cfg)
+	where := holder(o.site.cfg, "")
 	o.site.companions = func(_ context.Context, cut plan.Cutover) ([]plan.Companion, []plan.Finding) {
 		if cut.Domain != c.Domain {
 			return nil, nil

@@ -63,7 +63,7 @@ with 2 when anything else was added, removed or changed, for cron.`,
 	f.StringVar(&o.explain, "explain", "", "tell all about one name, and why it is in the plan or not")
 	f.BoolVar(&o.diff, "diff", false, "tell what is new, gone or changed since the inventory in FILE; exit with 2 if anything is")
 	f.StringVar(&o.out, "out", "", "save the inventory, as JSON, for a later --diff")
-	f.BoolVar(&o.owners, "owners", false, "as CSV: what others must change, whose zones are not ours, with the records they have and need")
+	f.BoolVar(&o.owners, "owners", false, "as CSV: what others must change, whose zones are not ours or in a view that does not move, with the records they have and need")
 	c.MarkFlagsMutuallyExclusive("explain", "diff", "owners")
 	s.addFormats(c, "table", "json", "csv")
 	return c
@@ -153,11 +153,7 @@ func (s *streams) begunPlan(ctx context.Context, site *site) (plan.Plan, error) 
 func (s *site) foresee(inv plan.Inventory, zones []plan.Zone, begun plan.Plan) (*plan.Draft, error) {
 	set := s.settings(time.Now())
 	if set.Zones = zones; len(zones) == 0 { // they were not read, and are listed
-		for provider, x := range s.cfg.Providers {
-			for _, z := range x.Zones {
-				set.Zones = append(set.Zones, plan.Zone{Name: z, Provider: provider})
-			}
-		}
+		set.Zones = s.zones("")
 	}
 	d, err := plan.Foresee(begun, inv, set)
 	if errors.Is(err, plan.ErrNothingNew) {
@@ -197,13 +193,18 @@ func (s *streams) differences(found []plan.Difference) error {
 }
 
 // owners writes what others must change: names whose zones are not ours, or are
-// changed by hand.
+// changed by hand, and what other views lead to the old server.
 func (s *streams) owners(site *site, inv plan.Inventory) error {
 	var theirs []plan.Domain
 	for _, d := range inv.Domains {
-		leads := d.PointsTo == plan.ToOld || d.PointsTo == plan.ToImplicit || d.PointsTo == plan.ToBoth
-		if leads && d.Alias == "" && (d.Zone == "" || site.cfg.Providers[d.Provider].Kind == "manual") {
+		byHand := d.Zone == "" || d.View != "" || site.cfg.Providers[d.Provider].Kind == "manual"
+		if d.PointsTo.Old() && d.Alias == "" && byHand {
 			theirs = append(theirs, d)
+		}
+		for _, e := range d.Elsewhere {
+			if e.ToOld() && e.Zone != "" {
+				theirs = append(theirs, e.In(d))
+			}
 		}
 	}
 	set := site.settings(time.Time{})

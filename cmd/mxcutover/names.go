@@ -14,6 +14,7 @@ import (
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
+	"mxcutover/verify"
 )
 
 // Bounds of a list of names, and of asking for them.
@@ -60,17 +61,17 @@ func readNames(path string) ([]string, error) {
 	return out, nil
 }
 
-// askNames asks the resolvers for the MX of many names, and for the addresses of
+// askNames asks a view's resolvers for the MX of many names, and for the addresses of
 // those without. One that cannot be asked says so by itself.
-func (s *site) askNames(ctx context.Context, names []string, source plan.Source, progress io.Writer) ([]plan.Named, error) {
+func (s *site) askNames(ctx context.Context, view verify.View, names []string, source plan.Source, progress io.Writer) ([]plan.Named, error) {
 	out := make([]plan.Named, len(names))
-	err := side(ctx, len(names), "names", progress, func(i int) { out[i] = s.askName(ctx, names[i], source) })
+	err := side(ctx, len(names), "names", progress, func(i int) { out[i] = askName(ctx, view, names[i], source) })
 	return out, err
 }
 
-func (s *site) askName(ctx context.Context, name string, source plan.Source) plan.Named {
+func askName(ctx context.Context, view verify.View, name string, source plan.Source) plan.Named {
 	n := plan.Named{Name: name, Source: source, MX: rrset.Set{Name: name, Type: "MX"}}
-	set, alias, err := s.checker.Asked(ctx, name, "MX")
+	set, alias, err := view.Asked(ctx, name, "MX")
 	if err != nil {
 		n.Failed = err.Error()
 		return n
@@ -79,7 +80,7 @@ func (s *site) askName(ctx context.Context, name string, source plan.Source) pla
 		n.MX = set
 		return n
 	}
-	if n.Addresses, err = s.checker.Addresses(ctx, name); err != nil {
+	if n.Addresses, err = view.Addresses(ctx, name); err != nil {
 		n.Failed = err.Error()
 	}
 	return n
@@ -129,12 +130,12 @@ func tellProgress(w io.Writer, what string, n int, done *atomic.Int64) (stop fun
 	}
 }
 
-// resolved are the addresses of hosts. What cannot be resolved is left out, and
+// resolved are the addresses of hosts in a view. What cannot be resolved is left out, and
 // told by the domains that lead there: one foreign name server that is down must not
 // hide all others.
-func (s *site) resolved(ctx context.Context, hosts []string, progress io.Writer) (plan.Addresses, error) {
+func (s *site) resolved(ctx context.Context, view verify.View, hosts []string, progress io.Writer) (plan.Addresses, error) {
 	found := make([][]netip.Addr, len(hosts))
-	err := side(ctx, len(hosts), "hosts", progress, func(i int) { found[i], _ = s.checker.Addresses(ctx, hosts[i]) })
+	err := side(ctx, len(hosts), "hosts", progress, func(i int) { found[i], _ = view.Addresses(ctx, hosts[i]) })
 	out := plan.Addresses{}
 	for i, h := range hosts {
 		if len(found[i]) > 0 {

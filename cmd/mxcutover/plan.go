@@ -167,7 +167,9 @@ func (s *site) settings(now time.Time) plan.Settings {
 		Gate: cfg.Gate.Plan(), LowTTL: cfg.TTL.Low, Fixed: cfg.Fixed(), Kinds: map[string]string{},
 	}
 	for name, p := range cfg.Providers {
-		set.Kinds[name] = p.Kind
+		if !p.Compared { // nothing is written there, so nothing needs to go back
+			set.Kinds[name] = p.Kind
+		}
 	}
 	if cfg.Isolate != nil {
 		set.Ports, set.Stages = cfg.Isolate.Ports, cfg.Isolate.Stages

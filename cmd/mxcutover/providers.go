@@ -150,23 +150,30 @@ func (c *providerCheck) provider(ctx context.Context, g *errgroup.Group, name st
 		c.failed("provider.open", name, err)
 		return
 	}
+	if section.Compared {
+		p = providers.OnlyRead(p)
+	}
 	for _, zone := range section.Zones {
 		g.Go(func() error {
-			c.zone(ctx, p, name, section.Kind, zone)
+			c.zone(ctx, p, name, section, zone)
 			return ctx.Err()
 		})
 	}
 }
 
 // zone checks one zone: it can be read, it may be written, and on request it is.
-func (c *providerCheck) zone(ctx context.Context, p providers.Provider, name, kind, zone string) {
+func (c *providerCheck) zone(ctx context.Context, p providers.Provider, name string, section config.Provider, zone string) {
 	at := name + " " + rrset.Bare(zone)
 	sets, err := providers.Zone(ctx, p, zone)
 	if err != nil {
 		c.failed("provider.read", at, err)
 		return
 	}
-	c.tell("provider.read", at, plan.Pass, "%d RRsets were read by %s", len(sets), kind)
+	c.tell("provider.read", at, plan.Pass, "%d RRsets were read by %s", len(sets), section.Kind)
+	if section.Compared {
+		c.tell("provider.rights", at, plan.Pass, "nothing is written here: it is view %s, which is only compared", section.View)
+		return
+	}
 	left := providers.Leftovers(zone, sets, "", time.Now())
 	if len(left) > 0 && !c.scratch {
 		c.tell("provider.write", at, plan.Warn, "%d scratch records were left there, %s first; --scratch takes them away", len(left), rrset.Bare(left[0].Before.Name))

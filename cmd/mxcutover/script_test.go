@@ -56,7 +56,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"world": worldCmd, "code": codeCmd, "edit": editCmd, "flip": flipCmd, "eventually": eventuallyCmd,
 			"hold": holdCmd, "release": releaseCmd, "waits": waitsCmd, "byhand": byhandCmd, "scrape": scrapeCmd,
-			"tear": tearCmd, "written": writtenCmd, "oldlog": oldlogCmd,
+			"tear": tearCmd, "written": writtenCmd, "oldlog": oldlogCmd, "within": withinCmd,
 		},
 	})
 }
@@ -120,6 +120,23 @@ func byhandCmd(ts *testscript.TestScript, _ bool, args []string) {
 	for _, r := range [][2]string{
 		{args[0] + ", ", ""},
 		{"providers:\n", fmt.Sprintf("providers:\n  customer:\n    kind: manual\n    zones: [%s]\n    settings: {servers: [\"%s:%d\", \"%s:%d\"], contact: the choir, within: 2h}\n", args[0], f.NS1, f.DNSPort, f.NS2, f.DNSPort)},
+	} {
+		if !strings.Contains(text, r[0]) {
+			ts.Fatalf("the configuration does not hold %q", r[0])
+		}
+		text = strings.Replace(text, r[0], r[1], 1)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("mxcutover.yaml"), []byte(text), 0o600))
+}
+
+// withinCmd gives a zone a second view, in a file, which is only compared: within ZONE FILE.
+func withinCmd(ts *testscript.TestScript, _ bool, args []string) {
+	f := ts.Value("world").(*lab.World).Facts()
+	text := ts.ReadFile("mxcutover.yaml")
+	for _, r := range [][2]string{
+		{"    kind: rfc2136\n", "    kind: rfc2136\n    view: public\n"},
+		{"providers:\n", fmt.Sprintf("providers:\n  within:\n    kind: zonefile\n    zones: [%s]\n    view: inside\n    compare_only: true\n    settings: {files: {%s: %q}, reload: [\"false\"]}\n", args[0], args[0], ts.MkAbs(args[1]))},
+		{"resolvers: {", fmt.Sprintf("resolvers: {inside: [\"%s:%d\"], ", f.Resolver, f.DNSPort)},
 	} {
 		if !strings.Contains(text, r[0]) {
 			ts.Fatalf("the configuration does not hold %q", r[0])

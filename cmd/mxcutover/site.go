@@ -4,15 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
-	"maps"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"mxcutover/config"
 	"mxcutover/firewall"
@@ -51,6 +46,9 @@ func openSite(cfg *config.Config) (*site, error) {
 		if err != nil {
 			return nil, fmt.Errorf("provider %s: %w", name, err)
 		}
+		if p.Compared {
+			opened = providers.OnlyRead(opened)
+		}
 		s.providers[name] = opened
 	}
 	if i := cfg.Probe.Arrival.IMAP; i != nil {
@@ -77,7 +75,7 @@ func newChecker(cfg *config.Config) (*verify.Checker, error) {
 		Arrival:    cfg.Probe.Timeout, GreylistRetry: cfg.Probe.GreylistRetry, CatchAll: cfg.Probe.CatchAll, CatchAlls: cfg.Probe.CatchAlls,
 		Concurrency: cfg.Probe.Concurrency, RandomPerHour: cfg.Probe.RandomPerHour, Largest: cfg.Probe.Largest,
 		Outbound: cfg.Outbound, DKIMSelectors: cfg.DKIM.Selectors,
-		HTTPSPort: cfg.Ports.HTTPS, HTTPSCA: cfg.HTTPS.CA, Holder: holder(cfg),
+		HTTPSPort: cfg.Ports.HTTPS, HTTPSCA: cfg.HTTPS.CA, Holder: holder(cfg, ""), View: cfg.MovedView(),
 	}
 	v.Hello, _ = os.Hostname()
 	v.DNSRate = float64(cfg.DNS.Rate)
@@ -130,28 +128,6 @@ func anchors(d config.DNS) (resolve.Anchors, error) {
 	return a, nil
 }
 
-// holder tells which provider holds a name: that of the closest zone of the
-// configuration. A zone that stands at two providers is nobody's.
-func holder(cfg *config.Config) func(name string) (zone, provider string, ok bool) {
-	at := map[string]string{}
-	for provider, p := range cfg.Providers {
-		for _, z := range p.Zones {
-			if _, twice := at[z]; twice {
-				provider = ""
-			}
-			at[z] = provider
-		}
-	}
-	return func(name string) (zone, provider string, ok bool) {
-		for zone = name; zone != "."; zone = rrset.Parent(zone) {
-			if provider, ok := at[zone]; ok {
-				return zone, provider, provider != ""
-			}
-		}
-		return "", "", false
-	}
-}
-
 // imap is a mailbox as package verify has it.
 func imap(i *config.IMAP) verify.IMAP {
 	if i == nil {
@@ -190,29 +166,6 @@ func readRecipients(path string) (map[string]string, error) {
 	return out, lines.Err()
 }
 
-// zones reads every zone of every provider.
-func (s *site) zones(ctx context.Context) ([]plan.Zone, error) {
-	var out []plan.Zone
-	for name, p := range s.cfg.Providers {
-		for _, z := range p.Zones {
-			out = append(out, plan.Zone{Name: z, Provider: name})
-		}
-	}
-	slices.SortFunc(out, func(a, b plan.Zone) int { return strings.Compare(a.Name, b.Name) })
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
-	for i := range out {
-		g.Go(func() (err error) {
-			out[i].Sets, err = providers.Zone(ctx, s.providers[out[i].Provider], out[i].Name)
-			if err != nil {
-				return fmt.Errorf("zone %s at %s: %w", rrset.Bare(out[i].Name), out[i].Provider, err)
-			}
-			return nil
-		})
-	}
-	return out, g.Wait()
-}
-
 // planned are the gateway's records, those of templates too.
 func (s *site) planned() []rrset.MX {
 	out := slices.Clone(s.cfg.MX.Records)
@@ -220,115 +173,6 @@ func (s *site) planned() []rrset.MX {
 		out = append(out, t...)
 	}
 	return out
-}
-
-// survey reads the zones and makes the inventory. With a file of names, these are
-// asked for by DNS alone, and no zone is read.
-func (s *site) survey(ctx context.Context, out *streams, names string) (zones []plan.Zone, inv plan.Inventory, err error) {
-	traffic, err := countTraffic(ctx, out, s.cfg)
-	if err != nil {
-		return nil, inv, err
-	}
-	about := plan.Site{
-		OldHosts: s.cfg.Old.Hosts, OldAddresses: s.cfg.Old.Addresses, Planned: s.planned(),
-		OwnName: s.cfg.Domains.OwnName, Traffic: traffic, Holder: holder(s.cfg),
-	}
-	if names != "" {
-		if about.Named, err = s.namesOf(ctx, out, names); err != nil {
-			return nil, inv, err
-		}
-	} else if zones, err = s.zones(ctx); err != nil {
-		return nil, inv, err
-	}
-	addrs, err := s.addresses(ctx, plan.Hosts(zones, about), names != "", out.err)
-	if err != nil {
-		return nil, inv, err
-	}
-	inv = plan.Survey(zones, addrs, about)
-	if names != "" {
-		return zones, inv, nil
-	}
-	if about.Named, err = s.beyondZones(ctx, out, inv, traffic); err != nil || len(about.Named) == 0 {
-		return zones, inv, err
-	}
-	more, err := s.resolved(ctx, plan.Hosts(nil, about), out.err) // those of our own zones are known
-	maps.Copy(more, addrs)
-	return zones, plan.Survey(zones, more, about), err
-}
-
-// namesOf asks for the names in a file.
-func (s *site) namesOf(ctx context.Context, out *streams, file string) ([]plan.Named, error) {
-	names, err := readNames(file)
-	if err != nil {
-		return nil, err
-	}
-	return s.askNames(ctx, names, plan.FromList, out.err)
-}
-
-// beyondZones asks for the names of domains.names, and for those that had mail, where
-// no zone told of them.
-func (s *site) beyondZones(ctx context.Context, out *streams, inv plan.Inventory, traffic map[string]plan.Traffic) ([]plan.Named, error) {
-	have := map[string]bool{}
-	for _, d := range inv.Domains {
-		have[d.Name] = true
-	}
-	var listed []string
-	if s.cfg.Domains.Names != "" {
-		all, err := readNames(s.cfg.Domains.Names)
-		if err != nil {
-			return nil, err
-		}
-		for _, n := range all {
-			if !have[n] {
-				have[n] = true
-				listed = append(listed, n)
-			}
-		}
-	}
-	var seen []string
-	for n, t := range traffic {
-		if !have[n] && t.Messages > 0 {
-			seen = append(seen, n)
-		}
-	}
-	slices.Sort(seen)
-	named, err := s.askNames(ctx, listed, plan.FromList, out.err)
-	if err != nil {
-		return nil, err
-	}
-	more, err := s.askNames(ctx, seen, plan.FromMail, out.err)
-	return append(named, more...), err
-}
-
-// addresses resolves hosts. A host that has no address is left out; a resolver
-// that cannot be asked is an error, since a name might lead to the old server
-// unseen. Of foreign names each says so by itself.
-func (s *site) addresses(ctx context.Context, hosts []string, foreign bool, progress io.Writer) (plan.Addresses, error) {
-	if foreign {
-		return s.resolved(ctx, hosts, progress)
-	}
-	found := make([][]netip.Addr, len(hosts))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(64)
-	for i, h := range hosts {
-		g.Go(func() (err error) {
-			found[i], err = s.checker.Addresses(ctx, h)
-			if err != nil {
-				return fmt.Errorf("addresses of %s: %w", rrset.Bare(h), err)
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	out := plan.Addresses{}
-	for i, h := range hosts {
-		if len(found[i]) > 0 {
-			out[h] = found[i]
-		}
-	}
-	return out, nil
 }
 
 // credentials reads each secret again that moving a provider's domains back

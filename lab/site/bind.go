@@ -26,6 +26,8 @@ type BINDOptions struct {
 	Silent  bool              // a primary that notifies nobody, so that its secondary lags
 	Inside  Key               // of a primary: who comes with it has another view, with zones of the same names and texts; zero = no views
 	view    string            // before the names of the zones' files
+	Within  map[string]string // the zones of the inside view, and their texts; nil = the same
+	Clients []netip.Addr      // who has the inside view without its key
 	Static  bool              // a primary that takes no updates: its master files are changed by hand
 	Control netip.AddrPort    // where rndc reaches it; zero = nowhere; see [BIND.RNDC]
 }
@@ -33,6 +35,9 @@ type BINDOptions struct {
 // InInside is what is served in the inside view, for its key.
 func (o BINDOptions) InInside() BINDOptions {
 	o.Key, o.view = o.Inside, "inside."
+	if o.Within != nil {
+		o.Zones = o.Within
+	}
 	return o
 }
 
@@ -74,7 +79,7 @@ controls { {{if .Control.IsValid}}inet {{.Control.Addr}} port {{.Control.Port}} 
 logging { channel c { file "{{.Dir}}/named.log"; severity info; print-time yes; }; category default { c; }; };
 server {{.PrimaryOrSelf.Addr}} { keys { "{{.Key.Name}}"; }; };
 {{if .Inside.Name}}key "{{.Inside.Name}}" { algorithm hmac-sha256; secret "{{.Inside.Secret}}"; };
-view "inside" { match-clients { key "{{.Inside.Name}}"; };
+view "inside" { match-clients { key "{{.Inside.Name}}"; {{range .Clients}}{{.}}; {{end}}};
 {{template "zones" .InInside}}};
 view "outside" { match-clients { any; };
 {{template "zones" .}}};
@@ -115,9 +120,11 @@ func (b *BIND) start(ctx context.Context) error {
 		return err
 	}
 	if !b.Primary.IsValid() {
-		for zone, text := range b.Zones {
-			if err := b.write(map[string]string{b.File(zone): text, b.InInside().File(zone): text}); err != nil {
-				return err
+		for _, o := range []BINDOptions{b.BINDOptions, b.InInside()} {
+			for zone, text := range o.Zones {
+				if err := b.write(map[string]string{o.File(zone): text}); err != nil {
+					return err
+				}
 			}
 		}
 	}
