@@ -63,7 +63,7 @@ func runIsolateShow(ctx context.Context, s *streams, offline bool, stage int) er
 	}
 	shown := report.Rules{Text: text}
 	if !offline {
-		driver, err := openFirewall(cfg.Isolate)
+		driver, err := openFirewall(cfg)
 		if err != nil {
 			return fmt.Errorf("isolate: %w", err)
 		}
@@ -117,7 +117,7 @@ func runIsolateWatch(ctx context.Context, s *streams, every time.Duration) error
 	if err != nil {
 		return err
 	}
-	driver, err := openFirewall(cfg.Isolate)
+	driver, err := openFirewall(cfg)
 	if err != nil {
 		return fmt.Errorf("isolate: %w", err)
 	}
