@@ -8,6 +8,7 @@ import (
 )
 
 func (i *IsolationStatus) apply(e Event, at Moment) {
+	i.asked(e.Findings)
 	i.Findings = mergeFindings(i.Findings, e.Findings)
 	switch e.Kind {
 	case Intended:
@@ -64,7 +65,7 @@ func (i *IsolationStatus) forget() {
 	if i.State == IsolationObserved && !i.Closed {
 		*i = IsolationStatus{
 			State: IsolationOpen, Reason: "a domain is no longer where it should be, so it is observed again",
-			Steps: map[string]StepRecord{}, Lift: i.Lift, Held: i.Held, Paused: i.Paused, persons: i.persons, stages: i.stages,
+			Steps: map[string]StepRecord{}, Lift: i.Lift, Held: i.Held, Paused: i.Paused, Hand: i.Hand, persons: i.persons, stages: i.stages,
 		}
 	}
 }
