@@ -13,7 +13,7 @@ func (i *IsolationStatus) apply(e Event, at Moment) {
 	switch e.Kind {
 	case Intended:
 		i.Step, i.Held = e.Step, i.Paused
-		if u := untilOf(e); !u.IsZero() || !i.Closed {
+		if u := untilOf(e); !u.IsZero() || !i.Closed || i.Hand {
 			i.Until = u
 		}
 		if plan.KindOf(e.Step) == plan.Arm {
