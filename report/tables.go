@@ -193,6 +193,9 @@ func (p Printer) Status(w io.Writer, s *state.Status, all bool) error {
 		fmt.Fprintf(b, "and %d more; see them with: mxcutover status --all\n", left)
 	}
 	fmt.Fprintf(b, "\nisolation: %s %s\n", s.Isolation.State, Harmless(s.Isolation.Reason))
+	if c := askedCommand(&s.Isolation); c != "" {
+		fmt.Fprintf(b, "  a person is asked for %s: mxcutover isolate show, then: %s\n", Harmless(s.Isolation.Asks), Harmless(c))
+	}
 	if s.DiskLow != "" {
 		fmt.Fprintf(b, "the disk is full, and only rollbacks start: %s\n", Harmless(s.DiskLow))
 	}

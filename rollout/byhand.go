@@ -303,11 +303,8 @@ func (w World) liftByHand(ctx context.Context, t Turn, h firewall.Hand) ([]plan.
 }
 
 // HandLook looks from outside at what a person loaded, by what a plan and its journal
-// know; false: no person loads the rules here.
-func (w World) HandLook(ctx context.Context, p *plan.Plan, s *state.Status, ports []uint16) ([]plan.Finding, bool) {
-	if _, ok := w.person(); !ok {
-		return nil, false
-	}
+// know.
+func (w World) HandLook(ctx context.Context, p *plan.Plan, s *state.Status, ports []uint16) []plan.Finding {
 	t := Turn{Plan: p, Clock: SystemClock(), View: func(f func(*state.Status)) { f(s) }}
-	return w.Checker.HandClosed(ctx, w.handed(t, ports)), true
+	return w.Checker.HandClosed(ctx, w.handed(t, ports))
 }

@@ -368,7 +368,7 @@ func (s *site) world(p rollout.Policy) rollout.World {
 	}
 	if i := s.cfg.Isolate; i != nil {
 		w.Trust, w.Action = i.Trust, firewall.Action(i.Action)
-		w.OldMail = oldMail(s.cfg)
+		w.OldMail, w.Handed = oldMail(s.cfg), handed(i)
 	}
 	return w
 }

@@ -235,7 +235,7 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 		found = append(found, by[c.Domain]...)
 	}
 	if when == verify.After && o.picked("old.closed") {
-		found = append(found, report.Of("", site.oldClosed(ctx, closedForGood(p, st)))...)
+		found = append(found, report.Of("", site.stillClosed(ctx, p, st))...)
 	}
 	v.NotAsked = without
 	for id, lacks := range site.checker.NotAsked() {

@@ -25,6 +25,16 @@ func closedForGood(p plan.Plan, st *state.Status) (ports []uint16) {
 	return ports
 }
 
+// stillClosed asks whether what was confirmed is as it should be still. What a person
+// loaded is seen from outside alone.
+func (s *site) stillClosed(ctx context.Context, p plan.Plan, st *state.Status) []plan.Finding {
+	ports := closedForGood(p, st)
+	if len(ports) == 0 || !s.byHand() {
+		return s.oldClosed(ctx, ports)
+	}
+	return s.world(policy(s.cfg)).HandLook(ctx, &p, st, ports)
+}
+
 // oldClosed asks whether the old server's ports are closed still: from outside, and at
 // its firewall, whose rules another tool may have flushed, or a boot forgotten.
 func (s *site) oldClosed(ctx context.Context, ports []uint16) (found []plan.Finding) {
