@@ -248,7 +248,7 @@ func IsolationJSON(w io.Writer, pl *plan.Plan, st *state.Status) error {
 	gate := IsolationGate(pl, st)
 	found := append([]plan.Finding{}, i.Findings...)
 	return encode(w, object{
-		"v": version, "state": i.State, "reason": i.Reason, "held": i.Held, "closed": i.Closed, "hand": i.Hand, "asks": i.Asks, "until": optional(i.Until), "gate": gate, "findings": found,
+		"v": version, "state": i.State, "reason": i.Reason, "held": i.Held, "closed": i.Closed, "hand": i.Hand, "asks": i.Asks, "said": i.Said, "until": optional(i.Until), "gate": gate, "findings": found,
 	})
 }
 

@@ -48,11 +48,11 @@ func personCmd(ts *testscript.TestScript, _ bool, args []string) {
 
 // asked waits until a table is asked for, and gives its name.
 func asked(ts *testscript.TestScript, begins string) string {
-	var st struct{ Asks, Reason string }
+	var st struct{ Asks, Said, Reason string }
 	for deadline := time.Now().Add(2 * time.Minute); ; {
 		ts.Check(ts.Exec("mxcutover", "isolate", "status", "-o", "json"))
 		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &st))
-		if strings.HasPrefix(st.Asks, begins) {
+		if strings.HasPrefix(st.Asks, begins) && st.Said == "" {
 			return st.Asks
 		}
 		if time.Now().After(deadline) {
