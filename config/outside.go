@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"mxcutover/secret"
@@ -89,7 +90,7 @@ type IMAP struct {
 
 // Isolate is about closing the old server.
 type Isolate struct {
-	Driver        string         `yaml:"driver,required"`       // local: nftables of this machine; ssh: of another; lab: an embedded world
+	Driver        string         `yaml:"driver,required"`       // local: nftables of this machine; ssh: of another; script: a person loads the rules; lab: an embedded world
 	Host          SSHHost        `yaml:"host"`                  // ssh: the old server, "user@host:port"; who is not root must be able to: sudo -n
 	Identity      secret.Ref     `yaml:"identity"`              // ssh: the private key; none = ssh-agent and the usual files
 	Passphrase    secret.Ref     `yaml:"passphrase"`            // ssh: of the identity, if it has one
@@ -100,9 +101,11 @@ type Isolate struct {
 	Ports         []uint16       `yaml:"ports,nonempty"`        // to be closed, never 22; default ports.smtp
 	Stages        [][]uint16     `yaml:"stages,nonempty"`       // more ports, each set closed once the one before is for good: [[465, 587], [993]]; default none
 	Trust         []netip.Prefix `yaml:"trust,nonempty"`        // still let in: the gateway's nodes, monitoring; a bare address is a network of one
-	Action        string         `yaml:"action"`                // reject or drop; default reject
+	Action        string         `yaml:"action"`                // reject, drop, or with driver: script redirect; default reject
+	RedirectTo    []netip.Addr   `yaml:"redirect_to,nonempty"`  // action redirect: the gateway's addresses that get the connections, one of each family that the old server has
+	WaysIn        []string       `yaml:"ways_in,nonempty"`      // script: "address:port" at which SSH opens, from here or a vantage; default port 22 of old.addresses; "none" = from nowhere, as a person says
 	After         time.Duration  `yaml:"after"`                 // from the last domain's going live; default 168h
-	ConfirmWithin time.Duration  `yaml:"confirm_within"`        // the kernel opens the ports again unless that is renewed; default 10m
+	ConfirmWithin time.Duration  `yaml:"confirm_within"`        // the kernel opens the ports again unless that is renewed; script: the person is told to; default 10m
 	ConfirmAfter  time.Duration  `yaml:"confirm_after"`         // no earlier than this after arming, as a sender may wait for its 250 (RFC 5321 section 4.5.3.2.6); default 10m
 	AutoLift      bool           `yaml:"auto_lift"`             // open it again when a live domain's MX leads back to it; default false: that is told, and a person decides
 
@@ -110,6 +113,20 @@ type Isolate struct {
 	Acknowledged []netip.Prefix `yaml:"acknowledged,nonempty"` // sources that may be cut off though they send mail; a bare address is a network of one
 	Abandoned    []string       `yaml:"abandoned" is:"name"`   // names that the plan does not move, and whose mail at the old server may end
 	Blind        bool           `yaml:"blind"`                 // close it though no log of the old server can be read (traffic.logs); default false
+}
+
+// noWayIn is the word for a machine at which SSH opens from no vantage.
+const noWayIn = "none"
+
+// SSH is where SSH opens at the old server, besides port 22 of its addresses if there
+// is none; unseen: a person has said that it opens from no vantage.
+func (i *Isolate) SSH() (at []netip.AddrPort, unseen bool) {
+	for _, s := range i.WaysIn {
+		if ap, err := netip.ParseAddrPort(s); err == nil {
+			at = append(at, ap)
+		}
+	}
+	return at, slices.Contains(i.WaysIn, noWayIn)
 }
 
 // A Jump is an SSH host through which another one is reached. It shows its own key,

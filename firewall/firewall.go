@@ -45,6 +45,10 @@ type Action string
 const (
 	Reject Action = "reject" // TCP reset: senders fall through at once
 	Drop   Action = "drop"   // silence: the last resort
+
+	// Redirect hands connections to the gateway. Only the router in the path can do
+	// that, and a person loads it there; see [Script].
+	Redirect Action = "redirect"
 )
 
 // A Driver loads rules at the old server.

@@ -251,7 +251,7 @@ func TestLabDriver(t *testing.T) {
 
 func TestUnknownDriver(t *testing.T) {
 	t.Parallel()
-	if _, err := Open("iptables", Settings{}); err == nil || !strings.Contains(err.Error(), "lab, local, ssh") {
+	if _, err := Open("iptables", Settings{}); err == nil || !strings.Contains(err.Error(), "lab, local, script, ssh") {
 		t.Errorf("an unknown driver: %v", err)
 	}
 }

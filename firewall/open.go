@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,9 @@ type Settings struct {
 	Far      Far      // ssh: the old server
 	Sudo     bool     // ssh: whoever logs in is not root, and becomes it by sudo -n
 
+	Old []netip.Addr // script: the old server's addresses
+	To  []netip.Addr // script, of redirect: the gateway's, one of each family that the old server has
+
 	Unit   string        // local, ssh: the unit that loads the boot file; "" = the system's folder
 	Window time.Duration // local, ssh: how late a command may come, whole seconds; 0 = 20 s
 }
@@ -23,9 +27,10 @@ type Settings struct {
 // Open makes a driver of a kind. It asks nothing yet.
 func Open(kind string, s Settings) (Driver, error) {
 	kinds := map[string]func(Settings) (Driver, error){
-		"local": openLocal,
-		"lab":   openLab,
-		"ssh":   openSSH,
+		"local":  openLocal,
+		"lab":    openLab,
+		"script": openScript,
+		"ssh":    openSSH,
 	}
 	open, ok := kinds[kind]
 	if !ok {

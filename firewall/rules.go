@@ -38,6 +38,9 @@ func (r Rules) Check() error {
 			return fmt.Errorf("%w: a trusted network is not valid", ErrRules)
 		}
 	}
+	if r.Action == Redirect {
+		return fmt.Errorf("%w: redirect at the old server itself needs source NAT, and then the gateway sees every sender as the old server, which it trusts: an open relay; it takes the router in the path: isolate.driver: script", ErrRules)
+	}
 	if r.Action != "" && r.Action != Reject && r.Action != Drop {
 		return fmt.Errorf("%w: action %q; reject or drop was expected", ErrRules, r.Action)
 	}

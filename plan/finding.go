@@ -32,6 +32,15 @@ type Finding struct {
 // until it is seen at every name server. Its evidence is the letter to them.
 const HandCheck = "hand.change"
 
+// HandFirewall is the check of a firewall that a person was asked to load or to open.
+// Its target is the name of the table, its evidence the table; unknown until it is
+// seen from outside. BeforeClosing is how things looked from outside before a person
+// was asked: it is needed for as long as isolation lasts.
+const (
+	HandFirewall  = "hand.firewall"
+	BeforeClosing = "old.before"
+)
+
 // Judge is the verdict of findings together: failed before inconclusive, then a
 // warning. Nothing found is unknown, never passed.
 func Judge(findings []Finding) Severity {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"mxcutover/plan"
@@ -33,12 +34,39 @@ var conditions = []struct{ check, what string }{
 	{"old.trust", "each node of the gateway gets in"},
 	{"old.containers", "networks within the old server are let in"},
 	{"old.closed", "refused from outside"},
+	{"redirect.host", "the gateway answers at the old address"},
+	{"redirect.source", "the gateway sees true source addresses there"},
+	{"redirect.relay", "the gateway relays for nobody there"},
 	{"probe.arrival", "mail arrives by the public way"},
 	{"old.inside", "its own mail works, and a new login"},
+	{"old.ssh", "SSH opens as before"},
 }
 
-// afterArming are of no meaning before something is armed.
-var afterArming = []string{"old.closed", "probe.arrival", "old.inside"}
+// afterArming are of no meaning before something is armed. Of these, some are asked
+// only where a person loads the rules, and some never there.
+var (
+	afterArming = []string{"old.closed", "redirect.host", "redirect.source", "redirect.relay", "probe.arrival", "old.inside", "old.ssh"}
+	byHandAlone = []string{"redirect.host", "redirect.source", "redirect.relay", "old.ssh"}
+)
+
+// askedFor tells whether a condition is one of this site's.
+func askedFor(check string, i *state.IsolationStatus) bool {
+	of := func(prefix string) bool {
+		return slices.ContainsFunc(i.Findings, func(f plan.Finding) bool { return strings.HasPrefix(f.Check, prefix) })
+	}
+	redirected := of("redirect.")
+	switch {
+	case slices.Contains(afterArming, check) && !i.Closed:
+		return false
+	case !i.Hand:
+		return !slices.Contains(byHandAlone, check)
+	case check == "old.inside", check == "old.closed" && redirected:
+		return false
+	case strings.HasPrefix(check, "redirect."):
+		return redirected
+	}
+	return true
+}
 
 // IsolationGate is all that must hold for isolation to go on, with its evidence, when
 // that is from, and what is missing.
@@ -46,7 +74,7 @@ func IsolationGate(p *plan.Plan, st *state.Status) []Line {
 	i := &st.Isolation
 	out := []Line{allLive(st), letGo(p, st)}
 	for _, c := range conditions {
-		if slices.Contains(afterArming, c.check) && !i.Closed || c.check == "old.containers" && !has(i.Findings, c.check) {
+		if !askedFor(c.check, i) || c.check == "old.containers" && !has(i.Findings, c.check) {
 			continue
 		}
 		out = append(out, condition(c.what, c.check, i.Findings))
@@ -137,6 +165,10 @@ func persons(p *plan.Plan, i *state.IsolationStatus) []Line {
 			approve.Command = "mxcutover approve --isolate"
 		}
 	}
+	out := []Line{approve}
+	if l, ok := byHand(i); ok {
+		out = append(out, l)
+	}
 	keep := Line{What: "a person confirmed", Severity: plan.Pass}
 	if i.State == state.IsDrifted {
 		return []Line{approve, keep}
@@ -147,7 +179,32 @@ func persons(p *plan.Plan, i *state.IsolationStatus) []Line {
 			keep.Command = "mxcutover isolate confirm --confirm isolate"
 		}
 	}
-	return []Line{approve, keep}
+	return append(out, keep)
+}
+
+// byHand is what a person loads into a firewall that is theirs, or takes out of it.
+func byHand(i *state.IsolationStatus) (Line, bool) {
+	l := Line{What: "a person loaded the rules, or opened again", Check: plan.HandFirewall, Severity: plan.Pass}
+	for _, f := range i.Findings {
+		if f.Check == plan.HandFirewall {
+			l.Severity, l.Detail, l.At = f.Severity, f.Target+": "+f.Detail, f.At
+		}
+	}
+	l.Command = askedCommand(i)
+	return l, i.Hand
+}
+
+// askedCommand is what a person says once they have done what they are asked for.
+func askedCommand(i *state.IsolationStatus) string {
+	switch {
+	case i.Asks == "":
+		return ""
+	case strings.HasPrefix(i.Asks, state.OpeningTable):
+		return "mxcutover isolate lift"
+	case i.Held:
+		return "mxcutover isolate status"
+	}
+	return "mxcutover isolate done --confirm " + Quote(i.Asks)
 }
 
 // IsolationStatus writes how isolation stands, line by line.
@@ -159,7 +216,7 @@ func (p Printer) IsolationStatus(w io.Writer, pl *plan.Plan, st *state.Status) e
 		fmt.Fprintf(b, "  %s\n", Harmless(i.Reason))
 	}
 	if !i.Until.IsZero() && i.State != state.IsolationConfirmed {
-		fmt.Fprintf(b, "  until %s\n", stamp(i.Until))
+		fmt.Fprintf(b, "  until %s%s\n", stamp(i.Until), opensBy(i))
 	}
 	for _, l := range IsolationGate(pl, st) {
 		t := severityTone(l.Severity)
@@ -189,13 +246,21 @@ func (p Printer) IsolationStatus(w io.Writer, pl *plan.Plan, st *state.Status) e
 	return nil
 }
 
+// opensBy says who opens when the time is over, where that is not the kernel.
+func opensBy(i *state.IsolationStatus) string {
+	if i.Hand {
+		return ", then you are told to open it: nothing opens by itself"
+	}
+	return ""
+}
+
 // IsolationJSON writes the same for programs.
 func IsolationJSON(w io.Writer, pl *plan.Plan, st *state.Status) error {
 	i := &st.Isolation
 	gate := IsolationGate(pl, st)
 	found := append([]plan.Finding{}, i.Findings...)
 	return encode(w, object{
-		"v": version, "state": i.State, "reason": i.Reason, "held": i.Held, "closed": i.Closed, "until": optional(i.Until), "gate": gate, "findings": found,
+		"v": version, "state": i.State, "reason": i.Reason, "held": i.Held, "closed": i.Closed, "hand": i.Hand, "asks": i.Asks, "said": i.Said, "until": optional(i.Until), "gate": gate, "findings": found,
 	})
 }
 

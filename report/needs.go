@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mxcutover/rrset"
 	"mxcutover/state"
@@ -32,7 +33,9 @@ func (s *Story) Needs() (out []Need) {
 	if st.DiskLow != "" {
 		out = append(out, Need{What: "the disk is full, and only rollbacks start", Why: st.DiskLow, tone: Bad})
 	}
-	if st.Isolation.Held && !st.Isolation.Paused {
+	if i := &st.Isolation; strings.HasPrefix(i.Asks, state.OpeningTable) {
+		out = append(out, Need{What: "the old server must be opened again by hand: nothing opens it by itself", Why: i.Reason, Command: "mxcutover isolate lift", tone: Bad})
+	} else if st.Isolation.Held && !st.Isolation.Paused {
 		out = append(out, Need{What: "isolation of the old server is held", Why: st.Isolation.Reason, Command: "mxcutover isolate status", tone: Bad})
 	}
 	if st.Isolation.State == state.IsDrifted && !st.Isolation.Held {
@@ -109,6 +112,10 @@ func (s *Story) gateNeeds() (out []Need) {
 	i := st.Isolation
 	switch {
 	case !live || len(st.Waves) == 0:
+	case i.Asks != "" && !strings.HasPrefix(i.Asks, state.OpeningTable) && !i.Held:
+		out = append(out, Need{What: "a person is to load the table " + i.Asks, Why: "mxcutover isolate show", Command: askedCommand(&i), tone: Wary})
+	case i.State == state.IsolationProven && !i.Keep && i.Hand:
+		out = append(out, Need{What: "the old server is closed by hand and proven; confirm that, or you are told to open it: nothing opens by itself", Why: "until " + stamp(i.Until), Command: "mxcutover isolate confirm --confirm isolate", tone: Wary})
 	case i.State == state.IsolationProven && !i.Keep:
 		out = append(out, Need{What: "the old server is closed and proven; it opens by itself unless that is confirmed", Why: "until " + stamp(i.Until), Command: "mxcutover isolate confirm --confirm isolate", tone: Wary})
 	case !i.Approved && !i.Held && i.State == state.IsolationObserved:

@@ -208,6 +208,9 @@ func (p Printer) Status(w io.Writer, s *state.Status, all bool) error {
 	if s.Isolation.State == state.IsDrifted {
 		fmt.Fprintf(b, "  the old server was closed for good, and is not any more; to close it again, with fresh proof: %s\n", afterDrift)
 	}
+	if c := askedCommand(&s.Isolation); c != "" {
+		fmt.Fprintf(b, "  a person is asked for %s: mxcutover isolate show, then: %s\n", Harmless(s.Isolation.Asks), Harmless(c))
+	}
 	if s.DiskLow != "" {
 		fmt.Fprintf(b, "the disk is full, and only rollbacks start: %s\n", Harmless(s.DiskLow))
 	}

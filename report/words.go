@@ -210,6 +210,9 @@ func decisionWords(d *state.Decision) (Tone, string) {
 // choiceWords are what was decided, without by whom.
 func choiceWords(d state.Decision) string {
 	choice := ""
+	if d.Verb == state.Loaded {
+		return "the table " + d.Confirm + " is loaded"
+	}
 	if d.Drift != "" {
 		choice = " --" + string(d.Drift)
 	}

@@ -196,10 +196,16 @@ func (a arm) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if err := cmp.Or(ctx.Err(), t.givesWay()); err != nil {
 		return state.Intent{}, err
 	}
+	if _, ok := a.person(); ok {
+		return state.Intent{}, nil // nothing opens by itself, and a person takes the time that it takes
+	}
 	return state.Intent{Until: t.Now().Add(a.Policy.ConfirmWithin)}, nil
 }
 
 func (a arm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
+	if h, ok := a.person(); ok {
+		return a.byHand(ctx, t, h)
+	}
 	left, sure := t.Wait.Left(moment(t.Clock))
 	if left <= 0 || !sure && t.Wait.From.Boot != "" {
 		return Outcome{}, hold(nil, "the time to arm has passed; it must be decided again")
@@ -258,6 +264,9 @@ func (p prove) Prepare(_ context.Context, t Turn) (state.Intent, error) {
 }
 
 func (p prove) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
+	if h, ok := p.person(); ok {
+		return p.byHand(ctx, t, h)
+	}
 	found, err := p.proof(ctx, t)
 	return Outcome{Findings: found}, err
 }
@@ -267,8 +276,12 @@ func (p prove) Undo(context.Context, Turn, state.Intent) (Outcome, error) { retu
 // proof is what both prove and confirm rest on.
 func (w World) proof(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	var found []plan.Finding
-	for _, port := range t.Step.Ports {
-		found = append(found, w.Checker.OldClosed(ctx, port)...)
+	if _, ok := w.person(); ok {
+		found = w.Checker.HandClosed(ctx, w.handed(t, w.rules(t).Ports))
+	} else {
+		for _, port := range t.Step.Ports {
+			found = append(found, w.Checker.OldClosed(ctx, port)...)
+		}
 	}
 	for _, c := range oneLiveOfEach(t) {
 		found = append(found, w.Checker.Routed(ctx, c)...)
@@ -384,9 +397,12 @@ func oneLiveOfEach(t Turn) (out []plan.Cutover) {
 
 // Lift opens the old server and proves that it is open. It does not ask the
 // journal what is closed. Without a checker it is opened all the same, and not proven.
-func (w World) Lift(ctx context.Context, _ Turn) ([]plan.Finding, error) {
+func (w World) Lift(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	if w.Firewall == nil {
 		return nil, hold(nil, "no firewall is configured")
+	}
+	if h, ok := w.person(); ok {
+		return w.liftByHand(ctx, t, h)
 	}
 	lctx, cancel := within(ctx, writeTime)
 	defer cancel()

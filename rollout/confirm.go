@@ -23,6 +23,9 @@ func (c confirm) Prepare(_ context.Context, t Turn) (state.Intent, error) {
 }
 
 func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
+	if h, ok := c.person(); ok {
+		return c.byHand(ctx, t, h)
+	}
 	armed := t.isolation().Steps[t.Step.Of(plan.Arm)].DoneAt
 	loaded, until, err := c.Firewall.Loaded(ctx)
 	if err != nil {

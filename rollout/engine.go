@@ -20,12 +20,12 @@ var ErrPersonNeeded = errors.New("a person is needed")
 type Options struct {
 	Journal *state.Journal
 	Actions map[plan.Kind]Action
-	Watch   func(context.Context, Turn) ([]plan.Finding, error)      // looks at a live domain; nil = never
-	Compare func(context.Context, Turn) ([]plan.Finding, error)      // probes a live domain, to tell a domain's fault from the gateway's; nil = never
-	Lift    func(context.Context, Turn) ([]plan.Finding, error)      // opens the old server and proves it
-	Closed  func(ctx context.Context, ports []uint16) []plan.Finding // asks whether what was closed for good is so still; nil = never
-	Quiet   func(provider string) time.Duration                      // how late a write without an answer may come; nil = 5 minutes
-	Hand    func(provider string) bool                               // a person makes its changes; nil = never
+	Watch   func(context.Context, Turn) ([]plan.Finding, error)              // looks at a live domain; nil = never
+	Compare func(context.Context, Turn) ([]plan.Finding, error)              // probes a live domain, to tell a domain's fault from the gateway's; nil = never
+	Lift    func(context.Context, Turn) ([]plan.Finding, error)              // opens the old server and proves it
+	Closed  func(ctx context.Context, t Turn, ports []uint16) []plan.Finding // asks whether what was closed for good is so still; nil = never
+	Quiet   func(provider string) time.Duration                              // how late a write without an answer may come; nil = 5 minutes
+	Hand    func(provider string) bool                                       // a person makes its changes; nil = never
 	Policy  Policy
 	Clock   Clock
 	Engine  state.Engine        // which process this is; Boot is filled in

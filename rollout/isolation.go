@@ -70,6 +70,8 @@ func (t Turn) givesWay() (err error) {
 	t.View(func(s *state.Status) {
 		if why := unsettled(s); wantsBack(s) {
 			err = errBack
+		} else if why != "" && s.Isolation.Hand {
+			err = hold(nil, "%s: until that is settled the old server is not to be closed", why)
 		} else if why != "" {
 			err = hold(nil, "%s: until that is settled the old server is not closed, and what is armed is left to expire", why)
 		}
@@ -140,7 +142,10 @@ func (e *Engine) isolationTrouble(ctx context.Context, t Turn, err error) error 
 	if errors.As(err, &held) {
 		ev.Findings = held.Findings
 	}
-	return e.emit(ctx, e.event(t, ev))
+	if err := e.emit(ctx, e.event(t, ev)); err != nil || held == nil || !held.Lift {
+		return err
+	}
+	return e.Do(ctx, state.Decision{Verb: state.Lift, Target: state.Isolate, By: "a redirect that is not proven"})
 }
 
 // lift opens the old server and proves it. If that cannot be proven, isolation

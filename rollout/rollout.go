@@ -125,6 +125,7 @@ func (t Turn) left() (time.Duration, error) {
 type Held struct {
 	Reason   string
 	Findings []plan.Finding
+	Lift     bool // of isolation: the old server must be opened again at once
 }
 
 func (h *Held) Error() string { return h.Reason }

@@ -124,6 +124,8 @@ func (s *scene) until(what string, ok func(*state.Status) bool) *state.Status {
 	for _, d := range s.e.Journal.Status().Domains {
 		s.Logf("%s is %s, step %q: %s", d.Domain, d.State, d.Step, d.Reason)
 	}
+	i := s.e.Journal.Status().Isolation
+	s.Logf("isolation is %s, step %q, held %v, asks %q: %s", i.State, i.Step, i.Held, i.Asks, i.Reason)
 	s.w.over = true
 	s.Fatalf("in vain: %s", what)
 	return nil

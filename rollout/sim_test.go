@@ -63,6 +63,8 @@ type sim struct {
 	keyless    bool            // its credentials are lost
 	flap       string          // whose secondary comes and goes
 
+	person person // who loads the firewall's rules, if anybody does
+
 	turn func(domain string) time.Time // when it may be asked about; nil = at once
 
 	inOrder bool           // no two Actions begin at the same instant

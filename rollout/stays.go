@@ -27,8 +27,12 @@ const notLoaded = "not loaded"
 
 // StaysClosed asks whether ports that were confirmed are closed still: from outside,
 // and at the old server's firewall, whose rules another tool may have flushed or
-// edited, or a boot forgotten. What could not be asked is unknown.
-func (w World) StaysClosed(ctx context.Context, ports []uint16) (found []plan.Finding) {
+// edited, or a boot forgotten. What a person loaded is seen from outside alone. What
+// could not be asked is unknown.
+func (w World) StaysClosed(ctx context.Context, t Turn, ports []uint16) (found []plan.Finding) {
+	if _, ok := w.person(); ok && len(ports) > 0 {
+		return w.Checker.HandClosed(ctx, w.handed(t, ports))
+	}
 	if w.Firewall != nil && len(ports) > 0 {
 		found = append(found, w.held(ctx, ports)) // it says why, and comes first
 	}
@@ -137,7 +141,7 @@ func (e *Engine) lookAtOld(ctx context.Context, t Turn) error {
 	}
 	lctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	found := stamp(e.Closed(lctx, ports), e.Clock.Now())
+	found := stamp(e.Closed(lctx, t, ports), e.Clock.Now())
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -74,11 +74,11 @@ func TestStaysClosed(t *testing.T) {
 		"out of reach":    {loadedFirewall{err: errors.New("ssh")}, plan.Unknown, "ssh"},
 	} {
 		w := World{Firewall: c.f, Checker: closedChecker{}, Trust: gateway}
-		found := w.StaysClosed(t.Context(), ports)
+		found := w.StaysClosed(t.Context(), Turn{}, ports)
 		if len(found) != 2 || found[0].Severity != c.want || !strings.Contains(found[0].Detail, c.says) {
 			t.Errorf("%s: %v, want %s: %s", name, found, c.want, c.says)
 		}
-		if more := w.StaysClosed(t.Context(), nil); len(more) > 0 {
+		if more := w.StaysClosed(t.Context(), Turn{}, nil); len(more) > 0 {
 			t.Errorf("%s: nothing was confirmed: %v", name, more)
 		}
 	}

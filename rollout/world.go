@@ -20,6 +20,7 @@ type World struct {
 	Firewall  firewall.Driver // nil = no isolation
 	Trust     []netip.Prefix  // still let in to the old server
 	Action    firewall.Action
+	Handed    verify.Handed  // where a person loads the rules: all ports, and how it is seen from outside
 	OldMail   verify.Closing // what a person has said of closing the old server; see [World.closing] for the rest
 	Policy    Policy
 	Writes    map[string]int  // by provider: how many writes at once; 0 = 8
@@ -53,6 +54,11 @@ type Checker interface {
 	// whom it sees.
 	Nodes(ctx context.Context, c plan.Cutover, trust []netip.Prefix, callers verify.Callers) []plan.Finding
 	TrueSources(ctx context.Context, ports []uint16, trust []netip.Prefix, callers verify.Callers) []plan.Finding
+
+	BeforeHand(ctx context.Context, q verify.Handed) []plan.Finding // fail or unknown: it could not be proven afterwards
+	HandShut(ctx context.Context, q verify.Handed) bool
+	HandClosed(ctx context.Context, q verify.Handed) []plan.Finding // never empty
+	HandOpen(ctx context.Context, q verify.Handed) []plan.Finding   // never empty
 }
 
 // Actions are those of all kinds of steps, one a kind.

@@ -71,6 +71,8 @@ func (s *Status) Check(d Decision) error {
 		if d.Target != Isolate {
 			return fmt.Errorf("%w: only isolate is lifted", ErrRefused)
 		}
+	case Loaded:
+		return s.checkLoaded(d)
 	case Hold, Resume, Quit:
 	default:
 		return fmt.Errorf("%w: unknown decision %q", ErrRefused, d.Verb)
@@ -247,6 +249,8 @@ func (s *Status) decided(e Event) {
 		}
 	case Keep:
 		s.Isolation.Keep = true
+	case Loaded:
+		s.Isolation.Said = e.Decision.Confirm
 	case Lift:
 		s.Over = false
 		s.Isolation.Lift, s.Isolation.Held, s.Isolation.Paused = true, false, false
@@ -370,7 +374,7 @@ func (i *IsolationStatus) again() {
 	was := *i
 	*i = IsolationStatus{
 		State: IsolationOpen, Approved: i.Approved, Closed: i.Closed, Lift: i.Lift, Steps: map[string]StepRecord{}, Findings: i.Findings,
-		persons: i.persons, stages: i.stages,
+		Hand: i.Hand, persons: i.persons, stages: i.stages,
 	}
 	// Sets of ports that are closed for good stay so while there are more to come. Where
 	// all were, and something is amiss, or where it is to be opened, all is asked anew.

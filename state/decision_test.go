@@ -5,8 +5,49 @@ import (
 	"strings"
 	"testing"
 
+	"mxcutover/plan"
 	"mxcutover/state"
 )
+
+// hand is what a person is asked to load, or that it was seen.
+func hand(table string, s plan.Severity) state.Event {
+	return state.Event{Kind: state.Observed, Step: "arm", Findings: []plan.Finding{{Check: plan.HandFirewall, Target: table, Severity: s}}}
+}
+
+func asked(table string) []state.Event {
+	return one(state.Event{Kind: state.Intended, Step: "arm"}, hand(table, plan.Unknown))
+}
+
+func loaded(table string) state.Decision {
+	return state.Decision{Verb: state.Loaded, Target: state.Isolate, Confirm: table}
+}
+
+// What a person says counts for the table that was asked for, until it is looked at or
+// asked for anew; and a retry begins anew, but nothing opens by itself.
+func TestWhatAPersonLoads(t *testing.T) {
+	t.Parallel()
+	s := fold(t, asked("close-25-aa")...)
+	said := loaded("close-25-aa")
+	apply := func(e state.Event) { e.Seq = s.Seq + 1; s.Apply(e) }
+	apply(state.Event{Kind: state.Decided, Decision: &said})
+	if i := s.Isolation; i.Said != "close-25-aa" || !i.Hand || !i.Closed {
+		t.Errorf("said: %+v", i)
+	}
+	apply(hand("close-25-bb", plan.Unknown))
+	if i := s.Isolation; i.Said != "" || i.Asks != "close-25-bb" || len(i.Findings) != 1 {
+		t.Errorf("asked for another: %+v", i)
+	}
+	apply(state.Event{Kind: state.Held})
+	retry := state.Decision{Verb: state.Retry, Target: state.Isolate}
+	apply(state.Event{Kind: state.Decided, Decision: &retry})
+	if i := s.Isolation; i.Asks != "" || !i.Hand || !i.Closed {
+		t.Errorf("begun anew: %+v", i)
+	}
+	apply(state.Event{Kind: state.Lifted})
+	if i := s.Isolation; i.Hand || i.Closed || i.Asks != "" {
+		t.Errorf("lifted: %+v", i)
+	}
+}
 
 func TestCheckOfDecisions(t *testing.T) {
 	t.Parallel()
@@ -57,6 +98,14 @@ func TestCheckOfDecisions(t *testing.T) {
 		"confirm unconfirmed":         {armed, state.Decision{Verb: state.Keep, Target: "isolate"}, `confirm with "isolate"`},
 		"confirm what is open":        {nil, state.Decision{Verb: state.Keep, Target: "isolate", Confirm: "isolate"}, "nothing armed"},
 		"confirm a wave":              {armed, state.Decision{Verb: state.Keep, Target: "wave:pilot", Confirm: "pilot"}, "only isolate"},
+		"done with what is asked for": {asked("close-25-aa"), loaded("close-25-aa"), ""},
+		"done with another table":     {asked("close-25-aa"), loaded("close-25-bb"), `confirm with "close-25-aa"`},
+		"done without a name":         {asked("close-25-aa"), loaded(""), `confirm with "close-25-aa"`},
+		"done, and nothing is asked":  {nil, loaded("close-25-aa"), "nobody is asked"},
+		"done, and it is held":        {append(asked("close-25-aa"), state.Event{Kind: state.Held}), loaded("close-25-aa"), "is held"},
+		"done, and it was taken":      {append(asked("close-25-aa"), hand("close-25-aa", plan.Pass)), loaded("close-25-aa"), "nobody is asked"},
+		"opened, and that is said":    {asked("open-25-aa"), loaded("open-25-aa"), "seen from outside"},
+		"done with a wave":            {asked("close-25-aa"), state.Decision{Verb: state.Loaded, Target: "wave:pilot", Confirm: "close-25-aa"}, "only of isolate"},
 		"lift":                        {nil, state.Decision{Verb: state.Lift, Target: "isolate"}, ""},
 		"lift a wave":                 {nil, state.Decision{Verb: state.Lift, Target: "wave:pilot"}, "only isolate"},
 	} {

@@ -143,6 +143,7 @@ const (
 	Rollback Verb = "rollback" // undo the target's done steps; needs Confirm
 	Keep     Verb = "confirm"  // isolation is kept; needs Confirm
 	Lift     Verb = "lift"     // isolation is lifted
+	Loaded   Verb = "done"     // a person has loaded the firewall's table that was asked for; Confirm is its name
 	Quit     Verb = "quit"     // the engine stops at the next safe point
 
 	Take    Verb = "take"    // of Control: one session decides from now on

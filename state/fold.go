@@ -178,7 +178,7 @@ func mergeFindings(have, more []plan.Finding) []plan.Finding {
 	have = append(have, more...)
 	n := len(have) - maxFindings
 	have = slices.DeleteFunc(have, func(f plan.Finding) bool {
-		if n <= 0 || f.Severity == plan.Fail {
+		if n <= 0 || f.Severity == plan.Fail || f.Check == plan.BeforeClosing {
 			return false
 		}
 		n--

@@ -9,11 +9,12 @@ import (
 )
 
 func (i *IsolationStatus) apply(e Event, at Moment) {
+	i.asked(e.Findings)
 	i.Findings = mergeFindings(i.without(e.Findings), e.Findings)
 	switch e.Kind {
 	case Intended:
 		i.Step, i.Held = e.Step, i.Paused
-		if u := untilOf(e); !u.IsZero() || !i.Closed {
+		if u := untilOf(e); !u.IsZero() || !i.Closed || i.Hand {
 			i.Until = u
 		}
 		if plan.KindOf(e.Step) == plan.Arm {
@@ -59,7 +60,7 @@ func (i *IsolationStatus) apply(e Event, at Moment) {
 // before arming is not asked again.
 func (i *IsolationStatus) without(anew []plan.Finding) []plan.Finding {
 	return slices.DeleteFunc(slices.Clone(i.Findings), func(o plan.Finding) bool {
-		return o.Check != "old.inside" && slices.ContainsFunc(anew, func(f plan.Finding) bool { return f.Check == o.Check })
+		return o.Check != "old.inside" && o.Check != plan.BeforeClosing && slices.ContainsFunc(anew, func(f plan.Finding) bool { return f.Check == o.Check })
 	})
 }
 
@@ -87,7 +88,7 @@ func (i *IsolationStatus) forget() {
 	if i.State == IsolationObserved && !i.Closed {
 		*i = IsolationStatus{
 			State: IsolationOpen, Reason: "a domain is no longer where it should be, so it is observed again",
-			Steps: map[string]StepRecord{}, Lift: i.Lift, Held: i.Held, Paused: i.Paused, persons: i.persons, stages: i.stages,
+			Steps: map[string]StepRecord{}, Lift: i.Lift, Held: i.Held, Paused: i.Paused, Hand: i.Hand, persons: i.persons, stages: i.stages,
 		}
 	}
 }

@@ -156,6 +156,9 @@ type IsolationStatus struct {
 	Paused   bool                  `json:"paused,omitempty"` // held, and by a hold alone
 	Asked    []int                 `json:"asked,omitempty"`  // uids that approved, while one more is needed
 	Closed   bool                  `json:"closed,omitempty"` // may be closed: armed once, and not proven open since
+	Hand     bool                  `json:"hand,omitempty"`   // a person loads the rules: nothing opens by itself
+	Asks     string                `json:"asks,omitempty"`   // the table that a person is asked to load, or to open by
+	Said     string                `json:"said,omitempty"`   // the table that a person says is loaded, until it was looked at
 	Steps    map[string]StepRecord `json:"-"`
 	Findings []plan.Finding        `json:"-"`
 	persons  int                   // how many must approve

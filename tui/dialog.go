@@ -19,6 +19,15 @@ type dialog struct {
 	err      string
 }
 
+// sent is the decision as it is sent once all is typed.
+func (d *dialog) sent() state.Decision {
+	out := d.decision
+	if out.Verb == state.Loaded {
+		out.Confirm = d.need
+	}
+	return out
+}
+
 // decidedMsg is the engine's answer to a decision.
 type decidedMsg struct {
 	decision state.Decision
@@ -33,6 +42,12 @@ func (m *model) open(v state.Verb, target string) {
 	d := dialog{decision: state.Decision{Verb: v, Target: target}}
 	if d.decision.Destroys() {
 		d.need = state.ConfirmName(target)
+	}
+	if v == state.Loaded {
+		if d.need = m.status.Isolation.Asks; d.need == "" || strings.HasPrefix(d.need, state.OpeningTable) {
+			m.note = "nobody is asked to load anything now"
+			return
+		}
 	}
 	m.dialog, m.note = &d, ""
 }
@@ -126,7 +141,7 @@ func (m model) dialogView() []string {
 	for _, l := range fill(body, max(m.height-5, 1)) {
 		lines = append(lines, "   "+l)
 	}
-	return append(lines, m.rule(""), m.style.dim.Render(" same as:  "+command(d.decision)))
+	return append(lines, m.rule(""), m.style.dim.Render(" same as:  "+command(d.sent())))
 }
 
 // about says what a decision does, how long it takes, and how it is undone.
@@ -140,6 +155,11 @@ func (m model) about(d state.Decision) []string {
 		return []string{
 			"The old server stays closed, also after a reboot, once it is proven again.", "Established connections to the closed ports are cut.",
 			"Undone by: mxcutover isolate lift",
+		}
+	case state.Loaded:
+		return []string{
+			"You have loaded this very table into the firewall: mxcutover isolate show", "It is looked at from outside before it counts. Nothing opens by itself:",
+			"undone by taking the rules away, and: mxcutover isolate lift",
 		}
 	case state.Approve:
 		return []string{"It may start once everything before it is live.", "Undone by holding or rolling it back."}
@@ -188,6 +208,9 @@ func command(d state.Decision) string {
 	}
 	if d.Verb == state.Keep {
 		return "mxcutover isolate confirm --confirm isolate"
+	}
+	if d.Verb == state.Loaded {
+		return "mxcutover isolate done --confirm " + report.Quote(d.Confirm)
 	}
 	kind, _, _ := strings.Cut(d.Target, ":")
 	line := fmt.Sprintf("mxcutover %s --%s", d.Verb, kind)

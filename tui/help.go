@@ -11,6 +11,7 @@ func (m model) helpView() []string {
 		{"/", "filter by part of a name, by state, or by wave"},
 		{"esc", "back; clears the filter"},
 		{"A", "approve the next wave, or the isolation"},
+		{"D", "done: the table that a person is asked to load is loaded"},
 		{"C", "confirm the isolation: keep what is armed and proven"},
 		{"H  U", "hold the domain; resume it"},
 		{"T", "retry: go on, or begin anew after a rollback"},

@@ -106,6 +106,8 @@ func (m *model) ask(k string) {
 	switch k {
 	case "A":
 		m.askApprove()
+	case "D":
+		m.open(state.Loaded, state.Isolate)
 	case "C":
 		m.open(state.Keep, state.Isolate)
 	case "O":

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"mxcutover/report"
@@ -102,7 +103,14 @@ func (m model) waves() []string {
 	t := report.ToneOf(i.State)
 	what := report.Harmless(i.Reason)
 	if !i.Until.IsZero() && i.State != state.IsolationConfirmed {
-		what = fmt.Sprintf("opens by itself in %s  %s", report.Span(i.Until.Sub(m.now())), what)
+		opens := "opens by itself in"
+		if i.Hand {
+			opens = "you are to open it in"
+		}
+		what = fmt.Sprintf("%s %s  %s", opens, report.Span(i.Until.Sub(m.now())), what)
+	}
+	if i.Asks != "" && !strings.HasPrefix(i.Asks, state.OpeningTable) && !i.Held {
+		what = "D says that " + report.Harmless(i.Asks) + " is loaded  " + what
 	}
 	if i.State == state.IsDrifted {
 		what = "closed for good, and not any more: mxcutover retry --isolate  " + what

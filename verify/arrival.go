@@ -292,6 +292,15 @@ func (a *arrivals) sweeps(name string) (before time.Time, yes bool) {
 	return now.Add(-leftover), true
 }
 
+// gatewayArrivals tell of probes at the gateway alone, by its logs.
+func gatewayArrivals(s Settings) *arrivals {
+	a := &arrivals{from: s.From, now: s.Now, waiting: map[string]*wait{}, left: map[string]time.Time{}, swept: map[string]time.Time{}}
+	if len(s.Mail.Gateway) > 0 {
+		a.places = []opener{{extra: true, open: func() place { return newGatewayLogs(s.Mail.Gateway) }}}
+	}
+	return a
+}
+
 // newArrivals are the places that the settings name.
 func newArrivals(s Settings) *arrivals {
 	a := &arrivals{from: s.From, now: s.Now, waiting: map[string]*wait{}, left: map[string]time.Time{}, swept: map[string]time.Time{}}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +32,8 @@ type gatewayLogs struct {
 // A gatewayLog is one file of them.
 type gatewayLog struct {
 	logTail
-	ours map[string]string // queue id -> token; at most maxQueued
+	ours  map[string]string     // queue id -> token; at most maxQueued
+	peers map[string]netip.Addr // queue id -> who handed it over; at most maxQueued
 }
 
 func newGatewayLogs(globs []string) *gatewayLogs {
@@ -92,7 +94,7 @@ func (g *gatewayLogs) find() error {
 	slices.SortFunc(all, func(x, y there) int { return cmp.Or(y.at.Compare(x.at), strings.Compare(x.path, y.path)) })
 	for _, f := range all[:min(len(all), maxTails)] {
 		if g.tails[f.path] == nil && len(g.tails) < 4*maxTails {
-			l := &gatewayLog{logTail: logTail{path: f.path}, ours: map[string]string{}}
+			l := &gatewayLog{logTail: logTail{path: f.path}, ours: map[string]string{}, peers: map[string]netip.Addr{}}
 			l.line = l.tell
 			g.tails[f.path] = l
 		}
@@ -109,13 +111,26 @@ func (l *gatewayLog) tell(text string, a *arrivals) {
 	if !ok {
 		return
 	}
+	if e.event == logCame && e.peer.IsValid() && !itself(e.peer) {
+		if len(l.peers) >= maxQueued { // of messages whose name comes in a moment
+			clear(l.peers)
+		}
+		l.peers[e.id] = e.peer
+	}
 	if e.named != "" {
+		peer := l.peers[e.id]
+		delete(l.peers, e.id)
 		if token, _, _ := strings.Cut(e.named, "@"); isToken(token) {
 			if len(l.ours) >= maxQueued { // others' probes, too, go through
 				clear(l.ours)
 			}
 			l.ours[e.id] = token
-			a.atGateway(token, func(h *held) { h.queue(e.id, "nothing was said of it since it came") })
+			a.atGateway(token, func(h *held) {
+				h.queue(e.id, "nothing was said of it since it came")
+				if peer.IsValid() && len(h.came) < maxHeld {
+					h.came = append(h.came, peer)
+				}
+			})
 		}
 		return
 	}
@@ -143,6 +158,7 @@ func (l *gatewayLog) tell(text string, a *arrivals) {
 type held struct {
 	queued map[string]string // queue id -> why it is there; at most maxHeld
 	handed string            // to whom it was given last; "" = to nobody
+	came   []netip.Addr      // from whom it came, other machines alone; at most maxHeld
 }
 
 func (h *held) queue(id, why string) {

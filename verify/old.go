@@ -74,9 +74,32 @@ func (c *Checker) closed(ctx context.Context, v Vantage, a netip.Addr, port uint
 	case connected:
 		return unknown(target, "it takes connections and says nothing: %v", err)
 	case errors.Is(err, os.ErrDeadlineExceeded), isTimeout(err):
-		return pass(target, "no answer in %s", c.Connect)
+		return c.silent(ctx, v, a, target)
 	}
 	return unknown(target, "%v", err)
+}
+
+// silent judges a port that says nothing: it is dropped there, or this vantage's own
+// network lets nothing out to mail servers, as many do. The gateway's port of the same
+// family tells.
+func (c *Checker) silent(ctx context.Context, v Vantage, a netip.Addr, target string) plan.Finding {
+	var errs []error
+	for _, m := range c.Planned {
+		addrs, err := c.Addresses(ctx, m.Host)
+		errs = append(errs, err)
+		for _, g := range addrs {
+			if g.Is4() != a.Is4() {
+				continue
+			}
+			conn, err := c.dial(ctx, v, g, c.SMTPPort)
+			if err == nil {
+				conn.Close()
+				return pass(target, "no answer in %s, while the gateway's port %d answers: it is dropped, and senders wait in vain before they go to the gateway", c.Connect, c.SMTPPort)
+			}
+			errs = append(errs, err)
+		}
+	}
+	return unknown(target, "no answer in %s, nor is a port %d of the gateway known to answer here in that family: does this vantage's own network let nothing out to it? %v", c.Connect, c.SMTPPort, errors.Join(errs...))
 }
 
 func isTimeout(err error) bool {

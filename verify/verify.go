@@ -125,15 +125,18 @@ type Checker struct {
 	caches   caches
 	chains   memo[resolve.Chain]
 	arrivals *arrivals
-	slots    slots
-	memo     memo[[]plan.Finding]
-	looks    memo[*look]
-	relays   relays
-	brakes   brakes
-	random   hourly
-	stsIDs   sightings
-	logs     logs
-	oldMail  oldMail
+
+	gatewayWatch *arrivals // the gateway's logs alone
+
+	slots   slots
+	memo    memo[[]plan.Finding]
+	looks   memo[*look]
+	relays  relays
+	brakes  brakes
+	random  hourly
+	stsIDs  sightings
+	logs    logs
+	oldMail oldMail
 }
 
 // New makes a Checker. It asks nothing yet.
@@ -180,7 +183,7 @@ func New(s Settings) (*Checker, error) {
 	if len(s.Vantages) == 0 {
 		s.Vantages = []Vantage{{}}
 	}
-	c := &Checker{Settings: s, arrivals: newArrivals(s), slots: slots{limit: s.Concurrency}}
+	c := &Checker{Settings: s, arrivals: newArrivals(s), gatewayWatch: gatewayArrivals(s), slots: slots{limit: s.Concurrency}}
 	c.see()
 	return c, nil
 }

@@ -195,7 +195,7 @@ func (t *teller) close(ctx context.Context) error {
 	for _, c := range t.plan.Cutovers() {
 		found = append(found, t.site.checker.Some(ctx, verify.After, c, asked)...)
 	}
-	closed, err := t.site.closedStill(ctx, &t.plan, rollout.ClosedForGood(&t.plan, t.fold))
+	closed, err := t.site.closedStill(ctx, &t.plan, t.fold, rollout.ClosedForGood(&t.plan, t.fold))
 	if err != nil {
 		return err
 	}

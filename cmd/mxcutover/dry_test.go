@@ -106,6 +106,18 @@ func (d *dry) OldClosed(context.Context, uint16) []plan.Finding { return pass("o
 
 func (d *dry) OldOpen(context.Context) []plan.Finding { return pass("old.open", "old") }
 
+func (d *dry) BeforeHand(context.Context, verify.Handed) []plan.Finding {
+	return pass("old.before", "old")
+}
+
+func (d *dry) HandShut(context.Context, verify.Handed) bool { return true }
+
+func (d *dry) HandClosed(context.Context, verify.Handed) []plan.Finding {
+	return pass("old.closed", "old")
+}
+
+func (d *dry) HandOpen(context.Context, verify.Handed) []plan.Finding { return pass("old.open", "old") }
+
 func (d *dry) Apply(context.Context, firewall.Rules, time.Time) error { return nil }
 func (d *dry) Loaded(context.Context) (firewall.Rules, time.Time, error) {
 	return firewall.Rules{Ports: []uint16{25}, Lasting: []uint16{25}}, time.Time{}, nil

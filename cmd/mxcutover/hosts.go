@@ -40,8 +40,9 @@ func openSSH(at config.SSHHost, identity, passphrase secret.Ref, known string, v
 }
 
 // openFirewall makes the driver of the old server's firewall.
-func openFirewall(i *config.Isolate) (firewall.Driver, error) {
-	set := firewall.Settings{Socket: i.Socket, BootFile: i.BootFile}
+func openFirewall(cfg *config.Config) (firewall.Driver, error) {
+	i := cfg.Isolate
+	set := firewall.Settings{Socket: i.Socket, BootFile: i.BootFile, Old: cfg.Old.Addresses, To: i.RedirectTo}
 	if i.Driver == "ssh" {
 		var via *sshhost.Host
 		if v := i.Via; v != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxcutover/control"
+	"mxcutover/firewall"
 	"mxcutover/plan"
 	"mxcutover/report"
 	"mxcutover/rollout"
@@ -16,11 +17,14 @@ import (
 
 func newIsolate(s *streams) *cobra.Command {
 	c := &cobra.Command{
-		Use: "isolate", Short: "the old server's firewall: status, show, watch, replay, confirm, lift",
+		Use: "isolate", Short: "the old server's firewall: status, show, done, watch, replay, confirm, lift",
 		Long: `When every domain is live the engine gathers the evidence that the old server may
 be closed; once approved (mxcutover approve --isolate) it arms the firewall for a
 limited time, proves it from outside and from the gateway, and keeps it when a
-person confirms. Until then the kernel itself opens the ports again.`,
+person confirms. Until then the kernel itself opens the ports again.
+
+With isolate.driver: script a person loads the rules, and takes them away: nothing
+opens by itself there. See isolate show, done and lift.`,
 	}
 	var all bool
 	status := &cobra.Command{
@@ -46,10 +50,15 @@ does next. --all adds every finding.`,
 		Use: "lift", Short: "open the old server again, and prove it",
 		Long: `lift opens the old server and proves it by connecting. It asks neither the engine
 nor the journal whether anything is closed; it tells them afterwards if they are
-there.`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runLift(cmd.Context(), s) },
+there.
+
+With isolate.driver: script it prints what a person has to load in order to open it,
+looks from outside until it is open, for isolate.confirm_within, and ends with exit
+code 3 if it is not.`,
+		Example: "  mxcutover isolate lift",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runLift(cmd.Context(), s) },
 	}
-	c.AddCommand(status, newIsolateShow(s), newIsolateWatch(s), newForcedCommand(s), newReplay(s), confirm, lift)
+	c.AddCommand(status, newIsolateShow(s), newIsolateDone(s), newIsolateWatch(s), newForcedCommand(s), newReplay(s), confirm, lift)
 	return c
 }
 
@@ -86,9 +95,15 @@ func runLift(ctx context.Context, s *streams) error {
 		_, _, err := s.isolation()
 		return err
 	}
-	var w rollout.World
-	if w.Firewall, err = openFirewall(cfg.Isolate); err != nil {
+	w := rollout.World{Policy: policy(cfg), Handed: handed(cfg.Isolate)}
+	if w.Firewall, err = openFirewall(cfg); err != nil {
 		return fmt.Errorf("isolate: %w", err)
+	}
+	_, hand := w.Firewall.(firewall.Hand)
+	if hand {
+		if err := s.asksToOpen(cfg); err != nil {
+			return err
+		}
 	}
 	// Nothing that is needed for the proof alone keeps it closed: not a file of
 	// recipients, nor a provider's secret.
@@ -100,6 +115,10 @@ func runLift(ctx context.Context, s *streams) error {
 		s.say("lifted without proof: %s", report.Harmless(without.Error()))
 	}
 	found, err := w.Lift(ctx, rollout.Turn{})
+	var held *rollout.Held
+	if errors.As(err, &held) && hand {
+		return fmt.Errorf("%w: %w", rollout.ErrPersonNeeded, errors.Join(s.printer(s.out).Findings(s.out, held.Findings), held))
+	}
 	if err != nil {
 		return err
 	}

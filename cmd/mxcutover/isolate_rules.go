@@ -16,20 +16,36 @@ import (
 )
 
 func newIsolateShow(s *streams) *cobra.Command {
-	var offline bool
+	var offline, open bool
 	stage := 1
 	c := &cobra.Command{
 		Use: "show", Short: "print the rules that would be loaded, and how they differ from what is",
 		Long: `show prints the rules as nft reads them, to review and to keep, and as the old
 server's kernel understands them; with --offline as a recent one does. Standard
 output has nothing else. On standard error it says how they differ from what is
-loaded at the old server, which is asked for that and not changed.`,
-		Example: "  mxcutover isolate show\n  mxcutover isolate show --offline > isolate.nft\n  mxcutover isolate show -o json | jq .difference",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runIsolateShow(cmd.Context(), s, offline, stage) },
+loaded at the old server, which is asked for that and not changed.
+
+With isolate.driver: script it prints the table that a person is to load: rows of
+family, source, port, verdict, destination and to, of which the first that fits
+counts; as text, JSON, CSV, or as nft reads it. --open prints what opens again.`,
+		Example: "  mxcutover isolate show\n  mxcutover isolate show --offline > isolate.nft\n  mxcutover isolate show -o json | jq .difference\n  mxcutover isolate show -o csv\n  mxcutover isolate show --open -o nft | ssh root@router nft -f -",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, want, err := s.isolation()
+			switch {
+			case err != nil:
+				return err
+			case cfg.Isolate.Driver == "script":
+				return s.showTable(cfg, want, stage, open)
+			case open || s.output == "csv":
+				return usagef("isolate.driver is %s: --open, and -o csv, are of use with script, where a person loads the rules", cfg.Isolate.Driver)
+			}
+			return runIsolateShow(cmd.Context(), s, offline, stage)
+		},
 	}
+	c.Flags().BoolVar(&open, "open", false, "script: what opens the old server again")
 	c.Flags().BoolVar(&offline, "offline", false, "do not ask the old server")
 	c.Flags().IntVar(&stage, "stage", stage, "which set of ports: 1 is isolate.ports, 2 the first of isolate.stages")
-	s.addFormats(c, "text", "json")
+	s.addFormats(c, "text", "json", "csv", "nft")
 	return c
 }
 
@@ -51,11 +67,8 @@ func runIsolateShow(ctx context.Context, s *streams, offline bool, stage int) er
 	if err != nil {
 		return err
 	}
-	if n := len(cfg.Isolate.Stages) + 1; stage < 1 || stage > n {
-		return usagef("--stage %d: there are %d, from 1", stage, n)
-	}
-	for _, ports := range cfg.Isolate.Stages[:stage-1] {
-		want.Lasting, want.Ports = want.Ports, slices.Concat(want.Ports, ports)
+	if want, err = upTo(cfg.Isolate, want, stage); err != nil {
+		return err
 	}
 	text, err := firewall.Render(want, cfg.Isolate.ConfirmWithin)
 	if err != nil {
@@ -63,7 +76,7 @@ func runIsolateShow(ctx context.Context, s *streams, offline bool, stage int) er
 	}
 	shown := report.Rules{Text: text}
 	if !offline {
-		driver, err := openFirewall(cfg.Isolate)
+		driver, err := openFirewall(cfg)
 		if err != nil {
 			return fmt.Errorf("isolate: %w", err)
 		}
@@ -94,6 +107,17 @@ func runIsolateShow(ctx context.Context, s *streams, offline bool, stage int) er
 	return s.printer(s.err).Rules(s.err, shown)
 }
 
+// upTo are the rules of a set of ports, and of the sets before it.
+func upTo(i *config.Isolate, want firewall.Rules, stage int) (firewall.Rules, error) {
+	if n := len(i.Stages) + 1; stage < 1 || stage > n {
+		return want, usagef("--stage %d: there are %d, from 1", stage, n)
+	}
+	for _, ports := range i.Stages[:stage-1] {
+		want.Lasting, want.Ports = want.Ports, slices.Concat(want.Ports, ports)
+	}
+	return want, nil
+}
+
 func newIsolateWatch(s *streams) *cobra.Command {
 	every := 2 * time.Second
 	c := &cobra.Command{
@@ -117,9 +141,12 @@ func runIsolateWatch(ctx context.Context, s *streams, every time.Duration) error
 	if err != nil {
 		return err
 	}
-	driver, err := openFirewall(cfg.Isolate)
+	driver, err := openFirewall(cfg)
 	if err != nil {
 		return fmt.Errorf("isolate: %w", err)
+	}
+	if cfg.Isolate.Driver == "script" {
+		return usagef("isolate.driver is script: who is refused by a firewall that a person loads is seen there alone; who still comes by the old server's log: mxcutover traffic --stragglers")
 	}
 	loaded, until, err := driver.Loaded(ctx)
 	if err != nil {

@@ -56,7 +56,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"world": worldCmd, "code": codeCmd, "edit": editCmd, "flip": flipCmd, "eventually": eventuallyCmd,
 			"hold": holdCmd, "release": releaseCmd, "waits": waitsCmd, "byhand": byhandCmd, "scrape": scrapeCmd,
-			"tear": tearCmd, "written": writtenCmd, "oldlog": oldlogCmd, "within": withinCmd,
+			"tear": tearCmd, "written": writtenCmd, "oldlog": oldlogCmd, "within": withinCmd, "person": personCmd,
 		},
 	})
 }

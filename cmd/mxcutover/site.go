@@ -60,7 +60,7 @@ func openSite(cfg *config.Config) (*site, error) {
 	}
 	s.companions = s.checker.Companions
 	if cfg.Isolate != nil {
-		if s.firewall, err = openFirewall(cfg.Isolate); err != nil {
+		if s.firewall, err = openFirewall(cfg); err != nil {
 			return nil, fmt.Errorf("isolate: %w", err)
 		}
 	}
@@ -212,7 +212,7 @@ func (s *site) world(p rollout.Policy) rollout.World {
 	}
 	if i := s.cfg.Isolate; i != nil {
 		w.Trust, w.Action = i.Trust, firewall.Action(i.Action)
-		w.OldMail = oldMail(s.cfg)
+		w.OldMail, w.Handed = oldMail(s.cfg), handed(i)
 	}
 	return w
 }

@@ -235,7 +235,7 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 		found = append(found, by[c.Domain]...)
 	}
 	if ports := rollout.ClosedForGood(&p, st); when == verify.After && len(ports) > 0 && o.picked("old.closed") {
-		closed, err := site.closedStill(ctx, &p, ports)
+		closed, err := site.closedStill(ctx, &p, st, ports)
 		if err != nil {
 			return v, err
 		}

@@ -14,16 +14,17 @@ import (
 // PostfixOptions say what a Postfix does: it is the old server, and delivers to
 // Maildirs.
 type PostfixOptions struct {
-	Dir         string         // an empty folder of its own, that anybody may enter; "" = a temporary one, until Stop
-	Addr        netip.AddrPort // where it listens; any of 127.0.0.0/8
-	Name        string         // with which it greets
-	Domains     []string       // that it has mailboxes for; without final dots
-	Recipients  []string       // the valid addresses
-	Mail        string         // the folder below which DOMAIN/LOCAL is a Maildir; "" = mail in its own
-	Trusted     []netip.Addr   // that may relay
-	Certificate Certificate    // for STARTTLS; zero = not offered
-	Size        int64          // the largest message, in octets; 0 = 10 MiB
-	Main        string         // more lines of main.cf; the last of a name counts
+	Dir         string           // an empty folder of its own, that anybody may enter; "" = a temporary one, until Stop
+	Addr        netip.AddrPort   // where it listens; any of 127.0.0.0/8
+	Also        []netip.AddrPort // and there; Main says what else that needs
+	Name        string           // with which it greets
+	Domains     []string         // that it has mailboxes for; without final dots
+	Recipients  []string         // the valid addresses
+	Mail        string           // the folder below which DOMAIN/LOCAL is a Maildir; "" = mail in its own
+	Trusted     []netip.Addr     // that may relay
+	Certificate Certificate      // for STARTTLS; zero = not offered
+	Size        int64            // the largest message, in octets; 0 = 10 MiB
+	Main        string           // more lines of main.cf; the last of a name counts
 
 	// Ways to break an old server.
 	CatchAll  bool     // it takes any recipient of its domains
@@ -90,7 +91,8 @@ biff = no
 {{end}}{{.Main}}`
 
 const postfixMaster = `{{.Addr}} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
+{{range .Also}}{{.}} inet n - n - - smtpd
+{{end}}pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
