@@ -61,6 +61,15 @@ func (w write) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if err != nil {
 		return state.Intent{}, err
 	}
+	if served == nil && t.beside() {
+		again, err := w.found(ctx, t, p, c)
+		switch {
+		case err != nil:
+			return state.Intent{}, fmt.Errorf("read %s at %s: %w", c.Before.Name, t.provider(), err)
+		case !again.Equal(now): // another domain that shares it has written it just then
+			return w.Prepare(ctx, t)
+		}
+	}
 	if served == nil {
 		return state.Intent{}, hold(found, "the provider and the name servers do not agree on %s: %s", rrset.Bare(c.Before.Name), worst(found))
 	}
