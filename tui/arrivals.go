@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mxcutover/plan"
@@ -63,10 +64,8 @@ func (a *arrivals) words() string {
 	if len(a.last) == 0 {
 		return "none by the new MX yet"
 	}
-	most := time.Duration(1)
-	for _, d := range a.last {
-		most = max(most, d)
-	}
+	sorted := slices.Sorted(slices.Values(a.last))
+	most := max(sorted[len(sorted)-1], 3*sorted[len(sorted)/2], 1) // so that a usual one is low
 	shares, lost := make([]float64, len(a.last)), 0
 	for i, d := range a.last {
 		shares[i] = float64(d) / float64(most)

@@ -299,9 +299,11 @@ func (m *model) dialogView() []string {
 			about[room-1] = m.style.dim.Render("   more: arrow down")
 		}
 	}
-	lines = append(lines, fill(about, room)...)
-	lines = append(lines, ask...)
-	return append(lines, under...)
+	if len(about) < room {
+		about = append(about, "")
+	}
+	lines = append(append(lines, about...), ask...)
+	return append(fill(lines, m.height-len(under)), under...)
 }
 
 // askLines are the last lines of a dialog: what is to be typed, and the key.

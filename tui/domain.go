@@ -36,7 +36,7 @@ func (m *model) domainContent() content {
 	section("Probes and checks, the last of each", m.checks(d.Findings))
 	c := text(body)
 	c.title, c.end = title, fmt.Sprintf("%d of %d", m.at[overview].cursor+1, len(m.list.rows))
-	c.keys = "esc back  [ ] previous, next  e explain  H hold  U resume  T retry  R roll back  y copy dig  l log  ? help"
+	c.keys = "esc back  [,] neighbours  e explain  H hold  U resume  T retry  R roll back  y copy dig  l log  ? help"
 	return c
 }
 
@@ -109,12 +109,12 @@ func (m *model) servers(d *state.DomainStatus) []string {
 		if f.Check != "ns.sync" && f.Check != "cache.resolver" {
 			continue
 		}
-		role := "authoritative"
+		role := "auth"
 		if f.Check == "cache.resolver" {
-			role = "resolver"
+			role = "cache"
 		}
-		out = append(out, fmt.Sprintf(" %s %s %s %s  %s", m.mark(report.ToneOfSeverity(f.Severity)), m.pad(name(f.Target), 28), m.pad(role, 13),
-			m.pad(m.ago(f.At), 10), report.Harmless(f.Detail)+m.countdown(f)))
+		line := fmt.Sprintf(" %s %s %s %s %s", m.mark(report.ToneOfSeverity(f.Severity)), m.pad(role, 5), m.pad(m.ago(f.At), 10), m.countdown(f), m.pad(name(f.Target), 22)+" "+report.Harmless(f.Detail))
+		out = append(out, wrapped(line, m.width-1, strings.Repeat(" ", 30))...)
 	}
 	var last state.StepRecord
 	for _, r := range d.Steps {
@@ -143,17 +143,17 @@ func (m *model) servers(d *state.DomainStatus) []string {
 func (m *model) countdown(f plan.Finding) string {
 	fields := strings.SplitN(f.Evidence, "\t", 3)
 	if f.Check != "cache.resolver" || len(fields) < 3 || f.At.IsZero() {
-		return ""
+		return strings.Repeat(" ", 11)
 	}
 	ttl, err := strconv.ParseUint(fields[1], 10, 31)
 	if err != nil {
-		return ""
+		return strings.Repeat(" ", 11)
 	}
 	left := f.At.Add(time.Duration(ttl) * time.Second).Sub(m.clock())
 	if left <= 0 {
-		return "; that has run out"
+		return "has run out"
 	}
-	return "; " + report.Span(left) + " left"
+	return m.pad(report.Span(left)+" left", 11)
 }
 
 // checks are findings, those that did not pass first.
@@ -212,7 +212,7 @@ func (m *model) explainContent() content {
 	}
 	c := text(lines)
 	c.title = "Why " + name(d.Domain) + " is " + string(d.State) + ", and what can be done"
-	c.keys = "esc back  [ ] previous, next  H hold  U resume  T retry  R roll back  y copy the command  ? help"
+	c.keys = "esc back  [,] neighbours  H hold  U resume  T retry  R roll back  y copy the command  ? help"
 	return c
 }
 

@@ -49,7 +49,7 @@ type effects struct {
 	decide  func(state.Decision) error
 	take    func(force bool) error
 	start   func() (string, error)
-	rules   func() (report.Rules, error)
+	rules   func(stage int) (report.Rules, error)
 	refused func() ([]report.Refused, error)
 }
 
@@ -70,7 +70,7 @@ func (l *line) effects(ctx context.Context) effects {
 		}
 	}
 	if f := l.ask.Rules; f != nil {
-		e.rules = func() (report.Rules, error) { return f(ctx) }
+		e.rules = func(stage int) (report.Rules, error) { return f(ctx, stage) }
 	}
 	if f := l.ask.Refused; f != nil {
 		e.refused = func() ([]report.Refused, error) { return f(ctx) }

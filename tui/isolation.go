@@ -30,11 +30,11 @@ func (m *model) askWall() tea.Cmd {
 		return nil
 	}
 	m.wall.asking = true
-	rules, refused, now := m.do.rules, m.do.refused, m.now
+	rules, refused, now, stage := m.do.rules, m.do.refused, m.now, m.stage()
 	return func() tea.Msg {
 		w := wallMsg{}
 		var err error
-		if w.rules, err = rules(); err == nil && refused != nil {
+		if w.rules, err = rules(stage); err == nil && refused != nil {
 			w.refused, err = refused()
 		}
 		if err != nil {
@@ -43,6 +43,22 @@ func (m *model) askWall() tea.Cmd {
 		w.at = now()
 		return w
 	}
+}
+
+// stage is the set of ports that is closed next, or was closed last, from 1.
+func (m *model) stage() int {
+	stage, sets := 1, 0
+	for _, s := range m.plan.Isolate {
+		switch s.Kind {
+		case plan.Arm:
+			sets++
+		case plan.Confirm:
+			if m.status().Isolation.Steps[s.ID].Done {
+				stage++
+			}
+		}
+	}
+	return max(min(stage, sets), 1)
 }
 
 // isolationContent is how the old server's isolation stands: each condition with its

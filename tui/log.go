@@ -119,7 +119,7 @@ const mostDetails = 6
 // eventDetails are what an event's line has no room for.
 func (m *model) eventDetails(e state.Event) []string {
 	room := max(min((m.height-6)/3, mostDetails), 1)
-	out := []string{m.rule(fmt.Sprintf("Event %d, %s", e.Seq, e.At.UTC().Format("2006-01-02 15:04:05.000Z")), string(e.Kind)+" "+report.Harmless(e.Step))}
+	out := []string{m.rule(fmt.Sprintf("Event %d, %s", e.Seq, e.At.UTC().Format("2006-01-02 15:04:05.000Z")), report.Harmless(string(e.Kind)+" "+e.Step))}
 	var lines []string
 	t := report.ToneOfEvent(e)
 	lines = append(lines, wrapped(" "+m.painted(t, m.p.Words(e)), m.width-1, "   ")...)

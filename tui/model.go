@@ -46,6 +46,8 @@ type model struct {
 	do      effects
 	style   styles
 	plan    plan.Plan
+	loads   []plan.Load
+	counted bool // mail was
 	fold    *report.Story
 	seen    time.Time // when the engine was last heard
 	line    contact
@@ -95,6 +97,7 @@ func newModel(p plan.Plan, printer report.Printer, now func() time.Time, do effe
 // begin begins the fold of a plan.
 func (m *model) begin(p plan.Plan) {
 	m.plan, m.fold = p, report.NewStory(p, time.Time{}, time.Time{})
+	m.loads, m.counted = p.Loads()
 	m.list.begin(m.fold.Status, p)
 	m.log, m.found, m.arrivals, m.told = eventLog{level: m.log.level, filter: m.log.filter, follow: true}, foundList{}, arrivals{p: m.p}, nil
 	if m.fold.Status.Seq == 0 && m.screen == overview && m.line == noEngine {
@@ -191,11 +194,14 @@ func (m *model) broke(msg lostMsg) {
 
 // take folds events.
 func (m *model) take(b batchMsg) tea.Cmd {
-	free := m.status().Control != ""
+	free, first := m.status().Control != "", !m.begun()
 	for _, e := range b {
 		m.fold.Apply(e)
 		m.list.touch(m.status(), e)
 		m.arrivals.add(e)
+	}
+	if first && m.screen == planned {
+		m.screen = overview // it has just begun
 	}
 	m.log.add(b, m.p)
 	m.keeping(func() { m.list.settle(m.status()) })

@@ -44,7 +44,7 @@ func (m *model) planContent() content {
 
 // planHead is what comes before the waves.
 func (m *model) planHead() []string {
-	loads, counted := m.plan.Loads()
+	loads, counted := m.loads, m.counted
 	what := "of all mail that was counted"
 	if !counted {
 		what = "of the domains, since no mail was counted"

@@ -215,7 +215,7 @@ func (f *fake) effects() effects {
 		decide: func(d state.Decision) error { return f.Do(context.Background(), d) },
 		take:   func(bool) error { return nil },
 		start:  func() (string, error) { return "an engine was started", nil },
-		rules: func() (report.Rules, error) {
+		rules: func(int) (report.Rules, error) {
 			return report.Rules{Asked: true, Closed: []uint16{25}, Until: noon.Add(450 * time.Second), Difference: []string{"+ closed port 25", "- nothing else"}}, nil
 		},
 		refused: func() ([]report.Refused, error) {

@@ -48,11 +48,11 @@ type Controller interface {
 // Questions are asked beside the events; each may be nil. None changes anything
 // but Start, which is asked only after a dialog.
 type Questions struct {
-	Status  func(context.Context) (*state.Status, error)    // how the engine stands: once for each connection
-	Plan    func(context.Context) (plan.Plan, error)        // the plan that it has now, which may have been extended
-	Rules   func(context.Context) (report.Rules, error)     // of the old server's firewall
-	Refused func(context.Context) ([]report.Refused, error) // who was refused there, the most first
-	Start   func(context.Context) (told string, err error)  // starts an engine that outlives the terminal
+	Status  func(context.Context) (*state.Status, error)     // how the engine stands: once for each connection
+	Plan    func(context.Context) (plan.Plan, error)         // the plan that it has now, which may have been extended
+	Rules   func(context.Context, int) (report.Rules, error) // of the old server's firewall, for a stage from 1
+	Refused func(context.Context) ([]report.Refused, error)  // who was refused there, the most first
+	Start   func(context.Context) (told string, err error)   // starts an engine that outlives the terminal
 }
 
 // Options of the screen.
