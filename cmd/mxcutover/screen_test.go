@@ -45,7 +45,7 @@ func newTerminals(t *testing.T) func(args ...string) string {
 // open runs a command in a terminal of some size.
 func open(t *testing.T, tmux func(args ...string) string, name, dir, command string, width, height int) *pane {
 	t.Helper()
-	tmux("new-session", "-d", "-s", name, "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), "-c", dir, command)
+	tmux("new-session", "-d", "-s", name, "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), "-c", dir, command+"; sleep 300")
 	return &pane{t: t, tmux: tmux, name: name}
 }
 

@@ -54,20 +54,27 @@ type attached struct {
 }
 
 // first is the plan that the screen begins with: the engine's, the journal's, or that
-// of a migration that was not begun yet.
+// of a migration that was not begun yet. An engine that starts just now has the journal
+// and does not answer yet: it is given some time.
 func (a *attached) first(ctx context.Context) (plan.Plan, error) {
-	p, err := a.planNow(ctx)
-	if errors.Is(err, tui.ErrNoEngine) {
-		v, verr := viewJournal(ctx, a.cfg)
-		if errors.Is(verr, errNoMigration) || errors.Is(verr, state.ErrNone) {
+	for end := time.Now().Add(startTime); ; {
+		p, err := a.planNow(ctx)
+		if !errors.Is(err, tui.ErrNoEngine) {
+			return p, err
+		}
+		v, err := viewJournal(ctx, a.cfg)
+		switch {
+		case err == nil:
+			return v.plan, v.close()
+		case errors.Is(err, errNoMigration), errors.Is(err, state.ErrNone):
 			return readPlan(defaultPlan)
+		case !errors.Is(err, state.ErrLocked), time.Now().After(end):
+			return plan.Plan{}, err
 		}
-		if verr != nil {
-			return p, verr
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return plan.Plan{}, err
 		}
-		return v.plan, v.close()
 	}
-	return p, err
 }
 
 // dial finds the engine anew, and keeps the client that has control while there is one.
