@@ -28,9 +28,9 @@ $(LINT):
 fuzz: ## each fuzz target for FUZZTIME (default 20s)
 	./scripts/fuzz $(or $(FUZZTIME),20s)
 
-bench: ## durable steps; RFC 2136 beside nsupdate, dnscontrol; DNS beside dnsperf, dig; SMTP beside smtp-source, swaks; logs beside eximstats, pflogsumm, mawk, zcat
+bench: ## durable steps; RFC 2136 beside nsupdate, dnscontrol; DNS beside dnsperf, dig; SMTP beside smtp-source, swaks; logs beside eximstats, pflogsumm, mawk, zcat; the screen's CPU and bytes
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) test -tags bench -count=1 -run '^TestSpeed' -v ./providers ./verify/... ./traffic/logfile
+	$(GO) test -tags bench -count=1 -run '^TestSpeed' -v ./providers ./verify/... ./traffic/logfile ./tui
 
 chaos: ## engines that die at every point, pairs of deaths, and N schedules of faults
 	N=$(N) EVERY=$(EVERY) SEED=$(SEED) ./scripts/chaos

@@ -59,17 +59,19 @@ func (a *arrivals) look(s *report.Story) {
 	}
 }
 
-// words are the sparkline, and the quantiles.
-func (a *arrivals) words() string {
+// words are the sparkline of so many probes, and the quantiles.
+func (a *arrivals) words(most int) string {
 	if len(a.last) == 0 {
 		return "none by the new MX yet"
 	}
-	sorted := slices.Sorted(slices.Values(a.last))
-	most := max(sorted[len(sorted)-1], 3*sorted[len(sorted)/2], 1) // so that a usual one is low
-	shares, lost := make([]float64, len(a.last)), 0
-	for i, d := range a.last {
-		shares[i] = float64(d) / float64(most)
-		if a.lost[i] {
+	from := max(len(a.last)-most, 0)
+	last := a.last[from:]
+	sorted := slices.Sorted(slices.Values(last))
+	high := max(sorted[len(sorted)-1], 3*sorted[len(sorted)/2], 1) // so that a usual one is low
+	shares, lost := make([]float64, len(last)), 0
+	for i, d := range last {
+		shares[i] = float64(d) / float64(high)
+		if a.lost[from+i] {
 			shares[i] = 1
 			lost++
 		}
@@ -79,7 +81,7 @@ func (a *arrivals) words() string {
 		line += "  " + a.after
 	}
 	if lost > 0 {
-		line += fmt.Sprintf("  %d of the last %d did not arrive", lost, len(a.last))
+		line += fmt.Sprintf("  %d of the last %d did not arrive", lost, len(last))
 	}
 	if a.before != "" {
 		line += "  " + a.before

@@ -84,7 +84,7 @@ func TestManyMarked(t *testing.T) {
 		t.Error("the marks are still there")
 	}
 	s = started(t, 100, 30, false)
-	s.fake.err = state.ErrRefused
+	s.err = state.ErrRefused
 	s.press("*", "H", "ctrl+y")
 	s.shows(t, "0 of 6 were taken")
 }
@@ -111,7 +111,7 @@ func TestDrift(t *testing.T) {
 func TestRefusalIsShown(t *testing.T) {
 	t.Parallel()
 	s := started(t, 100, 30, false)
-	s.fake.err = fmt.Errorf("%w: not \x1b[31mnow", state.ErrRefused)
+	s.err = fmt.Errorf("%w: not \x1b[31mnow", state.ErrRefused)
 	s.press("H", "ctrl+y")
 	s.shows(t, `refused: not \x1b[31mnow`)
 }
@@ -179,7 +179,7 @@ func TestReadOnly(t *testing.T) {
 	s.send(batchMsg{{Seq: 1000, Kind: state.Control, At: noon, Decision: &state.Decision{Verb: state.Take, By: "uid 7 (op)"}}})
 	s.send(controlMsg{lost: "uid 7 (op) has control"})
 	s.shows(t, "READ-ONLY")
-	s.shows(t, "read-only: uid 7 (op) has control since 12:00:00")
+	s.shows(t, "read-only: uid 7 (op) decides since 12:00:00")
 	if s.press("A"); s.dialog != nil || !strings.Contains(s.note, "O takes control over") {
 		t.Errorf("a read-only screen opens a dialog, or says nothing: %q", s.note)
 	}

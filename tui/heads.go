@@ -121,7 +121,7 @@ func (m *model) banner() string {
 	case m.line == dialling && m.trouble != "":
 		line = "the engine does not answer yet: " + m.trouble
 	case m.readOnly() != "":
-		line = "read-only: " + m.readOnly() + "; O takes it over; H and R work always"
+		line = "read-only: " + m.readOnly() + "; O takes over; H, R, L work"
 	case m.status().DiskLow != "":
 		tone, line = report.Bad, "the disk is full, and only rollbacks start: "+m.status().DiskLow
 	}
@@ -145,10 +145,10 @@ func stampOf(t time.Time) string { return t.UTC().Format("01-02 15:04:05Z") }
 func (m *model) brief() string {
 	live, held, back := m.counts()
 	line := fmt.Sprintf("mxcutover %d/%d live %d held %d back", live, len(m.status().Domains), held, back)
-	switch {
-	case m.line == broken:
+	if m.line == broken {
 		line = "ENGINE LOST " + m.age() + " " + line
-	case m.line == noEngine:
+	}
+	if m.line == noEngine {
 		line = "NO ENGINE " + line
 	}
 	if m.dialog != nil {

@@ -39,15 +39,16 @@ type list struct {
 	filter string
 	by     order
 	marks  map[int]bool
-	moved  map[int]bool // to be placed anew
-	all    bool         // are
+	moved  []int  // to be placed anew
+	going  []bool // is, by place
+	all    bool   // are
 }
 
 // probed is what became of a domain's probes by the public way.
 type probed struct{ arrived, all uint32 }
 
 func (l *list) begin(s *state.Status, p plan.Plan) {
-	*l = list{status: s, filter: l.filter, by: l.by, marks: map[int]bool{}, moved: map[int]bool{}, all: true}
+	*l = list{status: s, filter: l.filter, by: l.by, marks: map[int]bool{}, going: make([]bool, len(s.Domains)), all: true}
 	l.places = make(map[string]int, len(s.Domains))
 	l.probes = make([]probed, len(s.Domains))
 	for _, w := range p.Waves {
@@ -80,7 +81,7 @@ func (l *list) touch(s *state.Status, e state.Event) {
 	if !ok {
 		return
 	}
-	l.moved[i] = true
+	l.move(i)
 	if k := plan.KindOf(e.Step); k == plan.Probe || k == plan.Soak {
 		for _, f := range e.Findings {
 			if f.Check == probeCheck {
@@ -103,7 +104,14 @@ func (l *list) touchTargets(s *state.Status, target string) {
 		return
 	}
 	for _, d := range domains {
-		l.moved[l.places[d.Domain]] = true
+		l.move(l.places[d.Domain])
+	}
+}
+
+func (l *list) move(i int) {
+	if !l.going[i] {
+		l.going[i] = true
+		l.moved = append(l.moved, i)
 	}
 }
 
@@ -117,8 +125,10 @@ func (l *list) settle(s *state.Status) {
 	default:
 		l.replace()
 	}
-	clear(l.moved)
-	l.all = false
+	for _, i := range l.moved {
+		l.going[i] = false
+	}
+	l.moved, l.all = l.moved[:0], false
 }
 
 // place finds all rows anew.
@@ -138,13 +148,13 @@ func (l *list) place() {
 func (l *list) replace() {
 	kept := l.rows[:0]
 	for _, i := range l.rows {
-		if !l.moved[i] {
+		if !l.going[i] {
 			kept = append(kept, i)
 		}
 	}
 	l.rows = kept
 	var back []int
-	for i := range l.moved {
+	for _, i := range l.moved {
 		if l.passes(i) {
 			back = append(back, i)
 		}

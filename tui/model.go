@@ -255,7 +255,7 @@ func (m *model) readOnly() string {
 		return ""
 	}
 	if by := m.status().Control; by != "" {
-		return by + " has control since " + report.Clock(m.status().Since)
+		return by + " decides since " + report.Clock(m.status().Since)
 	}
 	return m.lost
 }

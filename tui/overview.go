@@ -53,7 +53,7 @@ func (m *model) overviewView() []string {
 	body := m.table(l.rows)
 	lines = append(lines, fill(body, l.rows)...)
 	if l.latency > 0 {
-		lines = append(lines, m.rule("Arrival of probes", m.arrivals.words()))
+		lines = append(lines, m.rule("Arrival of probes", m.arrivals.words(max(min(m.width-68, mostArrivals), 8))))
 	}
 	if l.latency == 0 {
 		lines = append(lines, m.rule("Events", ""))

@@ -170,12 +170,6 @@ func (f *fake) Do(_ context.Context, d state.Decision) error {
 	return f.err
 }
 
-func (f *fake) decisions() []state.Decision {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append([]state.Decision(nil), f.taken...)
-}
-
 func (f *fake) Follow(ctx context.Context, since uint64) iter.Seq2[state.Event, error] {
 	return func(yield func(state.Event, error) bool) {
 		for i, e := range f.story {
@@ -227,7 +221,7 @@ func (f *fake) effects() effects {
 func began(t testing.TB, width, height int, ascii bool, p plan.Plan, b batchMsg) *stage {
 	t.Helper()
 	s := &stage{fake: &fake{}, clock: &clock{noon}}
-	s.model = newModel(p, report.Printer{ASCII: ascii}, s.clock.now, s.fake.effects())
+	s.model = newModel(p, report.Printer{ASCII: ascii}, s.clock.now, s.effects())
 	s.send(tea.WindowSizeMsg{Width: width, Height: height})
 	s.send(linkedMsg{uint64(len(b))})
 	s.send(controlMsg{})

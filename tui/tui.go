@@ -64,6 +64,8 @@ type Options struct {
 	ASCII   bool             // no symbols beyond ASCII
 	NoColor bool             // symbols and words only
 	Now     func() time.Time // default time.Now
+	Width   int              // of a terminal that does not tell, in columns
+	Height  int              // and in lines
 	In      io.Reader
 	Out     io.Writer
 }
@@ -80,6 +82,9 @@ func Run(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithFPS(framesPerSecond)}
+	if o.Width > 0 && o.Height > 0 {
+		opts = append(opts, tea.WithWindowSize(o.Width, o.Height))
+	}
 	if o.NoColor {
 		opts = append(opts, tea.WithColorProfile(colorprofile.ASCII))
 	}

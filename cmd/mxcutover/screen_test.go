@@ -163,7 +163,7 @@ func TestIntegrationScreen(t *testing.T) {
 	a.press("Escape")
 
 	b := open(t, tmux, "second", dir, bin, 80, 24)
-	b.await("READ-ONLY", "O takes it over", "8/12 live")
+	b.await("READ-ONLY", "O takes over", "8/12 live")
 	a.decide("T", "Retry domain bakery.test", "")
 	b.await("9/12 live") // it sees what the other decided
 
@@ -295,4 +295,3 @@ func (p *pane) decideInVain(key string) {
 	p.await("does not answer")
 	p.press("Escape")
 }
-

@@ -63,13 +63,13 @@ func startEngine(ctx context.Context, cfg *config.Config, m machine) (told strin
 	switch {
 	case m.systemd && m.hasUnit(ctx, path):
 		told = "started by systemctl start mxcutover.service"
-		_, err = m.command(ctx, "systemctl", "start", "--no-block", "mxcutover.service")
+		err = m.command(ctx, "systemctl", "start", "--no-block", "mxcutover.service")
 	case m.systemd && m.root:
 		told = "started as unit " + unit + "; see: journalctl -u " + unit
-		_, err = m.command(ctx, "systemd-run", append([]string{"--quiet", "--collect", "--unit", unit, "--working-directory", m.dir, "--"}, argv...)...)
+		err = m.command(ctx, "systemd-run", append([]string{"--quiet", "--collect", "--unit", unit, "--working-directory", m.dir, "--"}, argv...)...)
 	case m.systemd && m.lingers(ctx):
 		told = "started as your unit " + unit + "; see: journalctl --user -u " + unit
-		_, err = m.command(ctx, "systemd-run", append([]string{"--user", "--quiet", "--collect", "--unit", unit, "--working-directory", m.dir, "--"}, argv...)...)
+		err = m.command(ctx, "systemd-run", append([]string{"--user", "--quiet", "--collect", "--unit", unit, "--working-directory", m.dir, "--"}, argv...)...)
 	default:
 		return m.detached(ctx, cfg, argv)
 	}
@@ -89,12 +89,12 @@ func unitName(migration string) string {
 	}, migration)
 }
 
-func (m machine) command(ctx context.Context, name string, args ...string) (string, error) {
+func (m machine) command(ctx context.Context, name string, args ...string) error {
 	out, err := m.run(ctx, name, args...)
 	if err != nil {
-		return out, fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(report.Harmless(out)))
+		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(report.Harmless(out)))
 	}
-	return out, nil
+	return nil
 }
 
 // hasUnit tells whether the system has a unit that runs this configuration.
