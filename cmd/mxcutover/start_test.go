@@ -87,7 +87,7 @@ func TestStartEngine(t *testing.T) {
 // shortDir is a directory whose sockets have short paths.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "mx")
+	dir, err := os.MkdirTemp("", "mx") //nolint:usetesting // its path would be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
