@@ -109,7 +109,7 @@ func (m *model) subject(d *dialog) string {
 	case len(domains) == 1:
 		return strings.TrimSuffix(bareList(domains, 1), ".")
 	}
-	return fmt.Sprintf("%s domains (%s)", report.Number(len(domains)), bareList(domains, 4))
+	return fmt.Sprintf("%s domains (%s)", report.Number(len(domains)), bareList(domains, 12))
 }
 
 // targets are the domains that a dialog is about.
@@ -237,7 +237,7 @@ func (m *model) aboutRollback(d *dialog) []aspect {
 			write += max(r.DoneAt.At.Sub(r.Begun.At), 0)
 		}
 	}
-	what := []string{fmt.Sprintf("Restores the journaled MX of %s domains, %s of them moved: %s.", report.Number(len(domains)), report.Number(moved), bareList(domains, 4))}
+	what := []string{fmt.Sprintf("Restores the journaled MX of %s domains, %s of them moved: %s.", report.Number(len(domains)), report.Number(moved), bareList(domains, 12))}
 	if len(domains) == 1 {
 		what[0] = "Restores the journaled MX, proves it by a probe on the old path, then restores the old TTL."
 		if moved == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -41,6 +42,7 @@ type line struct {
 	send    func(tea.Msg)
 	plan    string        // the ID of the plan that the model has
 	wake    chan struct{} // an engine was started: look at once
+	holds   atomic.Bool   // a session of ours has control
 }
 
 // effects are what the model asks to be carried out. Each blocks, and is called
@@ -78,9 +80,10 @@ func (l *line) effects(ctx context.Context) effects {
 	return e
 }
 
-// take takes control, and tells when it is lost.
+// take takes control, and tells when it is lost. A session that lives on though the
+// events broke off has it still.
 func (l *line) take(ctx context.Context, force bool) error {
-	if l.control == nil {
+	if l.control == nil || l.holds.Load() {
 		l.send(controlMsg{})
 		return nil
 	}
@@ -88,9 +91,12 @@ func (l *line) take(ctx context.Context, force bool) error {
 	if err != nil {
 		return err
 	}
+	l.holds.Store(true)
 	l.send(controlMsg{})
 	go func() { // it ends with the session, which ends with ctx
-		if by, told := <-lost; told {
+		by, told := <-lost
+		l.holds.Store(false)
+		if told {
 			l.send(controlMsg{lost: by + " took control over"})
 		}
 	}()

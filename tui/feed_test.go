@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 
 	tea "charm.land/bubbletea/v2"
@@ -80,4 +81,45 @@ func TestAnotherPlanBeginsAnew(t *testing.T) {
 	}
 	s.send(tale(p))
 	s.shows(t, "estates.example")
+}
+
+// holder gives control once, and refuses while somebody has it.
+type holder struct {
+	lost  chan string
+	taken int
+}
+
+func (h *holder) Take(context.Context, bool) (<-chan string, error) {
+	if h.taken++; h.taken > 1 {
+		return nil, state.ErrRefused
+	}
+	return h.lost, nil
+}
+
+// TestControlOutlivesAStream links anew after the events broke off alone: the session
+// that has control is this screen's own.
+func TestControlOutlivesAStream(t *testing.T) {
+	t.Parallel()
+	h := &holder{lost: make(chan string)}
+	var told []controlMsg
+	l := &line{control: h, send: func(msg tea.Msg) {
+		if c, ok := msg.(controlMsg); ok {
+			told = append(told, c)
+		}
+	}, ask: Questions{Status: func(context.Context) (*state.Status, error) { return &state.Status{}, nil }}}
+	for range 2 {
+		if err := l.link(t.Context(), new(uint64)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.taken != 1 || len(told) != 2 || told[1].lost != "" {
+		t.Errorf("taken %d times, told %+v", h.taken, told)
+	}
+	close(h.lost) // with the engine
+	for l.holds.Load() {
+		runtime.Gosched()
+	}
+	if err := l.link(t.Context(), new(uint64)); err != nil || h.taken != 2 {
+		t.Errorf("after it was lost it is not asked for: %v", err)
+	}
 }

@@ -119,7 +119,7 @@ func fits(t testing.TB, s *stage) {
 
 func golden(t *testing.T, file, got string) {
 	t.Helper()
-	if *update {
+	if updates() {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
 		}

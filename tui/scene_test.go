@@ -19,7 +19,8 @@ import (
 	"mxcutover/state"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+// updates tells whether -update was given: teatest has that flag, too.
+func updates() bool { return flag.Lookup("update").Value.String() == "true" }
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
