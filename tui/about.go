@@ -17,13 +17,23 @@ type aspect struct {
 	tone  report.Tone
 }
 
+// records is the word of lines that are a change of records.
+const records = "records"
+
 func (m *model) aspect(a aspect) []string {
 	var out []string
 	word := a.word
 	for _, l := range a.lines {
-		l = report.Harmless(l)
-		if a.tone != report.Quiet {
-			l = m.painted(a.tone, l)
+		tone := a.tone
+		switch l = report.Harmless(l); {
+		case a.word != records:
+		case strings.HasPrefix(l, "-"):
+			tone = report.Bad
+		default:
+			tone = report.Good
+		}
+		if tone != report.Quiet {
+			l = m.painted(tone, l)
 		}
 		for _, w := range wrapped(l, max(m.width-12, 20), "") {
 			out = append(out, " "+m.style.dim.Render(m.pad(word, 8))+" "+w)
@@ -259,7 +269,7 @@ func (m *model) aboutRollback(d *dialog) []aspect {
 	out = append(append(out, m.driftWords(d)...), undo("T (retry), which begins anew"))
 	if len(domains) == 1 {
 		if c, ok := m.status().Cutover(domains[0].Domain); ok {
-			out = append(out, aspect{word: "records", lines: m.p.Diff(c.After(), c.Before(), "")})
+			out = append(out, aspect{word: records, lines: m.p.Diff(c.After(), c.Before(), "")})
 		}
 	}
 	return out

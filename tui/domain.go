@@ -113,8 +113,8 @@ func (m *model) servers(d *state.DomainStatus) []string {
 		if f.Check == "cache.resolver" {
 			role = "cache"
 		}
-		line := fmt.Sprintf(" %s %s %s %s %s", m.mark(report.ToneOfSeverity(f.Severity)), m.pad(role, 5), m.pad(m.ago(f.At), 10), m.countdown(f), m.pad(name(f.Target), 22)+" "+report.Harmless(f.Detail))
-		out = append(out, wrapped(line, m.width-1, strings.Repeat(" ", 30))...)
+		line := fmt.Sprintf(" %s %s %s %s", m.mark(report.ToneOfSeverity(f.Severity)), m.pad(role, 5), m.pad(m.ago(f.At), 10), name(f.Target)+": "+report.Harmless(f.Detail)+m.countdown(f))
+		out = append(out, wrapped(line, m.width-1, strings.Repeat(" ", 20))...)
 	}
 	var last state.StepRecord
 	for _, r := range d.Steps {
@@ -143,17 +143,17 @@ func (m *model) servers(d *state.DomainStatus) []string {
 func (m *model) countdown(f plan.Finding) string {
 	fields := strings.SplitN(f.Evidence, "\t", 3)
 	if f.Check != "cache.resolver" || len(fields) < 3 || f.At.IsZero() {
-		return strings.Repeat(" ", 11)
+		return ""
 	}
 	ttl, err := strconv.ParseUint(fields[1], 10, 31)
 	if err != nil {
-		return strings.Repeat(" ", 11)
+		return ""
 	}
 	left := f.At.Add(time.Duration(ttl) * time.Second).Sub(m.clock())
 	if left <= 0 {
-		return "has run out"
+		return " (has run out)"
 	}
-	return m.pad(report.Span(left)+" left", 11)
+	return " (" + report.Span(left) + " left)"
 }
 
 // checks are findings, those that did not pass first.

@@ -103,7 +103,7 @@ func (m *model) planDomain(c *plan.Cutover) string {
 	if m.p.ASCII {
 		arrow = "->"
 	}
-	return fmt.Sprintf("  %s %s %s %s%s", m.pad(name(c.Domain), max(min(m.width/3, 34), 18)), m.painted(report.Bad, report.Harmless(inShort(c.Before()))), arrow,
+	return fmt.Sprintf("  %s %s %s %s%s", m.pad(name(c.Domain), max(min(m.width/3, 34), 18)), m.style.dim.Render(report.Harmless(inShort(c.Before()))), arrow,
 		m.painted(report.Good, report.Harmless(inShort(c.After()))), m.style.dim.Render(more))
 }
 
