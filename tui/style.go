@@ -13,8 +13,24 @@ import (
 // makes legible; what is of less weight is faint and not grey, since some themes have
 // grey as their background.
 type styles struct {
-	tone                              [5]lipgloss.Style
-	title, dim, cursor, hd, alarm, in lipgloss.Style
+	tone                              [5]ink
+	title, dim, cursor, hd, alarm, in ink
+}
+
+// An ink is a style's sequences, found once: they are printed for each cell of a table.
+type ink struct{ open, end string }
+
+func inkOf(s lipgloss.Style) ink {
+	open, end, _ := strings.Cut(s.Render("x"), "x")
+	return ink{open, end}
+}
+
+// Render is a text in the ink; nothing stays nothing.
+func (i ink) Render(s string) string {
+	if s == "" {
+		return ""
+	}
+	return i.open + s + i.end
 }
 
 func newStyles() styles { return stylesOn(true) }
@@ -28,9 +44,9 @@ func stylesOn(dark bool) styles {
 	}
 	plain := lipgloss.NewStyle()
 	return styles{
-		tone:  [5]lipgloss.Style{plain.Faint(true), fg("6"), fg("2"), wary, fg("1").Bold(true)},
-		title: plain.Bold(true), dim: plain.Faint(true), cursor: plain.Reverse(true), hd: plain.Bold(true),
-		alarm: fg("1").Bold(true).Reverse(true), in: plain.Underline(true),
+		tone:  [5]ink{inkOf(plain.Faint(true)), inkOf(fg("6")), inkOf(fg("2")), inkOf(wary), inkOf(fg("1").Bold(true))},
+		title: inkOf(plain.Bold(true)), dim: inkOf(plain.Faint(true)), cursor: inkOf(plain.Reverse(true)), hd: inkOf(plain.Bold(true)),
+		alarm: inkOf(fg("1").Bold(true).Reverse(true)), in: inkOf(plain.Underline(true)),
 	}
 }
 
