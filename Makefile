@@ -28,9 +28,9 @@ $(LINT):
 fuzz: ## each fuzz target for FUZZTIME (default 20s)
 	./scripts/fuzz $(or $(FUZZTIME),20s)
 
-bench: ## durable steps; RFC 2136 beside nsupdate, dnscontrol; DNS beside dnsperf, dig; SMTP beside smtp-source, swaks; logs beside eximstats, pflogsumm, mawk, zcat; the memory of many names
+bench: ## durable steps; RFC 2136 beside nsupdate, dnscontrol; DNS beside dnsperf, dig; SMTP beside smtp-source, swaks; logs beside eximstats, pflogsumm, mawk, zcat; the memory of many names; the screen's CPU and bytes
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) test -tags bench -count=1 -timeout 60m -run '^TestSpeed' -v ./providers ./verify/... ./traffic/logfile ./cmd/mxcutover
+	$(GO) test -tags bench -count=1 -timeout 60m -run '^TestSpeed' -v ./providers ./verify/... ./traffic/logfile ./cmd/mxcutover ./tui
 
 chaos: ## engines that die at every point, pairs of deaths, and N schedules of faults
 	N=$(N) EVERY=$(EVERY) SEED=$(SEED) ./scripts/chaos

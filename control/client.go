@@ -3,6 +3,7 @@ package control
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,9 +24,10 @@ import (
 
 // A Client speaks to the engine that listens in a directory. It is an [Engine].
 type Client struct {
-	http  *http.Client
-	token atomic.Pointer[string] // of the session that has control
-	seize bool                   // decisions take control
+	http    *http.Client
+	silence time.Duration          // of an engine that is followed, before it counts as silent; 0 = the usual
+	token   atomic.Pointer[string] // of the session that has control
+	seize   bool                   // decisions take control
 }
 
 // Dial finds the engine. [ErrNoEngine]: nobody listens. A user who may only
@@ -161,10 +163,12 @@ func (c *Client) Plan(ctx context.Context) (plan.Plan, error) {
 }
 
 // Follow gives the events after a sequence number and those to come. When the
-// engine goes away it yields an error and ends; call it again with the last
-// number that was seen.
+// engine goes away it yields an error and ends, [ErrSilent] if it is there and sends
+// not even its blank lines; call it again with the last number that was seen.
 func (c *Client) Follow(ctx context.Context, since uint64) iter.Seq2[state.Event, error] {
 	return func(yield func(state.Event, error) bool) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
 		r, err := c.get(ctx, fmt.Sprintf("/v1/events?follow=1&since=%d", since))
 		if err != nil {
 			yield(state.Event{}, err)
@@ -177,7 +181,11 @@ func (c *Client) Follow(ctx context.Context, since uint64) iter.Seq2[state.Event
 			yield(state.Event{}, err)
 			return
 		}
+		most := cmp.Or(c.silence, silence)
+		quiet := time.AfterFunc(most, func() { cancel(ErrSilent) })
+		defer quiet.Stop()
 		for lines.Scan() {
+			quiet.Reset(most)
 			if len(lines.Bytes()) == 0 {
 				continue // the engine is alive
 			}
@@ -186,11 +194,15 @@ func (c *Client) Follow(ctx context.Context, since uint64) iter.Seq2[state.Event
 				yield(state.Event{}, fmt.Errorf("engine: event: %w", err))
 				return
 			}
+			quiet.Stop() // what is done with it has its own time
 			if !yield(ev, nil) {
 				return
 			}
+			quiet.Reset(most)
 		}
 		switch err := lines.Err(); {
+		case errors.Is(context.Cause(ctx), ErrSilent):
+			yield(state.Event{}, ErrSilent)
 		case ctx.Err() != nil:
 			yield(state.Event{}, ctx.Err())
 		case err != nil:

@@ -51,6 +51,7 @@ const (
 	patience    = 10 * time.Second       // for an answer to begin
 	lastAnswers = 500 * time.Millisecond // for answers under way when the server ends
 	alive       = 15 * time.Second       // a blank line is sent this often
+	silence     = 2*alive + patience     // a follower that gets nothing for so long gives up
 )
 
 func watchSocket(dir string) string   { return filepath.Join(dir, "watch.sock") }

@@ -185,6 +185,29 @@ func TestFollowFromAnyNumber(t *testing.T) {
 	}
 }
 
+// TestSilence gives up on an engine that is there and sends nothing, not even blank
+// lines, as one that was stopped.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	f, dir := serve(t)
+	f.add(3)
+	c := dial(t, dir)
+	c.silence = 300 * time.Millisecond // blank lines come less often
+	n := 0
+	for _, err := range c.Follow(t.Context(), 0) {
+		if err == nil {
+			n++
+			continue
+		}
+		if !errors.Is(err, ErrSilent) {
+			t.Errorf("%v", err)
+		}
+	}
+	if n != 3 {
+		t.Errorf("%d events before", n)
+	}
+}
+
 func TestStatusAndPlan(t *testing.T) {
 	t.Parallel()
 	f, dir := serve(t)

@@ -19,8 +19,8 @@ type Rules struct {
 	Difference []string  // what loading would change: "+ closed port 25"
 }
 
-// state says what is closed now.
-func (r Rules) state() string {
+// State says what is closed now.
+func (r Rules) State() string {
 	switch {
 	case len(r.Closed) == 0:
 		return "loaded now: nothing; all ports are open"
@@ -43,7 +43,7 @@ func portWords(all []uint16) string {
 // Rules writes what is loaded, and what would change.
 func (p Printer) Rules(w io.Writer, r Rules) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprintln(b, r.state())
+	fmt.Fprintln(b, r.State())
 	for _, l := range r.Difference {
 		fmt.Fprintln(b, "  "+Harmless(l))
 	}

@@ -194,15 +194,11 @@ func (p Printer) progress(s *Story) string {
 	if len(s.Progress) < 2 || len(s.Domains) == 0 {
 		return ""
 	}
-	blocks := []rune("▁▂▃▄▅▆▇█")
-	if p.ASCII {
-		blocks = []rune("_.-=+*#@")
-	}
 	first, last := s.Progress[0].At, s.Last
 	if !s.Begun.IsZero() && s.listed(s.Begun) {
 		first = s.Begun
 	}
-	var b strings.Builder
+	var shares []float64
 	i, live := 0, 0
 	for x := range progressWidth {
 		at := first.Add(time.Duration(float64(last.Sub(first)) * float64(x+1) / progressWidth))
@@ -210,7 +206,7 @@ func (p Printer) progress(s *Story) string {
 			live = s.Progress[i].Live
 			i++
 		}
-		b.WriteRune(blocks[min(live*(len(blocks)-1)/len(s.Domains), len(blocks)-1)])
+		shares = append(shares, float64(live)/float64(len(s.Domains)))
 	}
-	return fmt.Sprintf("live %s %s to %s", b.String(), short(first), short(last))
+	return fmt.Sprintf("live %s %s to %s", p.Blocks(shares), short(first), short(last))
 }

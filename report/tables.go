@@ -58,9 +58,7 @@ func (p Printer) Plan(w io.Writer, pl plan.Plan) error {
 	p.loads(b, pl)
 	p.coverage(b, pl)
 	for _, wave := range pl.Waves {
-		g := wave.Gate
-		fmt.Fprintf(b, "\nwave %s: %d domains; approval %s, soak %s, stops later waves at %d failed\n",
-			Harmless(wave.Name), len(wave.Cutovers), g.Approve, g.Soak, max(g.Failures, 1))
+		fmt.Fprintf(b, "\nwave %s: %d domains; %s\n", Harmless(wave.Name), len(wave.Cutovers), GateWords(wave.Gate))
 		for _, c := range wave.Cutovers {
 			fmt.Fprintf(b, "  %s  (zone %s at %s, %d messages)\n", Harmless(rrset.Bare(c.Domain)), Harmless(c.Zone), Harmless(c.Provider), c.Messages)
 			for _, l := range p.Diff(c.Before(), c.After(), "    ") {

@@ -3,222 +3,395 @@ package tui
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 
 	"mxcutover/report"
+	"mxcutover/rrset"
 	"mxcutover/state"
 )
 
-// A dialog asks before a decision is sent.
+// A dialog asks before something is changed.
 type dialog struct {
-	decision state.Decision
-	need     string // what must be typed; "" = nothing
-	typed    string
-	busy     bool // it was sent, and not answered yet
-	err      string
-}
-
-// sent is the decision as it is sent once all is typed.
-func (d *dialog) sent() state.Decision {
-	out := d.decision
-	if out.Verb == state.Loaded {
-		out.Confirm = d.need
-	}
-	return out
+	title  string
+	asks   []state.Decision // sent one after the other; none = an engine is started
+	drifts []state.Drift    // that can be chosen by Tab; "" = to look again
+	need   string           // what must be typed; "" = nothing
+	typed  string
+	opened time.Time
+	scroll int
+	id     int
+	busy   bool // it was sent, and not answered yet
+	sent   int  // so many were answered
+	failed []string
+	err    string
 }
 
 // decidedMsg is the engine's answer to a decision.
 type decidedMsg struct {
-	decision state.Decision
-	err      error
+	id   int
+	of   string // what was asked for, in words
+	told string
+	err  error
 }
 
+// open opens the dialog of one decision.
 func (m *model) open(v state.Verb, target string) {
-	if m.readOnly != "" && v != state.Take && !v.Urgent() {
-		m.note = "read-only: " + m.readOnly + "; O takes control over"
+	if !m.may(v) {
 		return
 	}
-	d := dialog{decision: state.Decision{Verb: v, Target: target}}
-	if d.decision.Destroys() {
-		d.need = state.ConfirmName(target)
-	}
+	d := dialog{asks: []state.Decision{{Verb: v, Target: target}}, title: titleOf(v, target)}
 	if v == state.Loaded {
-		if d.need = m.status.Isolation.Asks; d.need == "" || strings.HasPrefix(d.need, state.OpeningTable) {
+		if d.asks[0].Confirm = m.asked(); d.asks[0].Confirm == "" {
 			m.note = "nobody is asked to load anything now"
 			return
 		}
 	}
+	if x := m.status().Domain(strings.TrimPrefix(target, "domain:")); x != nil && x.State == state.IsDrifted && (v == state.Retry || v == state.Rollback) {
+		d.drifts = []state.Drift{"", state.Adopt, state.Force, state.Skip}
+	}
+	m.openDialog(d)
+}
+
+// openMany opens the dialog of a decision about each of the marked domains.
+func (m *model) openMany(v state.Verb) {
+	if !m.may(v) {
+		return
+	}
+	var d dialog
+	for _, i := range m.list.chosen(-1) {
+		d.asks = append(d.asks, state.Decision{Verb: v, Target: state.DomainTarget(m.status().Domains[i].Domain)})
+	}
+	if len(d.asks) == 1 {
+		m.open(v, d.asks[0].Target)
+		return
+	}
+	d.title = fmt.Sprintf("%s %d marked domains", words(v), len(d.asks))
+	m.openDialog(d)
+}
+
+// askStart opens the dialog that starts an engine.
+func (m *model) askStart() {
+	switch {
+	case m.do.start == nil:
+		m.note = "no engine can be started from here; see: mxcutover run --help"
+	case m.line == linked:
+		m.note = "an engine runs"
+	case m.begun():
+		m.openDialog(dialog{title: "Start an engine"})
+	default:
+		m.openDialog(dialog{title: "Begin the migration " + m.plan.Migration, need: m.plan.Migration})
+	}
+}
+
+func (m *model) openDialog(d dialog) {
+	m.serial++
+	d.id, d.opened = m.serial, m.now()
+	if len(d.asks) > 0 {
+		d.need = d.wants()
+	}
 	m.dialog, m.note = &d, ""
 }
 
-// dialogKey acts on a key while a dialog is open. Ctrl+Y carries out; Enter
-// never does.
-func (m model) dialogKey(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
+// may tells whether a decision can be sent from here, and else says why not.
+func (m *model) may(v state.Verb) bool {
+	switch {
+	case m.line == noEngine:
+		m.note = "no engine runs that could take it." + m.startHint("S starts one;") + " the commands work without: mxcutover " + string(v) + " --help"
+	case m.line != linked:
+		m.note = "the engine cannot be reached, so nothing can be decided from here"
+	case m.readOnly() != "" && v != state.Take && !v.Urgent():
+		m.note = "read-only: " + m.readOnly() + "; O takes control over"
+	default:
+		return true
+	}
+	return false
+}
+
+// wants is what must be typed: the target's name or, of many, how many they are.
+func (d *dialog) wants() string {
+	switch {
+	case len(d.asks) == 0:
+		return ""
+	case d.asks[0].Verb == state.Loaded:
+		return d.asks[0].Confirm // no other table is taken for it
+	case !d.asks[0].Destroys():
+		return ""
+	}
+	if len(d.asks) > 1 {
+		return fmt.Sprintf("%d domains", len(d.asks))
+	}
+	return state.ConfirmName(d.asks[0].Target)
+}
+
+// words are a verb as a dialog's title has it.
+func words(v state.Verb) string {
+	switch v {
+	case state.Rollback:
+		return "Roll back"
+	case state.Keep:
+		return "Confirm"
+	}
+	return strings.ToUpper(string(v)[:1]) + string(v)[1:]
+}
+
+func titleOf(v state.Verb, target string) string {
+	kind, _, _ := strings.Cut(target, ":")
+	switch {
+	case v == state.Take:
+		return "Take control over"
+	case v == state.Quit:
+		return "Stop the engine"
+	case v == state.Loaded:
+		return "The firewall's table is loaded"
+	case target == state.Isolate:
+		return words(v) + " the isolation of the old server"
+	case target == state.All:
+		return words(v) + " everything"
+	}
+	return words(v) + " " + kind + " " + state.ConfirmName(target)
+}
+
+// dialogKey acts on a key while a dialog is open. Ctrl+Y carries out; Enter never
+// does, and neither does a burst of keys.
+func (m *model) dialogKey(k tea.KeyPressMsg, name string, burst bool) tea.Cmd {
 	d := *m.dialog
-	switch k.String() {
-	case "esc", "alt+esc":
+	m.dialog = &d
+	switch name {
+	case "esc":
 		m.dialog = nil
-		return m, nil
+		if d.busy && d.sent+1 < len(d.asks) {
+			m.note = fmt.Sprintf("%d of %d were sent, and no more will be", d.sent+1, len(d.asks))
+		}
 	case "enter":
 		d.err = "Enter never confirms; Ctrl+Y does."
 	case "backspace":
-		if r := []rune(d.typed); len(r) > 0 {
-			d.typed = string(r[:len(r)-1])
-		}
+		d.typed = shorter(d.typed)
+	case "ctrl+u":
+		d.typed = ""
+	case "ctrl+o":
+		return m.copy(strings.Join(m.commands(&d), "\n"))
+	case "tab":
+		d.chooseNext()
+	case "down", "pgdown":
+		d.scroll++
+	case "up", "pgup":
+		d.scroll = max(d.scroll-1, 0)
 	case "ctrl+y":
-		if d.busy {
-			return m, nil
-		}
-		if d.typed == d.need {
-			d.busy, d.err = true, ""
-			d.decision.Confirm = d.typed
-			m.dialog = &d
-			return m, m.decide(d.decision)
-		}
-		d.err = fmt.Sprintf("Type %s first.", d.need)
+		return m.confirm(&d, burst)
 	default:
 		if d.need != "" && !d.busy {
 			d.typed += typed(k, len(d.typed))
 		}
 	}
-	m.dialog = &d
-	return m, nil
+	return nil
 }
 
-// decide sends a decision outside of Update.
-func (m model) decide(d state.Decision) tea.Cmd {
-	send := m.send
-	return func() tea.Msg { return decidedMsg{d, send(d)} }
-}
-
-func (m *model) decided(msg decidedMsg) {
-	if m.dialog == nil || m.dialog.decision.Target != msg.decision.Target || m.dialog.decision.Verb != msg.decision.Verb {
-		if msg.err != nil {
-			m.note = msg.err.Error()
+// chooseNext takes the next choice about a record that somebody else changed.
+func (d *dialog) chooseNext() {
+	if len(d.drifts) == 0 || d.busy {
+		return
+	}
+	asks := append([]state.Decision(nil), d.asks...)
+	for i, c := range d.drifts {
+		if c == asks[0].Drift {
+			asks[0].Drift = d.drifts[(i+1)%len(d.drifts)]
+			break
 		}
-		return
 	}
-	if msg.err != nil {
-		d := *m.dialog
-		d.busy, d.err = false, msg.err.Error()
-		m.dialog = &d
-		return
-	}
-	m.dialog = nil
-	if msg.decision.Verb == state.Take {
-		m.note = "this screen has control"
-		return
-	}
-	m.note = fmt.Sprintf("%s %s: taken by the engine", msg.decision.Verb, state.ConfirmName(msg.decision.Target))
+	d.asks, d.err = asks, ""
+	d.need = d.wants()
 }
 
-func (m model) dialogView() []string {
-	d := m.dialog
-	name := report.Harmless(state.ConfirmName(d.decision.Target))
-	title := strings.ToUpper(string(d.decision.Verb)) + " " + name
-	if d.decision.Verb == state.Take {
-		title = "TAKE CONTROL OVER"
-	}
-	body := []string{m.style.title.Render(title), ""}
-	body = append(body, m.about(d.decision)...)
-	body = append(body, "")
-	if d.need != "" {
-		body = append(body, "Type its name to go on:  "+m.style.title.Render(report.Harmless(d.need)), "  > "+report.Harmless(d.typed)+"_", "")
-	}
+// confirm carries a dialog out, if what it needs was typed, by a person.
+func (m *model) confirm(d *dialog, burst bool) tea.Cmd {
 	switch {
 	case d.busy:
-		body = append(body, m.painted(report.Busy, "sent to the engine ..."))
-	case d.typed == d.need:
-		body = append(body, m.painted(report.Wary, "Ctrl+Y  carry it out")+"      esc  cancel")
+	case m.width < leastWidth || m.height < leastHeight:
+		m.dialog, m.note = nil, "the screen is too small to see what would be done: nothing was sent"
+	case burst || m.now().Sub(d.opened) < settleIn:
+		d.err = "That came too fast to have been read. Ctrl+Y again carries it out."
+		d.opened = m.now()
+	case d.typed != d.need:
+		d.err = fmt.Sprintf("Type %s first.", d.need)
+	case len(d.asks) > 0 && m.line != linked:
+		d.err = "The engine cannot be reached just now; nothing was sent."
 	default:
-		body = append(body, m.style.dim.Render("Ctrl+Y is locked until the name matches")+"      esc  cancel")
+		d.busy, d.err, d.sent, d.failed = true, "", 0, nil
+		return m.carry(d)
+	}
+	return nil
+}
+
+// carry sends the next decision, or starts an engine, outside of Update.
+func (m *model) carry(d *dialog) tea.Cmd {
+	id := d.id
+	if len(d.asks) == 0 {
+		start := m.do.start
+		return func() tea.Msg {
+			told, err := start()
+			return decidedMsg{id: id, of: "start", told: told, err: err}
+		}
+	}
+	ask, of := d.asks[d.sent], d.title
+	if len(d.asks) > 1 {
+		of = state.ConfirmName(ask.Target)
+	}
+	if ask.Verb == state.Take {
+		take := m.do.take
+		return func() tea.Msg { return decidedMsg{id: id, of: of, told: "this screen has control", err: take(true)} }
+	}
+	if ask.Destroys() {
+		ask.Confirm = state.ConfirmName(ask.Target)
+	}
+	decide := m.do.decide
+	return func() tea.Msg {
+		return decidedMsg{id: id, of: of, told: of + ": taken by the engine", err: decide(ask)}
+	}
+}
+
+// decided takes an answer, and sends what comes next.
+func (m *model) decided(msg decidedMsg) tea.Cmd {
+	if m.dialog == nil || m.dialog.id != msg.id {
+		m.note = msg.told
+		if msg.err != nil {
+			m.note = msg.of + ": " + msg.err.Error()
+		}
+		return nil
+	}
+	d := *m.dialog
+	m.dialog = &d
+	d.sent++
+	if msg.err != nil {
+		d.failed = append(d.failed, msg.err.Error())
+		if len(d.asks) > 1 {
+			d.failed[len(d.failed)-1] = msg.of + ": " + msg.err.Error()
+		}
+	}
+	if d.sent < len(d.asks) {
+		return m.carry(&d)
+	}
+	d.busy = false
+	switch {
+	case len(d.failed) == 0:
+		m.dialog, m.note = nil, msg.told
+		if len(d.asks) > 1 {
+			m.note = d.title + ": taken by the engine"
+			m.list.unmark()
+		}
+	case len(d.asks) > 1:
+		d.err = fmt.Sprintf("%d of %d were taken. %s", d.sent-len(d.failed), d.sent, strings.Join(d.failed[:min(len(d.failed), 3)], "; "))
+	default:
+		d.err = d.failed[0]
+	}
+	return nil
+}
+
+func (m *model) dialogView() []string {
+	d := m.dialog
+	lines := append(m.heads(), m.rule(report.Harmless(d.title), "esc cancels"))
+	ask := m.askLines(d)
+	same := "the same as"
+	if n := len(d.asks); n > 1 {
+		same = fmt.Sprintf("the same as this, and %d more like it", n-1)
+	}
+	under := []string{m.rule(same, "Ctrl+O copies it"), " " + m.style.title.Render(report.Harmless(m.commands(d)[0]))}
+	room := m.height - len(lines) - len(ask) - len(under)
+	var about []string
+	for _, a := range m.about(d) {
+		about = append(about, m.aspect(a)...)
+	}
+	if room >= 8 {
+		lines, room = append(lines, ""), room-1
+	}
+	if over := len(about) - room; over > 0 && room > 0 {
+		first := min(d.scroll, over)
+		about = append([]string(nil), about[first:first+room]...)
+		if first < over {
+			about[room-1] = m.style.dim.Render("   more: arrow down")
+		}
+	}
+	if len(about) < room {
+		about = append(about, "")
+	}
+	lines = append(append(lines, about...), ask...)
+	return append(fill(lines, m.height-len(under)), under...)
+}
+
+// askLines are the last lines of a dialog: what is to be typed, and the key.
+func (m *model) askLines(d *dialog) []string {
+	var out []string
+	if d.need != "" {
+		out = append(out, " Type "+m.style.title.Render(report.Harmless(d.need))+" to go on: "+m.style.in.Render(report.Harmless(d.typed)+"_"))
+	}
+	switch {
+	case d.busy && len(d.asks) > 1:
+		out = append(out, m.painted(report.Busy, fmt.Sprintf(" %d of %d sent to the engine ...  esc sends no more", d.sent, len(d.asks))))
+	case d.busy:
+		out = append(out, m.painted(report.Busy, " sent ..."))
+	case d.typed == d.need:
+		out = append(out, " "+m.style.cursor.Render(" Ctrl+Y ")+" carries it out     "+m.style.title.Render("esc")+" cancels")
+	default:
+		out = append(out, m.style.dim.Render(" Ctrl+Y is locked until that is typed     esc cancels"))
 	}
 	if d.err != "" {
-		body = append(body, "", m.painted(report.Bad, report.Harmless(d.err)))
+		out = append(out, wrapped(m.painted(report.Bad, " "+report.Harmless(d.err)), m.width-1, " ")...)
 	}
-	lines := []string{m.head(), m.rule("")}
-	for _, l := range fill(body, max(m.height-5, 1)) {
-		lines = append(lines, "   "+l)
-	}
-	return append(lines, m.rule(""), m.style.dim.Render(" same as:  "+command(d.sent())))
+	return append(out[:min(len(out), 5)], "")
 }
 
-// about says what a decision does, how long it takes, and how it is undone.
-func (m model) about(d state.Decision) []string {
+// commands are the lines that do the same.
+func (m *model) commands(d *dialog) []string {
+	if len(d.asks) == 0 {
+		return []string{"mxcutover run"}
+	}
+	var out []string
+	for _, a := range d.asks {
+		out = append(out, m.commandOf(a))
+	}
+	return out
+}
+
+func (m *model) commandOf(d state.Decision) string {
 	switch d.Verb {
 	case state.Take:
-		return []string{"This screen decides from now on, and who had control only looks.", "It is journaled. Undone by leaving the screen, or when another takes it over."}
-	case state.Rollback:
-		return m.aboutRollback(d)
-	case state.Keep:
-		return []string{
-			"The old server stays closed, also after a reboot, once it is proven again.", "Established connections to the closed ports are cut.",
-			"Undone by: mxcutover isolate lift",
-		}
-	case state.Loaded:
-		return []string{
-			"You have loaded this very table into the firewall: mxcutover isolate show", "It is looked at from outside before it counts. Nothing opens by itself:",
-			"undone by taking the rules away, and: mxcutover isolate lift",
-		}
-	case state.Approve:
-		return []string{"It may start once everything before it is live.", "Undone by holding or rolling it back."}
-	case state.Hold:
-		return []string{"Nothing new starts for it; waits and probes under way end.", "What is published stays published. Undone by: U (resume)"}
-	case state.Resume:
-		return []string{"It goes on from where it stands; each step observes first."}
-	}
-	return []string{"It is taken up where it stands, or begun anew if it was rolled back.", "Each step observes before it acts. Undone by holding it or rolling it back."}
-}
-
-func (m model) aboutRollback(d state.Decision) []string {
-	_, domains, err := m.status.Targets(d.Target)
-	if err != nil {
-		return []string{report.Harmless(err.Error())}
-	}
-	moved := 0
-	var ttl uint32
-	for _, x := range domains {
-		if x.Moved() {
-			moved++
-		}
-		if c, ok := m.status.Cutover(x.Domain); ok {
-			ttl = max(ttl, c.After().TTL)
-		}
-	}
-	lines := []string{
-		fmt.Sprintf("Restores the journaled MX of %d domains, %d of them moved.", len(domains), moved),
-		fmt.Sprintf("Caches keep the gateway for up to %d seconds after that.", ttl),
-	}
-	if m.status.Isolation.Closed {
-		lines = append(lines, m.painted(report.Wary, "The old server is opened first, and proven open."))
-	}
-	if len(domains) == 1 {
-		if c, ok := m.status.Cutover(domains[0].Domain); ok {
-			lines = append(lines, m.p.Diff(c.After(), c.Before(), "  ")...)
-		}
-	}
-	return append(lines, "Undone by: T (retry), which begins anew.")
-}
-
-// command is the line that does the same.
-func command(d state.Decision) string {
-	if d.Verb == state.Take {
 		return "any command, with --take-control"
-	}
-	if d.Verb == state.Keep {
+	case state.Keep:
 		return "mxcutover isolate confirm --confirm isolate"
-	}
-	if d.Verb == state.Loaded {
+	case state.Lift:
+		return "mxcutover isolate lift"
+	case state.Loaded:
 		return "mxcutover isolate done --confirm " + report.Quote(d.Confirm)
+	case state.Quit:
+		if e := m.status().Running; e != nil && e.PID > 0 {
+			return fmt.Sprintf("kill -TERM %d", e.PID)
+		}
+		return "kill -TERM the engine's process"
 	}
 	kind, _, _ := strings.Cut(d.Target, ":")
 	line := fmt.Sprintf("mxcutover %s --%s", d.Verb, kind)
 	if kind != d.Target {
 		line += " " + report.Quote(state.ConfirmName(d.Target))
 	}
+	if d.Drift != "" {
+		line += " --" + string(d.Drift)
+	}
 	if d.Destroys() {
 		line += " --confirm " + report.Quote(state.ConfirmName(d.Target))
+	}
+	return line
+}
+
+// bareList names a few domains.
+func bareList(all []*state.DomainStatus, most int) string {
+	var names []string
+	for _, d := range all[:min(len(all), most)] {
+		names = append(names, rrset.Bare(d.Domain))
+	}
+	line := strings.Join(names, ", ")
+	if n := len(all) - len(names); n > 0 {
+		line += fmt.Sprintf(" and %s more", report.Number(n))
 	}
 	return line
 }

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"mxcutover/plan"
 	"mxcutover/report"
@@ -12,104 +14,229 @@ import (
 	"mxcutover/state"
 )
 
-// domainView shows all that is known of one domain.
-func (m model) domainView() []string {
+// domainContent shows all that is known of one domain.
+func (m *model) domainContent() content {
 	d := m.selected()
 	if d == nil {
-		return []string{m.head(), " no domain"}
+		return content{title: "no domain", keys: "esc back"}
 	}
-	c, _ := m.status.Cutover(d.Domain)
+	cut, _ := m.status().Cutover(d.Domain)
 	t := report.ToneOf(d.State)
-	body := []string{fmt.Sprintf(" %s %s  %s  wave %s  since %s", m.mark(t), m.style.title.Render(report.Harmless(rrset.Bare(d.Domain))),
-		m.painted(t, strings.ToUpper(string(d.State))), report.Harmless(d.Wave), m.ago(d.Since))}
-	if d.Reason != "" {
-		body = append(body, "   "+m.painted(t, report.Harmless(d.Reason)))
+	title := fmt.Sprintf("%s  wave %s  %s", name(d.Domain), report.Harmless(d.Wave), strings.ToUpper(string(d.State)))
+	body := []string{fmt.Sprintf(" %s %s%s%s", m.mark(t), m.painted(t, string(d.State)), m.forSpan(d.Since), m.leftWords(d))}
+	if why := m.why(d); why != "" {
+		body = append(body, wrapped("   "+m.painted(t, why), m.width-1, "   ")...)
 	}
-	body = append(body, m.rule("Timeline"))
-	body = append(body, m.timeline(d.Domain)...)
-	body = append(body, m.rule("Before and after (a rollback restores the first)"))
-	body = append(body, m.diff(c)...)
-	body = append(body, m.rule("Why, and what can be done"))
-	body = append(body, m.p.Explain(*d, c)...)
-	body = append(body, m.rule("DNS by name server, when it was last written"))
-	body = append(body, m.servers(d)...)
-	body = append(body, m.rule("Checks and probes"))
-	body = append(body, m.findings(d.Findings)...)
-	room := m.height - 2
-	top := max(min(m.scroll, len(body)-room), 0)
-	lines := append([]string{m.head()}, body[top:min(top+room, len(body))]...)
-	keys := " j/k scroll [ ] next R roll back H hold U resume T retry esc back"
-	if len(body) > room {
-		keys = fmt.Sprintf(" %d-%d of %d ", top+1, min(top+room, len(body)), len(body)) + keys
+	section := func(title string, lines []string) {
+		body = append(append(body, m.rule(title, "")), lines...)
 	}
-	return append(fill(lines, m.height-1), m.foot(keys))
+	section("Timeline", m.timeline(d, cut))
+	section("DNS by name server", m.servers(d))
+	section("Before and after: a rollback restores the first", m.diff(cut))
+	section("Probes and checks, the last of each", m.checks(d.Findings))
+	c := text(body)
+	c.title, c.end = title, fmt.Sprintf("%d of %d", m.at[overview].cursor+1, len(m.list.rows))
+	c.keys = "esc back  [,] neighbours  e explain  H hold  U resume  T retry  R roll back  y copy dig  l log  ? help"
+	return c
 }
 
-// timelineMost bounds the timeline's lines.
-const timelineMost = 8
-
-func (m model) timeline(name string) []string {
-	var out []string
-	for i := len(m.events) - 1; i >= 0 && len(out) < timelineMost; i-- {
-		if e := m.events[i]; e.Domain == name && e.Kind != state.Undoing {
-			e.Domain, e.Wave = "", ""
-			out = append(out, " "+report.Clock(e.At)+" "+m.p.Words(e))
+func (m *model) leftWords(d *state.DomainStatus) string {
+	out := ""
+	if !d.Until.IsZero() {
+		if left := d.Until.Sub(m.clock()); left > 0 {
+			out = ", " + report.Span(left) + " left"
 		}
 	}
-	slices.Reverse(out)
-	if len(out) == 0 {
-		return []string{" nothing has happened yet"}
+	if !d.Gone.IsZero() && d.Gone.After(m.clock()) {
+		out += ", caches have the gateway for " + report.Span(d.Gone.Sub(m.clock()))
+	}
+	if d.Attempt > 1 {
+		out += fmt.Sprintf(", attempt %d", d.Attempt)
 	}
 	return out
 }
 
-// servers are the answers that were journaled before the last write.
-func (m model) servers(d *state.DomainStatus) []string {
+// timeline is each step of the plan, with when it was done, and what befell the domain
+// besides.
+func (m *model) timeline(d *state.DomainStatus, cut plan.Cutover) []string {
+	var out []string
+	for _, s := range cut.Steps {
+		tone, when, words := report.Quiet, "--:--:--", report.StepWords(s.Kind, false)
+		r, begun := d.Steps[s.ID]
+		switch {
+		case r.Done:
+			tone, when, words = report.Good, report.Clock(r.DoneAt.At), report.StepWords(s.Kind, true)
+			if took := r.DoneAt.At.Sub(r.Begun.At); took >= time.Second {
+				words += ", after " + report.Span(took)
+			}
+		case d.Step == s.ID:
+			tone, when = report.Busy, report.Clock(r.Begun.At)
+			if !d.Until.IsZero() {
+				words += ", until " + report.Clock(d.Until)
+			}
+		case begun:
+			tone, when = report.Wary, report.Clock(r.Begun.At)
+		}
+		line := fmt.Sprintf(" %s %s %s %s", m.mark(tone), when, m.pad(s.ID, 10), words)
+		if tone == report.Quiet {
+			line = m.style.dim.Render(line)
+		}
+		out = append(out, line)
+	}
+	return append(out, m.troubles(d.Domain)...)
+}
+
+// mostTroubles bounds what is told of a domain beside its steps.
+const mostTroubles = 6
+
+// troubles are the last events of a domain that its steps do not tell.
+func (m *model) troubles(domain string) []string {
+	var out []string
+	for i := len(m.log.all) - 1; i >= 0 && len(out) < mostTroubles; i-- {
+		if e := m.log.all[i]; e.Domain == domain && (report.Told(e) || e.Kind == state.Undone) {
+			out = append(out, " "+m.painted(report.ToneOfEvent(e), m.p.Symbol(report.ToneOfEvent(e)))+" "+report.Clock(e.At)+" "+strings.TrimLeft(m.p.Words(e), m.p.Symbol(report.ToneOfEvent(e))+" "))
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// servers are what name servers and resolvers answered last, and what was journaled
+// before the last write.
+func (m *model) servers(d *state.DomainStatus) []string {
+	var out []string
+	for _, f := range d.Findings {
+		if f.Check != "ns.sync" && f.Check != "cache.resolver" {
+			continue
+		}
+		role := "auth"
+		if f.Check == "cache.resolver" {
+			role = "cache"
+		}
+		line := fmt.Sprintf(" %s %s %s %s", m.mark(report.ToneOfSeverity(f.Severity)), m.pad(role, 5), m.pad(m.ago(f.At), 10), name(f.Target)+": "+report.Harmless(f.Detail)+m.countdown(f))
+		out = append(out, wrapped(line, m.width-1, strings.Repeat(" ", 20))...)
+	}
 	var last state.StepRecord
 	for _, r := range d.Steps {
 		if r.Intent.Served != nil && r.Begun.At.After(last.Begun.At) {
 			last = r
 		}
 	}
-	if last.Intent.Served == nil {
-		return []string{" nothing was written yet"}
-	}
-	var out []string
-	for _, s := range slices.Sorted(maps.Keys(last.Intent.Served)) {
+	for i, s := range slices.Sorted(maps.Keys(last.Intent.Served)) {
+		if i == 0 {
+			out = append(out, m.style.dim.Render("   before the last write, "+m.ago(last.Begun.At)+":"))
+		}
 		set := last.Intent.Served[s]
 		answer := strings.Join(set.Data, ", ")
 		if set.Absent() {
 			answer = "no " + set.Type
 		}
-		out = append(out, fmt.Sprintf(" %s %s TTL %d  %s", report.Pad(report.Harmless(s), 34), report.Pad(report.Harmless(answer), 40), set.TTL, m.ago(last.Begun.At)))
-	}
-	return out
-}
-
-func (m model) findings(found []plan.Finding) []string {
-	var out []string
-	for _, f := range found {
-		t := map[plan.Severity]report.Tone{plan.Pass: report.Good, plan.Fail: report.Bad}[f.Severity]
-		if t == report.Quiet {
-			t = report.Wary
-		}
-		out = append(out, fmt.Sprintf(" %s %s %s %s: %s", m.mark(t), report.Pad(string(f.Severity), 7), report.Pad(f.Check, 14),
-			report.Harmless(rrset.Bare(f.Target)), report.Harmless(f.Detail)))
+		out = append(out, fmt.Sprintf("   %s TTL %-6d %s", m.pad(report.Harmless(s), 36), set.TTL, report.Harmless(answer)))
 	}
 	if len(out) == 0 {
-		return []string{" nothing was checked yet"}
+		return []string{m.style.dim.Render("   nothing was asked or written yet")}
 	}
 	return out
 }
 
-func (m model) diff(c plan.Cutover) []string {
-	lines := m.p.Diff(c.Before(), c.After(), " ")
+// countdown is how long a resolver still has what it answered.
+func (m *model) countdown(f plan.Finding) string {
+	fields := strings.SplitN(f.Evidence, "\t", 3)
+	if f.Check != "cache.resolver" || len(fields) < 3 || f.At.IsZero() {
+		return ""
+	}
+	ttl, err := strconv.ParseUint(fields[1], 10, 31)
+	if err != nil {
+		return ""
+	}
+	left := f.At.Add(time.Duration(ttl) * time.Second).Sub(m.clock())
+	if left <= 0 {
+		return " (has run out)"
+	}
+	return " (" + report.Span(left) + " left)"
+}
+
+// checks are findings, those that did not pass first.
+func (m *model) checks(found []plan.Finding) []string {
+	var out []string
+	for _, s := range []plan.Severity{plan.Fail, plan.Unknown, plan.Warn, plan.Pass} {
+		for _, f := range found {
+			if f.Severity != s {
+				continue
+			}
+			t := report.ToneOfSeverity(s)
+			from := ""
+			if f.Vantage != "" {
+				from = " from " + report.Harmless(f.Vantage)
+			}
+			line := fmt.Sprintf(" %s %s %s %s: %s%s", m.mark(t), m.painted(t, m.pad(string(s), 7)), m.pad(report.Harmless(f.Check), 14), name(f.Target), report.Harmless(f.Detail), from)
+			if s != plan.Pass {
+				out = append(out, wrapped(line, m.width-1, "           ")...)
+				continue
+			}
+			out = append(out, line)
+		}
+	}
+	if len(out) == 0 {
+		return []string{m.style.dim.Render("   nothing was checked yet")}
+	}
+	return out
+}
+
+func (m *model) diff(cut plan.Cutover) []string {
+	return m.paintDiff(m.p.Diff(cut.Before(), cut.After(), "   "))
+}
+
+func (m *model) paintDiff(lines []string) []string {
 	for i, l := range lines {
 		t := report.Good
-		if strings.HasPrefix(l, " -") {
+		if strings.HasPrefix(strings.TrimLeft(l, " "), "-") {
 			t = report.Bad
 		}
 		lines[i] = m.painted(t, l)
 	}
 	return lines
+}
+
+// explainContent says why a domain is in its state, and what can be done: the words of
+// mxcutover status --domain.
+func (m *model) explainContent() content {
+	d := m.selected()
+	if d == nil {
+		return content{title: "no domain", keys: "esc back"}
+	}
+	cut, _ := m.status().Cutover(d.Domain)
+	var lines []string
+	for _, l := range m.text.Explain(*d, cut) {
+		lines = append(lines, wrapped(" "+l, m.width-1, "      ")...)
+	}
+	c := text(lines)
+	c.title = "Why " + name(d.Domain) + " is " + string(d.State) + ", and what can be done"
+	c.keys = "esc back  [,] neighbours  H hold  U resume  T retry  R roll back  y copy the command  ? help"
+	return c
+}
+
+// dig is the command that asks one of a domain's name servers, or else the resolver.
+func dig(d *state.DomainStatus) string {
+	at := ""
+	for _, r := range d.Steps {
+		for s := range r.Intent.Served {
+			if _, addr, ok := strings.Cut(s, " "); ok && (at == "" || addr < at) {
+				at = addr
+			}
+		}
+	}
+	line := "dig +norecurse " + report.Quote(rrset.Bare(d.Domain)) + " MX"
+	if at == "" {
+		return "dig " + report.Quote(rrset.Bare(d.Domain)) + " MX"
+	}
+	return line + " " + report.Quote("@"+at)
+}
+
+// forSpan is for how long something has been so.
+func (m *model) forSpan(since time.Time) string {
+	if since.IsZero() {
+		return ""
+	}
+	return " for " + report.Span(m.clock().Sub(since))
 }

@@ -1,34 +1,54 @@
 package tui
 
-// helpView lists the keys.
-func (m model) helpView() []string {
-	lines := []string{m.head(), m.rule("Keys: lower case looks, upper case changes")}
-	for _, k := range [][2]string{
-		{"j k  arrows", "move"},
-		{"PgUp PgDn  g G", "page, first, last"},
-		{"enter", "open the domain"},
-		{"[ ]", "previous, next domain"},
-		{"/", "filter by part of a name, by state, or by wave"},
-		{"esc", "back; clears the filter"},
-		{"A", "approve the next wave, or the isolation"},
-		{"D", "done: the table that a person is asked to load is loaded"},
-		{"C", "confirm the isolation: keep what is armed and proven"},
-		{"H  U", "hold the domain; resume it"},
-		{"T", "retry: go on, or begin anew after a rollback"},
-		{"R  W", "roll the domain back; roll its whole wave back"},
-		{"O", "take control over, where another session has it"},
-		{"q", "detach: the engine goes on"},
-	} {
-		lines = append(lines, "   "+m.style.title.Render(pad(k[0], 16))+k[1])
+// helpContent lists the keys.
+func (m *model) helpContent() content {
+	var lines []string
+	for _, part := range helpParts {
+		lines = append(lines, m.style.hd.Render(" "+part.title))
+		for _, k := range part.keys {
+			lines = append(lines, "   "+m.style.title.Render(m.pad(k[0], 16))+" "+k[1])
+		}
 	}
-	lines = append(lines, "", " Every change opens a dialog. Ctrl+Y carries it out, Enter never does;",
-		" what destroys wants the name typed. Pasting is ignored.")
-	return append(fill(lines, m.height-1), m.foot(" esc back"))
+	c := text(lines)
+	c.title, c.end = "Keys: lower case looks, UPPER CASE changes", "Enter never confirms"
+	c.keys = "esc back  arrows scroll  q detach"
+	return c
 }
 
-func pad(s string, n int) string {
-	for len(s) < n {
-		s += " "
-	}
-	return s
+var helpParts = []struct {
+	title string
+	keys  [][2]string
+}{
+	{"Screens", [][2]string{
+		{"o  esc", "overview; esc goes back"},
+		{"enter  e", "open the domain; explain it: why it is so, and what can be done"},
+		{"l  p  c  i  r", "log; plan; checks and their findings; isolation; report"},
+		{":  ?", "everything by its name; this help"},
+		{"q", "detach: the engine goes on"},
+	}},
+	{"Moving and finding", [][2]string{
+		{"j k  arrows", "move; left and right move long lines sideways"},
+		{"PgUp PgDn  g", "page; first, and again: last"},
+		{"[ ]", "previous, next domain"},
+		{"/", "filter by part of a name, state or wave; elsewhere search, and n finds the next"},
+		{"s", "sort by plan, urgency, name, deadline, mail"},
+		{"space  *  -", "mark; mark all that the filter leaves; unmark"},
+		{"y", "copy: the domain, dig, the command, the line (OSC 52, and shown)"},
+	}},
+	{"Changes: each opens a dialog, Ctrl+Y carries out, esc cancels", [][2]string{
+		{"A", "approve the next wave, or the isolation"},
+		{"H  U  T", "hold; resume; retry what is held, drifted or rolled back (marked ones together)"},
+		{"R  W", "roll the domain (or the marked ones) back; roll its whole wave back"},
+		{"P", "hold everything"},
+		{"C  L", "confirm the isolation: keep what is armed and proven; lift it"},
+		{"D", "say that the table which a person is asked to load is loaded (isolate.driver: script)"},
+		{"O", "take control over, where another session has it"},
+		{"S  Q", "start an engine that outlives the terminal; stop the engine"},
+	}},
+	{"In a dialog", [][2]string{
+		{"Ctrl+Y", "carry it out; what destroys wants a name typed first"},
+		{"Tab", "the next choice, where there is one"},
+		{"Ctrl+O", "copy the command that does the same"},
+		{"esc", "cancel"},
+	}},
 }

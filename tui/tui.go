@@ -1,10 +1,16 @@
 // Package tui is the screen of a migration: it shows the folded Status and sends
 // Decisions, and knows nothing else of the engine.
 //
-// The model is the Status, a cursor and a filter; views are functions of it, one
-// file each; Update does no I/O. Events come from the engine's stream, a few
-// batches a second; when it breaks, the screen keeps what it last saw, says how
-// old that is, and goes on from there once the engine is back.
+// The model is the fold of the events (a report.Story, which holds the Status),
+// a cursor and a filter; views are functions of it, one file each; Update does no
+// I/O. Events come from the engine's stream, a few batches a second (feed.go); when
+// it breaks, the screen keeps what it last saw, says how old that is, and goes on
+// from there once the engine is back. What events do not tell, such as the rules
+// that are loaded, is asked for outside of Update (Questions).
+//
+// Lower-case keys look. Upper-case keys open a dialog, which says what will be
+// done, how long that takes, how it is undone, and which command does the same;
+// only another key, Ctrl+Y, carries it out.
 package tui
 
 import (
@@ -23,11 +29,15 @@ import (
 	"mxcutover/state"
 )
 
-// An Engine takes decisions and tells events.
+// An Engine takes decisions and tells events. Follow ends with [ErrNoEngine] when it
+// has given what the journal has and no engine runs.
 type Engine interface {
 	Do(context.Context, state.Decision) error
 	Follow(ctx context.Context, since uint64) iter.Seq2[state.Event, error]
 }
+
+// ErrNoEngine means that no engine runs.
+var ErrNoEngine = errors.New("no engine runs")
 
 // A Controller lets one session decide alone. Its channel gets the name of who
 // took control over, and is closed when it ends.
@@ -35,17 +45,33 @@ type Controller interface {
 	Take(ctx context.Context, force bool) (lost <-chan string, err error)
 }
 
+// Questions are asked beside the events; each may be nil. None changes anything
+// but Start, which is asked only after a dialog.
+type Questions struct {
+	Status  func(context.Context) (*state.Status, error)     // how the engine stands: once for each connection
+	Plan    func(context.Context) (plan.Plan, error)         // the plan that it has now, which may have been extended
+	Rules   func(context.Context, int) (report.Rules, error) // of the old server's firewall, for a stage from 1
+	Refused func(context.Context) ([]report.Refused, error)  // who was refused there, the most first
+	Start   func(context.Context) (told string, err error)   // starts an engine that outlives the terminal
+}
+
 // Options of the screen.
 type Options struct {
 	Plan    plan.Plan
 	Engine  Engine
-	Control Controller       // nil = everybody decides
+	Control Controller // nil = everybody decides
+	Ask     Questions
 	ASCII   bool             // no symbols beyond ASCII
 	NoColor bool             // symbols and words only
 	Now     func() time.Time // default time.Now
+	Width   int              // of a terminal that does not tell, in columns
+	Height  int              // and in lines
 	In      io.Reader
 	Out     io.Writer
 }
+
+// framesPerSecond bounds what is drawn, also over a slow line.
+const framesPerSecond = 10
 
 // Run shows the screen until the user detaches or the context ends. The engine
 // goes on in either case.
@@ -55,29 +81,18 @@ func Run(ctx context.Context, o Options) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var p *tea.Program
-	take := func(force bool) error { return nil }
-	if o.Control != nil {
-		take = func(force bool) error { return takeControl(ctx, o.Control, force, func(m tea.Msg) { p.Send(m) }) }
+	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithFPS(framesPerSecond)}
+	if o.Width > 0 && o.Height > 0 {
+		opts = append(opts, tea.WithWindowSize(o.Width, o.Height))
 	}
-	send := func(d state.Decision) error {
-		if d.Verb == state.Take {
-			return take(true)
-		}
-		return o.Engine.Do(ctx, d)
-	}
-	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithFPS(10)}
 	if o.NoColor {
 		opts = append(opts, tea.WithColorProfile(colorprofile.ASCII))
 	}
-	p = tea.NewProgram(newModel(o.Plan, report.Printer{ASCII: o.ASCII}, o.Now, send), opts...)
+	l := &line{engine: o.Engine, control: o.Control, ask: o.Ask, plan: o.Plan.ID, wake: make(chan struct{}, 1)}
+	p := tea.NewProgram(newModel(o.Plan, report.Printer{ASCII: o.ASCII, Color: !o.NoColor}, o.Now, l.effects(ctx)), opts...)
+	l.send = p.Send
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := take(false); err != nil {
-			p.Send(controlMsg{lost: err.Error()})
-		}
-	})
-	wg.Go(func() { feed(ctx, o.Engine, p.Send) })
+	wg.Go(func() { l.feed(ctx) })
 	_, err := p.Run()
 	cancel()
 	wg.Wait()
@@ -85,105 +100,4 @@ func Run(ctx context.Context, o Options) error {
 		return nil
 	}
 	return err
-}
-
-// controlMsg says whether this screen decides; lost is why it does not.
-type controlMsg struct{ lost string }
-
-// takeControl takes control, and tells when it is lost.
-func takeControl(ctx context.Context, c Controller, force bool, send func(tea.Msg)) error {
-	lost, err := c.Take(ctx, force)
-	if err != nil {
-		return err
-	}
-	send(controlMsg{})
-	go func() { // it ends with the session, which ends with ctx
-		if by, told := <-lost; told {
-			send(controlMsg{lost: by + " took control over"})
-		}
-	}()
-	return nil
-}
-
-// batchMsg are events that came together; lostMsg says that the stream broke.
-type (
-	batchMsg []state.Event
-	lostMsg  struct{ err error }
-)
-
-const (
-	batchEvery = 100 * time.Millisecond
-	batchMost  = 5000
-	retryLeast = 500 * time.Millisecond
-	retryMost  = 5 * time.Second
-)
-
-// feed follows the engine, over breaks, until the context ends.
-func feed(ctx context.Context, e Engine, send func(tea.Msg)) {
-	var since uint64
-	pause := retryLeast
-	for ctx.Err() == nil {
-		err := stream(ctx, e, &since, func(b batchMsg) {
-			pause = retryLeast
-			send(b)
-		})
-		if ctx.Err() != nil {
-			return
-		}
-		send(lostMsg{err})
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-		}
-		pause = min(2*pause, retryMost)
-	}
-}
-
-// stream gathers events into batches, ten a second at most.
-func stream(ctx context.Context, e Engine, since *uint64, send func(batchMsg)) (err error) {
-	events := make(chan state.Event)
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	wg.Go(func() {
-		defer close(events)
-		for ev, ferr := range e.Follow(ctx, *since) {
-			if ferr != nil {
-				err = ferr
-				return
-			}
-			select {
-			case events <- ev:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	tick := time.NewTicker(batchEvery)
-	defer tick.Stop()
-	var batch batchMsg
-	flush := func() {
-		if len(batch) > 0 {
-			send(batch)
-			batch = nil
-		}
-	}
-	defer flush()
-	for {
-		select {
-		case ev, ok := <-events:
-			if !ok {
-				return err
-			}
-			*since = ev.Seq
-			if batch = append(batch, ev); len(batch) >= batchMost {
-				flush()
-			}
-		case <-tick.C:
-			flush()
-		}
-	}
 }

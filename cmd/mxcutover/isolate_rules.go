@@ -55,11 +55,15 @@ func (s *streams) isolation() (*config.Config, firewall.Rules, error) {
 	if err != nil {
 		return nil, firewall.Rules{}, err
 	}
-	i := cfg.Isolate
-	if i == nil {
+	if cfg.Isolate == nil {
 		return nil, firewall.Rules{}, usagef("%s has no section isolate: how the old server's firewall is reached, and whom it lets in; see docs/config.example.yaml", cfg.Path)
 	}
-	return cfg, firewall.Rules{Ports: i.Ports, Trust: i.Trust, Action: firewall.Action(i.Action)}, nil
+	return cfg, rulesOf(cfg.Isolate), nil
+}
+
+// rulesOf are those of the first stage.
+func rulesOf(i *config.Isolate) firewall.Rules {
+	return firewall.Rules{Ports: i.Ports, Trust: i.Trust, Action: firewall.Action(i.Action)}
 }
 
 func runIsolateShow(ctx context.Context, s *streams, offline bool, stage int) error {
@@ -70,33 +74,14 @@ func runIsolateShow(ctx context.Context, s *streams, offline bool, stage int) er
 	if want, err = upTo(cfg.Isolate, want, stage); err != nil {
 		return err
 	}
-	text, err := firewall.Render(want, cfg.Isolate.ConfirmWithin)
+	var shown report.Rules
+	if offline {
+		shown.Text, err = firewall.Render(want, cfg.Isolate.ConfirmWithin)
+	} else {
+		shown, err = askRules(ctx, cfg, want)
+	}
 	if err != nil {
 		return err
-	}
-	shown := report.Rules{Text: text}
-	if !offline {
-		driver, err := openFirewall(cfg)
-		if err != nil {
-			return fmt.Errorf("isolate: %w", err)
-		}
-		have, until, err := driver.Loaded(ctx)
-		if err != nil {
-			return fmt.Errorf("what is loaded cannot be read: %w\nwithout asking the old server: mxcutover isolate show --offline", err)
-		}
-		if at, ok := driver.(interface {
-			Text(ctx context.Context, r firewall.Rules, within time.Duration) (string, error)
-		}); ok { // as that machine understands them
-			if shown.Text, err = at.Text(ctx, want, cfg.Isolate.ConfirmWithin); err != nil {
-				return err
-			}
-		}
-		shown.Asked, shown.Closed, shown.Until, shown.Difference = true, have.Ports, until, firewall.Difference(have, want)
-		if len(have.Ports) > 0 && until.IsZero() {
-			if shown.Kept, err = driver.Kept(ctx, have); err != nil {
-				return err
-			}
-		}
 	}
 	if s.json() {
 		return report.RulesJSON(s.out, shown)
@@ -116,6 +101,39 @@ func upTo(i *config.Isolate, want firewall.Rules, stage int) (firewall.Rules, er
 		want.Lasting, want.Ports = want.Ports, slices.Concat(want.Ports, ports)
 	}
 	return want, nil
+}
+
+// askRules asks the old server what is loaded there, and how that differs from what is
+// to be.
+func askRules(ctx context.Context, cfg *config.Config, want firewall.Rules) (shown report.Rules, err error) {
+	if shown.Text, err = firewall.Render(want, cfg.Isolate.ConfirmWithin); err != nil {
+		return shown, err
+	}
+	driver, err := openFirewall(cfg)
+	if err != nil {
+		return shown, fmt.Errorf("isolate: %w", err)
+	}
+	if hand, ok := driver.(firewall.Hand); ok { // a person loads them, and nobody can ask
+		t, err := hand.Closing(want)
+		shown.Text = t.Text()
+		return shown, err
+	}
+	have, until, err := driver.Loaded(ctx)
+	if err != nil {
+		return shown, fmt.Errorf("what is loaded cannot be read: %w\nwithout asking the old server: mxcutover isolate show --offline", err)
+	}
+	if at, ok := driver.(interface {
+		Text(ctx context.Context, r firewall.Rules, within time.Duration) (string, error)
+	}); ok { // as that machine understands them
+		if shown.Text, err = at.Text(ctx, want, cfg.Isolate.ConfirmWithin); err != nil {
+			return shown, err
+		}
+	}
+	shown.Asked, shown.Closed, shown.Until, shown.Difference = true, have.Ports, until, firewall.Difference(have, want)
+	if len(have.Ports) > 0 && until.IsZero() {
+		shown.Kept, err = driver.Kept(ctx, have)
+	}
+	return shown, err
 }
 
 func newIsolateWatch(s *streams) *cobra.Command {
@@ -177,11 +195,18 @@ func runIsolateWatch(ctx context.Context, s *streams, every time.Duration) error
 	return nil
 }
 
-// sightings prints what has come since the last look, the most first. A counter that
-// went down was begun anew.
+// sightings prints what has come since the last look.
 func (s *streams) sightings(before, seen map[netip.AddrPort]uint64) error {
-	var all []report.Refused
-	now := time.Now()
+	all := refusals(before, seen, time.Now())
+	if s.json() {
+		return report.RefusedJSON(s.out, all)
+	}
+	return s.printer(s.out).Refused(s.out, all)
+}
+
+// refusals are what has come since the last look, the most first. A counter that went
+// down was begun anew.
+func refusals(before, seen map[netip.AddrPort]uint64, now time.Time) (all []report.Refused) {
 	for from, n := range seen {
 		since := n
 		if b := before[from]; b <= n {
@@ -194,10 +219,7 @@ func (s *streams) sightings(before, seen map[netip.AddrPort]uint64) error {
 	slices.SortFunc(all, func(a, b report.Refused) int {
 		return cmp.Or(cmp.Compare(b.Since, a.Since), a.Source.Compare(b.Source), cmp.Compare(a.Port, b.Port))
 	})
-	if s.json() {
-		return report.RefusedJSON(s.out, all)
-	}
-	return s.printer(s.out).Refused(s.out, all)
+	return all
 }
 
 func newForcedCommand(s *streams) *cobra.Command {

@@ -4,14 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"net/netip"
 	"os"
+	"sync"
+	"time"
 
+	"mxcutover/config"
 	"mxcutover/control"
+	"mxcutover/plan"
+	"mxcutover/report"
+	"mxcutover/state"
 	"mxcutover/tui"
 )
 
-// runBare is mxcutover without a command: the screen of a running migration on a
-// terminal, its status elsewhere, and help where there is nothing to see yet.
+// runBare is mxcutover without a command: on a terminal the screen of the migration,
+// or of its plan before it is begun; elsewhere its status.
 func runBare(ctx context.Context, s *streams) error {
 	cfg, err := s.load()
 	if err != nil {
@@ -20,33 +28,171 @@ func runBare(ctx context.Context, s *streams) error {
 	if !isTerminal(s.out) || !isTerminal(s.in) {
 		return runStatus(ctx, s, "", false)
 	}
-	client, err := control.Dial(socketDir(cfg))
-	if errors.Is(err, control.ErrNoEngine) {
-		if err := runStatus(ctx, s, "", false); err != nil {
-			return err
-		}
-		return fmt.Errorf("no engine runs; start one, in another terminal or as a service, with:\n  mxcutover run")
-	}
+	a := &attached{cfg: cfg}
+	p, err := a.first(ctx)
 	if err != nil {
 		return err
 	}
-	p, err := client.Plan(ctx)
-	if err != nil {
-		return err
+	o := tui.Options{
+		Plan: p, Engine: a, Control: a, ASCII: s.plain(s.out), NoColor: os.Getenv("NO_COLOR") != "", In: s.in, Out: s.out,
+		Ask: tui.Questions{Status: a.status, Plan: a.planNow, Start: a.start},
 	}
-	return tui.Run(ctx, tui.Options{
-		Plan: p, Engine: client, Control: screen{client}, ASCII: s.plain(s.out), NoColor: os.Getenv("NO_COLOR") != "", In: s.in, Out: s.out,
-	})
+	if cfg.Isolate != nil {
+		o.Ask.Rules, o.Ask.Refused = a.rules, a.refused
+	}
+	return tui.Run(ctx, o)
 }
 
-// screen takes control for the screen.
-type screen struct{ *control.Client }
+// attached is the engine as the screen sees it: over its socket while one runs, else
+// what the journal has.
+type attached struct {
+	cfg     *config.Config
+	journal sync.Mutex // while it is read no engine is started
+	read    time.Time  // how the journal was when it was read
+	mu      sync.Mutex
+	client  *control.Client // nil = no engine runs; it carries the session's control
+}
+
+// first is the plan that the screen begins with: the engine's, the journal's, or that
+// of a migration that was not begun yet. An engine that starts just now has the journal
+// and does not answer yet: it is given some time.
+func (a *attached) first(ctx context.Context) (plan.Plan, error) {
+	for end := time.Now().Add(startTime); ; {
+		p, err := a.planNow(ctx)
+		if !errors.Is(err, tui.ErrNoEngine) {
+			return p, err
+		}
+		v, err := viewJournal(ctx, a.cfg)
+		switch {
+		case err == nil:
+			return v.plan, v.close()
+		case errors.Is(err, errNoMigration), errors.Is(err, state.ErrNone):
+			return readPlan(defaultPlan)
+		case !errors.Is(err, state.ErrLocked), time.Now().After(end):
+			return plan.Plan{}, err
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return plan.Plan{}, err
+		}
+	}
+}
+
+// dial finds the engine anew, and keeps the client that has control while there is one.
+func (a *attached) dial() (*control.Client, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c, err := control.Dial(socketDir(a.cfg))
+	switch {
+	case errors.Is(err, control.ErrNoEngine):
+		a.client = nil
+		return nil, tui.ErrNoEngine
+	case err != nil:
+		return nil, err
+	case a.client == nil:
+		a.client = c
+	}
+	return a.client, nil
+}
+
+func (a *attached) status(ctx context.Context) (*state.Status, error) {
+	c, err := a.dial()
+	if err != nil {
+		return nil, err
+	}
+	return c.Look(ctx)
+}
+
+func (a *attached) planNow(ctx context.Context) (plan.Plan, error) {
+	c, err := a.dial()
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	return c.Plan(ctx)
+}
+
+// Do hands a decision to the engine.
+func (a *attached) Do(ctx context.Context, d state.Decision) error {
+	c, err := a.dial()
+	if err != nil {
+		return err
+	}
+	return c.Do(ctx, d)
+}
 
 // Take takes control until the context ends, or another does.
-func (s screen) Take(ctx context.Context, force bool) (<-chan string, error) {
-	session, err := s.Client.Take(ctx, force)
+func (a *attached) Take(ctx context.Context, force bool) (<-chan string, error) {
+	c, err := a.dial()
+	if err != nil {
+		return nil, err
+	}
+	session, err := c.Take(ctx, force)
 	if err != nil {
 		return nil, err
 	}
 	return session.Lost, nil
+}
+
+// Follow gives the engine's events; while none runs, those of the journal if it has
+// changed, and then tui.ErrNoEngine.
+func (a *attached) Follow(ctx context.Context, since uint64) iter.Seq2[state.Event, error] {
+	return func(yield func(state.Event, error) bool) {
+		c, err := a.dial()
+		if err == nil {
+			c.Follow(ctx, since)(yield)
+			return
+		}
+		if errors.Is(err, tui.ErrNoEngine) {
+			a.journal.Lock()
+			defer a.journal.Unlock()
+			err = missed(ctx, a.cfg, &since, &a.read, func(e state.Event) error {
+				if !yield(e, nil) {
+					return context.Canceled
+				}
+				return nil
+			})
+			if errors.Is(err, context.Canceled) || ctx.Err() != nil {
+				return
+			}
+			if err == nil || errors.Is(err, state.ErrNone) {
+				err = tui.ErrNoEngine
+			}
+		}
+		yield(state.Event{}, err)
+	}
+}
+
+// start starts an engine that outlives the terminal.
+func (a *attached) start(ctx context.Context) (string, error) {
+	a.journal.Lock()
+	defer a.journal.Unlock()
+	if _, err := control.Dial(socketDir(a.cfg)); err == nil {
+		return "", refusef("an engine runs already")
+	}
+	return startEngine(ctx, a.cfg, newMachine())
+}
+
+// rules asks the old server's firewall what is loaded, and what a stage would change.
+func (a *attached) rules(ctx context.Context, stage int) (report.Rules, error) {
+	ctx, cancel := context.WithTimeout(ctx, firewallTime)
+	defer cancel()
+	want, err := upTo(a.cfg.Isolate, rulesOf(a.cfg.Isolate), stage)
+	if err != nil {
+		return report.Rules{}, err
+	}
+	return askRules(ctx, a.cfg, want)
+}
+
+// refused asks it whom it refused.
+func (a *attached) refused(ctx context.Context) ([]report.Refused, error) {
+	ctx, cancel := context.WithTimeout(ctx, firewallTime)
+	defer cancel()
+	driver, err := openFirewall(a.cfg)
+	if err != nil {
+		return nil, fmt.Errorf("isolate: %w", err)
+	}
+	seen, err := driver.Seen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return refusals(map[netip.AddrPort]uint64{}, seen, time.Now()), nil
 }
