@@ -304,7 +304,7 @@ func TestIntegrationRedirectByHand(t *testing.T) {
 		found = s.checker.HandClosed(ctx, q)
 		judged(t, what, found, checkHost, plan.Pass, "")
 		judged(t, what, found, checkRelay, plan.Fail, "it accepts mail of strangers")
-		if family := rule[:strings.Index(rule, " hidden")]; family == "table ip6" {
+		if family, _, _ := strings.Cut(rule, " hidden"); family == "table ip6" {
 			judged(t, what, found, checkSource, plan.Fail, "source NAT")
 		} else { // straight mail is hidden, too: then one address stands for both vantages
 			if v := plan.Judge(only(found, checkSource)); v != plan.Fail && v != plan.Unknown {

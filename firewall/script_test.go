@@ -103,8 +103,10 @@ func TestTableNames(t *testing.T) {
 	if !strings.HasPrefix(first, "close-25-") {
 		t.Errorf("name %q", first)
 	}
-	names := []string{first, name(func(r *Rules) { r.Ports = []uint16{25, 465} }), name(func(r *Rules) { r.Trust = r.Trust[:1] }),
-		name(func(r *Rules) { r.Action = Drop }), name(func(r *Rules) { r.Action = Redirect })}
+	names := []string{
+		first, name(func(r *Rules) { r.Ports = []uint16{25, 465} }), name(func(r *Rules) { r.Trust = r.Trust[:1] }),
+		name(func(r *Rules) { r.Action = Drop }), name(func(r *Rules) { r.Action = Redirect }),
+	}
 	if slices.Sort(names); len(slices.Compact(names)) != 5 {
 		t.Errorf("two tables have one name: %v", names)
 	}

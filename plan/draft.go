@@ -292,6 +292,7 @@ type use struct {
 }
 
 func (m mover) use() use { return use{domain: m.Name, zone: m.Zone, messages: m.Messages, drafted: m} }
+
 func (c *Cutover) use() use {
 	return use{domain: c.Domain, zone: c.Zone, messages: c.Messages, made: c}
 }

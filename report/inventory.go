@@ -190,7 +190,7 @@ func readInventory(j *json.Decoder) (inv plan.Inventory, v int, err error) {
 	if err := delim(j, '}'); err != nil {
 		return inv, v, broken(err)
 	}
-	if _, err := j.Token(); err != io.EOF { //nolint:errorlint // so the decoder says
+	if _, err := j.Token(); err != io.EOF {
 		return inv, v, broken(errors.New("something follows it"))
 	}
 	return inv, v, nil

@@ -289,7 +289,8 @@ func TestDriftOfTheFirewallIsShown(t *testing.T) {
 	t.Parallel()
 	s := started(t, 120, 30, false)
 	s.send(batchMsg{
-		{Seq: 1000, Kind: state.Intended, At: noon, Step: "confirm"}, {Seq: 1001, Kind: state.Done, At: noon, Step: "confirm"},
+		{Seq: 1000, Kind: state.Intended, At: noon, Step: "confirm"},
+		{Seq: 1001, Kind: state.Done, At: noon, Step: "confirm"},
 		{Seq: 1002, Kind: state.Drifted, At: noon, Step: "confirm", Reason: "it holds []"},
 	})
 	s.shows(t, "drifted")
