@@ -21,8 +21,8 @@ import (
 // How much of the chaos is played. "make test" plays some of it, "make chaos"
 // all points and as many pairs and schedules as it is told.
 var (
-	everyPoint = flag.Int("chaos.every", 151, "end the engine at each nth point")
-	pairs      = flag.Int("chaos.pairs", 4, "play so many pairs of deaths")
+	everyPoint = flag.Int("chaos.every", 307, "end the engine at each nth point")
+	pairs      = flag.Int("chaos.pairs", 2, "play so many pairs of deaths")
 	seed       = flag.Uint64("chaos.seed", 1, "of the pairs, and of where the matrix begins")
 )
 
