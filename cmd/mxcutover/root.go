@@ -59,7 +59,7 @@ func newRoot(s *streams) *cobra.Command {
 	})
 	root.AddCommand(
 		newDemo(s), newInventory(s), newTraffic(s), newPlan(s), newPreflight(s), newParity(s), newRun(s), newStatus(s), newWatch(s), newEvents(s),
-		newApprove(s), newHold(s), newResume(s), newRetry(s), newRollback(s), newIsolate(s), newVerify(s), newChecks(s), newReport(s), newBackup(s), newState(s), newProviders(s), newVersion(s),
+		newApprove(s), newHold(s), newResume(s), newRetry(s), newRollback(s), newIsolate(s), newVerify(s), newChecks(s), newConfig(s), newReport(s), newBackup(s), newState(s), newProviders(s), newVersion(s),
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)
