@@ -5,8 +5,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LINT    := $(CURDIR)/bin/golangci-lint-2.15.0
 RACE    ?= -race
 export CGO_ENABLED ?= 0
+# What is packaged bears the time of the commit, so that it is the same each time.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
-.PHONY: build demo test lint fuzz bench golden chaos mutants conformance integration clean
+.PHONY: build demo test lint fuzz bench golden chaos mutants conformance integration man clean
 
 build: ## bin/mxcutover, static and reproducible
 	$(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mxcutover ./cmd/mxcutover
@@ -37,6 +39,10 @@ chaos: ## engines that die at every point, pairs of deaths, and N schedules of f
 
 mutants: ## break a copy of the code on purpose; the tests must notice
 	./scripts/mutants
+
+man: ## dist/man: a manual page for every command
+	rm -rf dist/man && mkdir -p dist/man
+	$(GO) test -ldflags '-X main.version=$(VERSION)' -count=1 ./cmd/mxcutover -run '^TestManPages$$' -man.dir '$(CURDIR)/dist/man'
 
 golden: ## write the golden files anew; look at the diff
 	$(GO) test ./report ./tui ./config ./firewall ./docs -update
