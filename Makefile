@@ -3,10 +3,15 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LINT    := $(CURDIR)/bin/golangci-lint-2.15.0
+NFPM    := $(CURDIR)/bin/nfpm-2.45.2
+SBOM    := $(CURDIR)/bin/cyclonedx-gomod-1.10.0
+VULN    := $(CURDIR)/bin/govulncheck-1.9.0
 RACE    ?= -race
 export CGO_ENABLED ?= 0
+# What is packaged bears the time of the commit, so that it is the same each time.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
-.PHONY: build demo test lint fuzz bench golden chaos mutants conformance integration clean
+.PHONY: build demo test lint fuzz bench golden chaos mutants conformance integration man package release vuln clean
 
 build: ## bin/mxcutover, static and reproducible
 	$(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mxcutover ./cmd/mxcutover
@@ -37,6 +42,31 @@ chaos: ## engines that die at every point, pairs of deaths, and N schedules of f
 
 mutants: ## break a copy of the code on purpose; the tests must notice
 	./scripts/mutants
+
+man: ## dist/man: a manual page for every command
+	rm -rf dist/man && mkdir -p dist/man
+	$(GO) test -ldflags '-X main.version=$(VERSION)' -count=1 ./cmd/mxcutover -run '^TestManPages$$' -man.dir '$(CURDIR)/dist/man'
+
+package: build man $(NFPM) ## dist/*.deb, dist/*.rpm: binary, manual, completions, units, documentation
+	./scripts/package $(NFPM) '$(VERSION)'
+
+release: $(SBOM) ## dist/release: binaries of all systems, built twice and compared, with sums and parts list; KEY=ssh-key signs them
+	./scripts/release $(SBOM) '$(VERSION)' '$(KEY)'
+
+vuln: build $(VULN) ## known vulnerabilities in what is used, and in the binary
+	./scripts/vuln $(VULN)
+
+$(NFPM):
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+	mv bin/nfpm $(NFPM)
+
+$(SBOM):
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+	mv bin/cyclonedx-gomod $(SBOM)
+
+$(VULN):
+	GOBIN=$(CURDIR)/bin $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.9.0
+	mv bin/govulncheck $(VULN)
 
 golden: ## write the golden files anew; look at the diff
 	$(GO) test ./report ./tui ./config ./firewall ./docs -update

@@ -20,7 +20,21 @@ import (
 // It looks only at keys without a fault, so that nothing is told twice.
 type checker struct {
 	*decoder
-	c *Config
+	c    *Config
+	told func(key string, b bound) // learns what keys are held to; nil = nobody does
+}
+
+// A bound is what a key is held to, for those who describe the file: one of them.
+type bound struct {
+	words []string // it is one of these
+	least int      // it is no less, where it is neither of the others
+	once  bool     // no member stands twice
+}
+
+func (k *checker) tell(key string, b bound) {
+	if k.told != nil {
+		k.told(key, b)
+	}
 }
 
 func (k *checker) all() {
@@ -60,6 +74,7 @@ func (k *checker) old() {
 
 // unique tells what stands twice in a list.
 func unique[T comparable](k *checker, key string, list []T, name func(T) string) {
+	k.tell(key, bound{once: true})
 	var zero T
 	seen := map[T]int{}
 	for i, x := range list {
@@ -236,6 +251,7 @@ func (k *checker) notify() {
 }
 
 func (k *checker) atLeast(key string, n, least int) {
+	k.tell(key, bound{least: least})
 	if k.good(key) && n < least {
 		k.fault(key, fmt.Sprintf("is %d; at least %d was expected", n, least), "")
 	}
@@ -249,12 +265,13 @@ func (k *checker) positive(key string, d time.Duration) {
 
 // oneOf checks a word against those that are known.
 func oneOf[T ~string](k *checker, key string, word T, known ...T) {
-	if !k.good(key) || slices.Contains(known, word) {
-		return
-	}
 	all := make([]string, len(known))
 	for i, w := range known {
 		all[i] = string(w)
+	}
+	k.tell(key, bound{words: all})
+	if !k.good(key) || slices.Contains(known, word) {
+		return
 	}
 	k.fault(key, fmt.Sprintf("%.40q is not known here", string(word)), suggest(string(word), all))
 }

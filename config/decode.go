@@ -139,6 +139,10 @@ func (d *decoder) readText(n *node, u encoding.TextUnmarshaler, key string) {
 	if !d.isScalar(n, key) {
 		return
 	}
+	if n.kind != textKind {
+		d.wrong(n, key, "a text", "write it in quotes")
+		return
+	}
 	if err := u.UnmarshalText([]byte(n.text)); err != nil {
 		if d.hidden(n) {
 			d.fault(key, "has a value that cannot be read", "")

@@ -56,7 +56,10 @@ func Load(path string) (*Config, error) {
 
 // Parse checks a configuration file's text. The path names the file in faults,
 // and its folder is where relative paths start. An error is always [Faults].
-func Parse(path string, data []byte) (*Config, error) {
+func Parse(path string, data []byte) (*Config, error) { return parseTelling(path, data, nil) }
+
+// parseTelling is Parse, and tells what keys are held to.
+func parseTelling(path string, data []byte, told func(key string, b bound)) (*Config, error) {
 	found := &problems{}
 	doc := readDocument(path, data, found)
 	if doc.root == nil {
@@ -67,7 +70,7 @@ func Parse(path string, data []byte) (*Config, error) {
 	d := newDecoder(doc, found)
 	d.decode(place{value: doc.root}, &c, "")
 	c.derive()
-	(&checker{decoder: d, c: &c}).all()
+	(&checker{decoder: d, c: &c, told: told}).all()
 	if d.misuse != nil {
 		found.add(1, 1, "", d.misuse.Error(), "")
 	}

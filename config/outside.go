@@ -69,7 +69,7 @@ type Recipients struct {
 // Arrival says where arriving probes are seen, at the first of several; without it
 // arrival is unknown.
 type Arrival struct {
-	IMAP    *IMAP  `yaml:"imap"`
+	IMAP    *IMAP  `yaml:"imap"`              // the mailbox of the recipients
 	Maildir string `yaml:"maildir" is:"path"` // the mailbox as a local folder
 	Log     string `yaml:"log" is:"path"`     // the old server's: Exim's main log or Postfix's
 }
@@ -82,10 +82,10 @@ type Bounces struct {
 // IMAP is the mailbox of the probes.
 type IMAP struct {
 	Address  string     `yaml:"address,required" is:"hostport"` // "host:port"
-	User     string     `yaml:"user,required"`
-	Password secret.Ref `yaml:"password,required"`
-	TLS      string     `yaml:"tls"`          // implicit, starttls, or none (only on a loopback address); default implicit
-	CA       string     `yaml:"ca" is:"path"` // PEM file of the authority to trust; "" = the system's
+	User     string     `yaml:"user,required"`                  // who signs in
+	Password secret.Ref `yaml:"password,required"`              // theirs
+	TLS      string     `yaml:"tls"`                            // implicit, starttls, or none (only on a loopback address); default implicit
+	CA       string     `yaml:"ca" is:"path"`                   // PEM file of the authority to trust; "" = the system's
 }
 
 // Isolate is about closing the old server.
@@ -132,7 +132,7 @@ func (i *Isolate) SSH() (at []netip.AddrPort, unseen bool) {
 // A Jump is an SSH host through which another one is reached. It shows its own key,
 // and so does the other.
 type Jump struct {
-	Host       SSHHost    `yaml:"host,required"`
+	Host       SSHHost    `yaml:"host,required"`         // "user@host" or "user@host:port"
 	Identity   secret.Ref `yaml:"identity"`              // none = ssh-agent and the usual files
 	Passphrase secret.Ref `yaml:"passphrase"`            // of the identity, if it has one
 	KnownHosts string     `yaml:"known_hosts" is:"path"` // "" = ~/.ssh/known_hosts and the system's

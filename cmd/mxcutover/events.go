@@ -154,6 +154,7 @@ over, or with --until when a wave or domain has come to a state.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runWatch(cmd.Context(), s, until, timeout) },
 	}
 	c.Flags().StringVar(&until, "until", "", `"live", "held", "wave:NAME=STATE", "domain:NAME=STATE" or "isolation=STATE"`)
+	completeWith(c, "until", func() []string { return []string{"live", "held"} })
 	c.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long, with exit code 4")
 	s.addJournal(c)
 	return c

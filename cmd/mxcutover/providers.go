@@ -33,6 +33,9 @@ compare; edit, additions and then deletions, never a moment without MX.`,
 	}
 	l := &cobra.Command{
 		Use: "list [KIND...]", Short: "list the kinds of DNS providers, their settings and modes", Args: cobra.ArbitraryArgs,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return kindNames(), cobra.ShellCompDirectiveNoFileComp
+		},
 		Example: "  mxcutover providers list\n  mxcutover providers list rfc2136 -o json",
 		RunE:    func(_ *cobra.Command, args []string) error { return runProvidersList(s, args) },
 	}

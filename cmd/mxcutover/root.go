@@ -34,6 +34,7 @@ Without a command it opens the screen of a migration (on a terminal), or prints
 its status.`
 
 const rootExample = `  mxcutover demo                      see a whole migration in an embedded world
+  mxcutover init                      write a configuration, by asking
   mxcutover inventory                 which names receive mail, and where it leads
   mxcutover plan && mxcutover plan show
   mxcutover preflight                 check everything, change nothing
@@ -58,8 +59,8 @@ func newRoot(s *streams) *cobra.Command {
 		return usagef("%w\nsee: %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newDemo(s), newInventory(s), newTraffic(s), newPlan(s), newPreflight(s), newParity(s), newRun(s), newStatus(s), newWatch(s), newEvents(s),
-		newApprove(s), newHold(s), newResume(s), newRetry(s), newRollback(s), newIsolate(s), newVerify(s), newChecks(s), newReport(s), newBackup(s), newState(s), newProviders(s), newVersion(s),
+		newDemo(s), newInit(s), newInventory(s), newTraffic(s), newPlan(s), newPreflight(s), newParity(s), newRun(s), newStatus(s), newWatch(s), newEvents(s),
+		newApprove(s), newHold(s), newResume(s), newRetry(s), newRollback(s), newIsolate(s), newVerify(s), newChecks(s), newConfig(s), newReport(s), newBackup(s), newState(s), newProviders(s), newVersion(s),
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)

@@ -244,7 +244,18 @@ func runEngine(ctx context.Context, s *streams, site *site, j *journal, pol roll
 		served <- err
 	}()
 	go func() { noticed <- hook.Run(notices) }()
+	unattended := supervised(ctx, func(ctx context.Context) (*state.Status, error) {
+		if sockets == nil {
+			return j.Status(), nil
+		}
+		client, err := control.Dial(socketDir(site.cfg))
+		if err != nil {
+			return nil, err
+		}
+		return client.Look(ctx)
+	})
 	err = engine.Run(ctx)
+	unattended()
 	cancel()
 	err = errors.Join(err, finish())
 	told() // what waits is still told

@@ -51,6 +51,7 @@ func TestScript(t *testing.T) {
 				return err
 			}
 			e.Setenv("MXCUTOVER_CONFIG", path)
+			e.Setenv("RESOLVER", fmt.Sprintf("%s:%d", w.Facts().Resolver, w.Facts().DNSPort))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

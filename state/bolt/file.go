@@ -69,7 +69,7 @@ func cannotWrite(path string, err error) error {
 // what has any of the given permissions.
 func checkOwner(path string, info os.FileInfo, bad os.FileMode, cure string) error {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s belongs to uid %d; root or uid %d was expected", path, st.Uid, os.Geteuid())
+		return fmt.Errorf("%s belongs to uid %d; root or uid %d was expected; run it as that user: sudo -u '#%d' COMMAND", path, st.Uid, os.Geteuid(), st.Uid)
 	}
 	if m := info.Mode().Perm(); m&bad != 0 {
 		return fmt.Errorf("%s has mode %04o, and others could get at the journal; mend it with: chmod %s %s", path, m, cure, path)
