@@ -128,7 +128,7 @@ func TestSchemaSeesFaults(t *testing.T) {
 	unseen := map[string]bool{}
 	for _, name := range []string{
 		"first-above-max", "duplicate-keys", "zone-in-two-providers", "old-host-planned", "long-label", "probe-sender-moves", "strict-sender-moves",
-		"pins", "templates-twice", "clear-text-imap", "nothing", "isolate-local-host",
+		"pins", "templates-twice", "clear-text-imap", "nothing", "isolate-local-host", "isolate-script", "redirect", "redirect-to", "redirect-elsewhere", "views-only-compared",
 		// No YAML, or not such that it could be asked for a value.
 		"tag-and-alias", "merge-of-a-list", "second-document", "syntax-bracket", "syntax-tab", "syntax-secret", "syntax-star", "control-character",
 		"not-utf8", "nesting", "dashes", "keys", "complex-key", "infinite-growth", "bidi", "globs", "long-line", "gateway-sends",
@@ -176,7 +176,7 @@ func TestSchemaIsNoNarrower(t *testing.T) {
 	s := compiled(t)
 	full := plainValues(t, []byte(exampleText(t))).(map[string]any)
 	short := plainValues(t, []byte(minimal)).(map[string]any)
-	for _, key := range []string{"old", "mx", "providers"} { // to which others refer
+	for _, key := range []string{"old", "mx", "providers", "resolvers"} { // to which others refer
 		short[key] = full[key]
 	}
 	var root map[string]any
