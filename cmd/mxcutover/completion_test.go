@@ -17,7 +17,7 @@ func TestCompletion(t *testing.T) {
 	t.Parallel()
 	files := []string{"config", "journal", "out", "plan", "names", "diff", "from@rollback", "addresses", "logs", "resume@parity", "domains", "textfile", "log@init"}
 	free := []string{
-		"wave", "domain", "confirm@rollback", "confirm@retry", "since", "until@traffic", "until@report", "explain", "metrics", "zone", "migration", "resolver", "gateway",
+		"wave", "domain", "confirm@rollback", "confirm@retry", "confirm@done", "since", "until@traffic", "until@report", "explain", "metrics", "zone", "migration", "resolver", "gateway",
 		"old", "old-address", "from@init", "recipient", "setting", "time-zone",
 	}
 	root := newRoot(&streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard})
