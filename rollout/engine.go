@@ -43,6 +43,7 @@ type Engine struct {
 	agenda  agenda
 	watched map[string]time.Time
 	outlook outlook
+	round   time.Time // when all was looked at last
 	settle  time.Time // when original TTLs may come back
 	quit    context.CancelFunc
 	workers sync.WaitGroup
@@ -222,10 +223,11 @@ func (e *Engine) loop(ctx context.Context) error {
 	}
 }
 
-// wait waits for an event, or until a time. It looks again each minute, since a
-// clock may have been set.
+// wait waits for an event, or until a time. Each minute all is looked at again, however
+// much happens meanwhile: a clock may have been set, and what waits for others is told by
+// no event.
 func (e *Engine) wait(ctx context.Context, at time.Time) error {
-	d := time.Minute
+	d := max(time.Until(e.round.Add(time.Minute)), 0)
 	if !at.IsZero() {
 		d = min(d, max(at.Sub(e.Clock.Now()), 0))
 	}
@@ -236,11 +238,12 @@ func (e *Engine) wait(ctx context.Context, at time.Time) error {
 		return ctx.Err()
 	case <-e.wake:
 	case <-t.C:
-		if d == time.Minute {
-			e.lookAtAll()
-			if err := e.keepRoom(ctx); err != nil {
-				return err
-			}
+	}
+	if time.Since(e.round) >= time.Minute {
+		e.round = time.Now()
+		e.lookAtAll()
+		if err := e.keepRoom(ctx); err != nil {
+			return err
 		}
 	}
 	return e.journalError()
