@@ -391,3 +391,47 @@ func ofCheck(found []plan.Finding, id string) (out []plan.Finding) {
 	}
 	return out
 }
+
+// TestIntegrationViews asks BIND's two views through an Unbound that each sees: one view
+// moves, the other may lead to the old server.
+func TestIntegrationViews(t *testing.T) {
+	t.Parallel()
+	block, _, err := site.FreeBlock(2, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := port(t)
+	at := func(last byte) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{block[0], block[1], block[2], last}), p.Port())
+	}
+	const head = "$TTL 300\n@ SOA ns h 1 3600 600 86400 300\n@ NS ns\nns A 127.0.0.1\n"
+	const host = head + "mail A 192.0.2.25\n"
+	outside := map[string]string{"moved.test": head + "@ MX 10 gw1.moved.test.\n", "half.test": head + "@ MX 10 gw1.half.test.\n", "old.test": host}
+	inside := map[string]string{"moved.test": head + "@ MX 10 gw1.moved.test.\n", "half.test": head + "@ MX 10 mail.old.test.\n", "old.test": host}
+	b := bind(t, site.BINDOptions{Addr: p, Zones: outside, Within: inside, Inside: site.NewKey("inside"), Clients: []netip.Addr{at(3).Addr()}})
+	var seen []verify.Resolver
+	for view, from := range map[string]netip.AddrPort{"public": at(2), "inside": at(3)} {
+		u, err := site.StartUnbound(t.Context(), site.UnboundOptions{Addr: from, Stubs: map[string][]netip.AddrPort{"moved.test": {b.Addr}, "half.test": {b.Addr}, "old.test": {b.Addr}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := u.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+		seen = append(seen, verify.Resolver{View: view, Addr: from})
+	}
+	c, err := verify.New(verify.Settings{
+		OldHosts: []string{"mail.old.test."}, OldAddresses: []netip.Addr{netip.MustParseAddr("192.0.2.25")}, DNSPort: p.Port(), DNSRate: -1, Resolvers: seen,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	judge(t, "both views lead to the gateway", ofCheck(c.Run(t.Context(), verify.After, cut(t, "moved.test.", old, gws)), "mx.views"), plan.Pass, "")
+	judge(t, "the inside view leads to the old server", ofCheck(c.Run(t.Context(), verify.After, cut(t, "half.test.", old, gws)), "mx.views"), plan.Fail, "inside")
+	if leads, why, err := c.LeadsToOld(t.Context(), "half.test.", "half.test."); err != nil || !leads || !strings.Contains(why, "inside") {
+		t.Errorf("whether it may be closed: %v (%s), %v", leads, why, err)
+	}
+}
