@@ -11,7 +11,7 @@ export CGO_ENABLED ?= 0
 # What is packaged bears the time of the commit, so that it is the same each time.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
-.PHONY: build demo test lint fuzz bench golden chaos mutants conformance integration man package release vuln clean
+.PHONY: build demo test lint fuzz bench golden chaos mutants conformance integration site man package release vuln clean
 
 build: ## bin/mxcutover, static and reproducible
 	$(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mxcutover ./cmd/mxcutover
@@ -24,7 +24,7 @@ test: ## everything that needs neither root nor the internet
 
 lint: $(LINT) ## formatting, vet, staticcheck and the rest of .golangci.yml
 	$(GO) mod verify
-	$(LINT) run --build-tags integration,bench ./...
+	$(LINT) run --build-tags integration,bench,site ./...
 
 $(LINT):
 	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -81,6 +81,9 @@ conformance: ## the conformance suite at a real account: CONFIG=mxcutover.yaml P
 
 integration: build ## real BIND, Knot, PowerDNS, OpenSSH, mail servers, nftables and Chromium; needs root; installs what is missing
 	./scripts/integration
+
+site: build ## a migration of sixty domains at a whole site under continuous mail, with each message counted; needs root; installs what is missing; RUN=undisturbed or RUN=faults
+	RUN='$(RUN)' LOGS='$(LOGS)' ./scripts/site
 
 clean:
 	rm -rf bin dist

@@ -6,11 +6,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -26,8 +23,8 @@ import (
 // A street has a router in the path from two outsiders to the old server and to the
 // gateway, in both families, with a real Postfix as each of the two.
 type street struct {
-	router, old, gateway string
-	outside              [2]string
+	router, old, gateway *site.Space
+	outside              [2]*site.Space
 	names                netip.AddrPort // a resolver, of the test's own network
 	oldMail, gatewayMail *site.Postfix
 	script               *Script
@@ -49,35 +46,22 @@ func trustOfStreet() []netip.Prefix {
 // as it must, to which the router belongs, or more.
 func newStreet(t *testing.T, relays string) *street {
 	t.Helper()
-	id := fmt.Sprintf("my%05x", rand.Uint32()&0xfffff)
-	s := &street{router: id + "r", old: id + "o", gateway: id + "g", outside: [2]string{id + "x", id + "y"}}
-	for _, ns := range []string{s.router, s.old, s.gateway, s.outside[0], s.outside[1]} {
-		ip(t, "netns", "add", ns)
-		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
-		ip(t, "-n", ns, "link", "set", "lo", "up")
+	s := &street{}
+	n := spacesOf(t, map[string]**site.Space{"router": &s.router, "old": &s.old, "gateway": &s.gateway, "outside0": &s.outside[0], "outside1": &s.outside[1]})
+	if err := s.router.Forward(); err != nil {
+		t.Fatal(err)
 	}
-	in(t, s.router, func() {
-		for _, f := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
-			if err := os.WriteFile("/proc/sys/net/"+f, []byte("1"), 0); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	for i, w := range []struct{ ns, v4, r4, v6, r6 string }{
+	for i, w := range []struct {
+		at             *site.Space
+		v4, r4, v6, r6 string
+	}{
 		{s.old, oldFour, "192.0.2.1", oldSix, "2001:db8:1::1"},
 		{s.gateway, gatewayFour, "198.51.100.1", gatewaySix, "2001:db8:2::1"},
 		{s.outside[0], "203.0.113.2", "203.0.113.1", "2001:db8:a::2", "2001:db8:a::1"},
 		{s.outside[1], "203.0.113.130", "203.0.113.129", "2001:db8:b::2", "2001:db8:b::1"},
 	} {
-		a, b := fmt.Sprintf("%sa%d", id, i), fmt.Sprintf("%sb%d", id, i)
-		ip(t, "link", "add", a, "netns", s.router, "type", "veth", "peer", "name", b, "netns", w.ns)
-		for _, end := range []struct{ ns, dev, v4, v6 string }{{s.router, a, w.r4, w.r6}, {w.ns, b, w.v4, w.v6}} {
-			ip(t, "-n", end.ns, "addr", "add", end.v4+"/25", "dev", end.dev)
-			ip(t, "-n", end.ns, "addr", "add", end.v6+"/64", "dev", end.dev, "nodad")
-			ip(t, "-n", end.ns, "link", "set", end.dev, "up")
-		}
-		ip(t, "-n", w.ns, "route", "add", "default", "via", w.r4)
-		ip(t, "-n", w.ns, "-6", "route", "add", "default", "via", w.r6)
+		wire(t, n, site.End{Space: w.at, Device: "out", Addrs: networks(w.v4+"/25", w.v6+"/64"), Via: addrs(w.r4, w.r6)},
+			site.End{Space: s.router, Device: fmt.Sprint("in", i), Addrs: networks(w.r4+"/25", w.r6+"/64")})
 	}
 	const to = "info@choir.test"
 	everywhere := "inet_interfaces = all\ninet_protocols = all\nsmtp_bind_address =\nsmtp_address_preference = ipv4\nsmtpd_peername_lookup = no\n"
@@ -105,12 +89,12 @@ func newStreet(t *testing.T, relays string) *street {
 		Recipients: verify.Recipients{Rewrite: "info"}, OldLog: s.oldMail.Log(), Mail: verify.Mail{Gateway: []string{s.gatewayMail.Log()}},
 		Connect: 2 * time.Second, Arrival: 30 * time.Second, GreylistRetry: time.Second, DNSRate: -1,
 	}
-	for i, ns := range s.outside {
+	for i, at := range s.outside {
 		set.Vantages = append(set.Vantages, verify.Vantage{Name: fmt.Sprint("outside", i), Dial: func(ctx context.Context, network, address string) (c net.Conn, err error) {
 			if address == s.names.String() {
 				return new(net.Dialer).DialContext(ctx, network, address)
 			}
-			in(t, ns, func() { c, err = (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, network, address) })
+			in(t, at, func() { c, err = (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, network, address) })
 			return c, err
 		}})
 	}
@@ -126,19 +110,15 @@ func newStreet(t *testing.T, relays string) *street {
 }
 
 // postfix starts one at port 25 of a host, in both families.
-func (s *street) postfix(t *testing.T, ns string, o site.PostfixOptions) (p *site.Postfix) {
+func (s *street) postfix(t *testing.T, at *site.Space, o site.PostfixOptions) (p *site.Postfix) {
 	t.Helper()
 	o.Addr, o.Also = netip.MustParseAddrPort("0.0.0.0:25"), []netip.AddrPort{netip.MustParseAddrPort("[::]:25")}
 	var err error
 	if o.Certificate, err = site.NewCertificate(time.Hour, o.Name); err != nil {
 		t.Fatal(err)
 	}
-	in(t, ns, func() {
-		// Ten datagrams, as a new namespace has it, are less than Postfix says as it
-		// starts: its log would wait for itself.
-		if err = os.WriteFile("/proc/sys/net/unix/max_dgram_qlen", []byte("512"), 0); err == nil {
-			p, err = site.StartPostfix(t.Context(), o)
-		}
+	in(t, at, func() {
+		p, err = site.StartPostfix(t.Context(), o)
 	})
 	if err != nil {
 		t.Fatal(err)

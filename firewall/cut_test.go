@@ -278,8 +278,7 @@ func TestIntegrationNetworkCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.closed(t, h.outside, "192.0.2.1:25")
-	dev := strings.TrimSuffix(h.gateway, "g") + "w1"
-	ip(t, "-n", h.gateway, "link", "set", dev, "down")
+	ip(t, "-n", h.gateway.Name, "link", "set", "out", "down")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	begun := time.Now()
@@ -293,7 +292,7 @@ func TestIntegrationNetworkCut(t *testing.T) {
 		t.Error("it was read over a network that is gone")
 	}
 	h.opensAgain(t)
-	ip(t, "-n", h.gateway, "link", "set", dev, "up")
+	ip(t, "-n", h.gateway.Name, "link", "set", "out", "up")
 	back, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	for {

@@ -5,15 +5,13 @@ package firewall
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"mxcutover/lab/site"
 	"mxcutover/plan"
 	"mxcutover/verify"
 )
@@ -22,9 +20,9 @@ import (
 // and the gateway, in both families. The router may hide their addresses.
 type routed struct {
 	hosts
-	router  string
-	spaces  []string // of the vantages
-	gwSpace string
+	router  *site.Space
+	spaces  [3]*site.Space // of the vantages
+	gwSpace *site.Space
 }
 
 // The old server's addresses, and the gateway's.
@@ -37,36 +35,19 @@ const (
 
 func newRouted(t *testing.T) *routed {
 	t.Helper()
-	id := fmt.Sprintf("mn%05x", rand.Uint32()&0xfffff)
-	r := &routed{hosts: hosts{old: id + "o", inner: id + "c", boot: t.TempDir() + "/boot.nft"}, router: id + "r", gwSpace: id + "v3"}
-	r.spaces = []string{id + "v0", id + "v1", id + "v2"}
-	for _, ns := range append([]string{r.old, r.router, r.gwSpace, r.inner}, r.spaces...) {
-		ip(t, "netns", "add", ns)
-		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
-		ip(t, "-n", ns, "link", "set", "lo", "up")
-	}
-	in(t, r.router, func() {
-		for _, f := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
-			if err := os.WriteFile("/proc/sys/net/"+f, []byte("1"), 0); err != nil {
-				t.Error(err)
-			}
-		}
+	r := &routed{hosts: hosts{boot: t.TempDir() + "/boot.nft"}}
+	r.net = spacesOf(t, map[string]**site.Space{
+		"old": &r.old, "inner": &r.inner, "router": &r.router, "gateway": &r.gwSpace, "v0": &r.spaces[0], "v1": &r.spaces[1], "v2": &r.spaces[2],
 	})
-	wire := func(ns, dev, v4, v6 string, bits4 int, far, rdev, r4, r6 string) {
-		t.Helper()
-		ip(t, "link", "add", dev, "netns", ns, "type", "veth", "peer", "name", rdev, "netns", far)
-		for _, end := range []struct{ ns, dev, v4, v6 string }{{ns, dev, v4, v6}, {far, rdev, r4, r6}} {
-			ip(t, "-n", end.ns, "addr", "add", fmt.Sprintf("%s/%d", end.v4, bits4), "dev", end.dev)
-			ip(t, "-n", end.ns, "addr", "add", end.v6+"/64", "dev", end.dev, "nodad")
-			ip(t, "-n", end.ns, "link", "set", end.dev, "up")
-		}
-		ip(t, "-n", ns, "route", "add", "default", "via", r4)
-		ip(t, "-n", ns, "-6", "route", "add", "default", "via", r6)
+	if err := r.router.Forward(); err != nil {
+		t.Fatal(err)
 	}
-	wire(r.old, "toworld", routedOld4, routedOld6, 30, r.router, "toold", routerIn4, routerIn6)
-	for i, ns := range append(r.spaces, r.gwSpace) {
-		wire(ns, "out", fmt.Sprintf("198.51.100.%d", 4*i+2), fmt.Sprintf("2001:db8:10%d::2", i), 30,
-			r.router, fmt.Sprintf("in%d", i), fmt.Sprintf("198.51.100.%d", 4*i+1), fmt.Sprintf("2001:db8:10%d::1", i))
+	wire(t, r.net, site.End{Space: r.old, Device: "toworld", Addrs: networks(routedOld4+"/30", routedOld6+"/64"), Via: addrs(routerIn4, routerIn6)},
+		site.End{Space: r.router, Device: "toold", Addrs: networks(routerIn4+"/30", routerIn6+"/64")})
+	for i, at := range append(r.spaces[:], r.gwSpace) {
+		v4, v6 := func(last int) string { return fmt.Sprintf("198.51.100.%d", 4*i+last) }, func(last int) string { return fmt.Sprintf("2001:db8:10%d::%d", i, last) }
+		wire(t, r.net, site.End{Space: at, Device: "out", Addrs: networks(v4(2)+"/30", v6(2)+"/64"), Via: addrs(v4(1), v6(1))},
+			site.End{Space: r.router, Device: fmt.Sprint("in", i), Addrs: networks(v4(1)+"/30", v6(1)+"/64")})
 	}
 	r.driver = r.local(t)
 	r.listen(t, r.old, "25")
@@ -81,9 +62,9 @@ func (r *routed) checker(t *testing.T) *verify.Checker {
 		OldAddresses: []netip.Addr{netip.MustParseAddr(routedOld4), netip.MustParseAddr(routedOld6)}, Connect: 3 * time.Second,
 		Resolvers: []verify.Resolver{{View: "public", Addr: netip.MustParseAddrPort("127.0.0.1:9")}},
 	}
-	for _, ns := range r.spaces {
-		s.Vantages = append(s.Vantages, verify.Vantage{Name: ns, Dial: func(ctx context.Context, network, address string) (c net.Conn, err error) {
-			in(t, ns, func() { c, err = new(net.Dialer).DialContext(ctx, network, address) })
+	for _, at := range r.spaces {
+		s.Vantages = append(s.Vantages, verify.Vantage{Name: at.Name, Dial: func(ctx context.Context, network, address string) (c net.Conn, err error) {
+			in(t, at, func() { c, err = new(net.Dialer).DialContext(ctx, network, address) })
 			return c, err
 		}})
 	}
@@ -184,7 +165,7 @@ func TestIntegrationNAT(t *testing.T) {
 func TestIntegrationSourcesOfAContainer(t *testing.T) {
 	t.Parallel()
 	r := newRouted(t)
-	r.container(t, strings.TrimSuffix(r.old, "o"))
+	r.container(t)
 	c := r.checker(t)
 	gateway := trusted(routedGW4, routedGW6)
 	for i := range dialects {

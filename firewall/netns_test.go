@@ -6,29 +6,70 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"mxcutover/lab/site"
 )
 
 // hosts are network namespaces: an outsider and two nodes of the gateway, each wired
 // to the old server, in both families.
 type hosts struct {
-	old, outside, gateway string
-	second                string // the gateway's other node
-	inner                 string // a container behind the old server's port 465
+	net                   *site.Network
+	old, outside, gateway *site.Space
+	second                *site.Space // the gateway's other node
+	inner                 *site.Space // a container behind the old server's port 465
 	driver                Driver
 	boot                  string
+}
+
+// spacesOf is a network of the test's own, with a namespace of each name.
+func spacesOf(t *testing.T, spaces map[string]**site.Space) *site.Network {
+	t.Helper()
+	n, err := site.NewNetwork()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for name, at := range spaces {
+		if *at, err = n.Space(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
+// wire lays a wire between two hosts, whose addresses are "v4/bits" and "v6/bits".
+func wire(t *testing.T, n *site.Network, a, b site.End) {
+	t.Helper()
+	if err := n.Wire(a, b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func networks(texts ...string) (out []netip.Prefix) {
+	for _, p := range texts {
+		out = append(out, netip.MustParsePrefix(p))
+	}
+	return out
+}
+
+func addrs(texts ...string) (out []netip.Addr) {
+	for _, a := range texts {
+		out = append(out, netip.MustParseAddr(a))
+	}
+	return out
 }
 
 func ip(t *testing.T, args ...string) {
@@ -51,54 +92,31 @@ func newHosts(t *testing.T) *hosts {
 // wired are the hosts without anybody who listens but the container.
 func wired(t *testing.T) *hosts {
 	t.Helper()
-	id := fmt.Sprintf("mx%05x", rand.Uint32()&0xfffff)
-	h := &hosts{old: id + "o", outside: id + "x", gateway: id + "g", second: id + "h", inner: id + "c", boot: filepath.Join(t.TempDir(), "boot.nft")}
-	for _, ns := range []string{h.old, h.outside, h.gateway, h.second, h.inner} {
-		ip(t, "netns", "add", ns)
-		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
-		ip(t, "-n", ns, "link", "set", "lo", "up")
-	}
-	for i, ns := range []string{h.outside, h.gateway, h.second} {
-		a, b := fmt.Sprintf("%sv%d", id, i), fmt.Sprintf("%sw%d", id, i)
-		ip(t, "link", "add", a, "netns", h.old, "type", "veth", "peer", "name", b, "netns", ns)
-		for _, end := range []struct {
-			ns, dev string
-			last    int
-		}{{h.old, a, 1}, {ns, b, 2}} {
-			ip(t, "-n", end.ns, "addr", "add", fmt.Sprintf("192.0.2.%d/24", i*10+end.last), "dev", end.dev)
-			ip(t, "-n", end.ns, "addr", "add", fmt.Sprintf("2001:db8:%d::%d/64", i, end.last), "dev", end.dev, "nodad")
-			ip(t, "-n", end.ns, "link", "set", end.dev, "up")
+	h := &hosts{boot: filepath.Join(t.TempDir(), "boot.nft")}
+	h.net = spacesOf(t, map[string]**site.Space{"old": &h.old, "outside": &h.outside, "gateway": &h.gateway, "second": &h.second, "inner": &h.inner})
+	for i, far := range []*site.Space{h.outside, h.gateway, h.second} {
+		ends := func(last int) []netip.Prefix {
+			return networks(fmt.Sprintf("192.0.2.%d/24", i*10+last), fmt.Sprintf("2001:db8:%d::%d/64", i, last))
 		}
+		near := fmt.Sprint("to", i)
+		wire(t, h.net, site.End{Space: h.old, Device: near, Addrs: ends(1)}, site.End{Space: far, Device: "out", Addrs: ends(2)})
+		// All wires are in one network: say which host is behind which.
+		ip(t, "-n", h.old.Name, "route", "add", fmt.Sprintf("192.0.2.%d/32", i*10+2), "dev", near)
 	}
-	h.container(t, id)
-	// All wires are in one network: say which host is behind which.
-	for i := range 3 {
-		ip(t, "-n", h.old, "route", "add", fmt.Sprintf("192.0.2.%d/32", i*10+2), "dev", fmt.Sprintf("%sv%d", id, i))
-	}
+	h.container(t)
 	h.driver = h.local(t)
 	return h
 }
 
 // container wires the container to the old server, which forwards its port 465 to the
 // container's 2465, as container engines do.
-func (h *hosts) container(t *testing.T, id string) {
+func (h *hosts) container(t *testing.T) {
 	t.Helper()
-	a, b := id+"c0", id+"c1"
-	ip(t, "link", "add", a, "netns", h.old, "type", "veth", "peer", "name", b, "netns", h.inner)
-	for _, end := range []struct{ ns, dev, v4, v6 string }{{h.old, a, "172.20.0.1", "fd00:20::1"}, {h.inner, b, "172.20.0.2", "fd00:20::2"}} {
-		ip(t, "-n", end.ns, "addr", "add", end.v4+"/24", "dev", end.dev)
-		ip(t, "-n", end.ns, "addr", "add", end.v6+"/64", "dev", end.dev, "nodad")
-		ip(t, "-n", end.ns, "link", "set", end.dev, "up")
+	wire(t, h.net, site.End{Space: h.old, Device: "inner", Addrs: networks("172.20.0.1/24", "fd00:20::1/64")},
+		site.End{Space: h.inner, Device: "out", Addrs: networks("172.20.0.2/24", "fd00:20::2/64"), Via: addrs("172.20.0.1", "fd00:20::1")})
+	if err := h.old.Forward(); err != nil {
+		t.Fatal(err)
 	}
-	ip(t, "-n", h.inner, "route", "add", "default", "via", "172.20.0.1")
-	ip(t, "-n", h.inner, "-6", "route", "add", "default", "via", "fd00:20::1")
-	in(t, h.old, func() {
-		for _, f := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
-			if err := os.WriteFile("/proc/sys/net/"+f, []byte("1"), 0); err != nil {
-				t.Error(err)
-			}
-		}
-	})
 	ruleset(t, h.old, `table inet containers {
 	chain forwarded {
 		type nat hook prerouting priority dstnat;
@@ -113,7 +131,7 @@ func (h *hosts) container(t *testing.T, id string) {
 func (h *hosts) local(t *testing.T) *NFT {
 	t.Helper()
 	d, err := openLocal(Settings{
-		Command: []string{"ip", "netns", "exec", h.old}, BootFile: h.boot, Unit: filepath.Join(filepath.Dir(h.boot), "isolate.service"), Window: 2 * time.Second,
+		Command: []string{"ip", "netns", "exec", h.old.Name}, BootFile: h.boot, Unit: filepath.Join(filepath.Dir(h.boot), "isolate.service"), Window: 2 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -121,34 +139,20 @@ func (h *hosts) local(t *testing.T) *NFT {
 	return d.(*NFT)
 }
 
-// in runs f on a thread that lives in a namespace; sockets made there stay there.
-func in(t *testing.T, ns string, f func()) {
+// in runs f within a namespace; sockets made there stay there.
+func in(t *testing.T, at *site.Space, f func()) {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		// The thread is not unlocked, so it ends with the goroutine.
-		runtime.LockOSThread()
-		fd, err := os.Open("/run/netns/" + ns)
-		if err == nil {
-			err = unix.Setns(int(fd.Fd()), unix.CLONE_NEWNET)
-			fd.Close()
-		}
-		if err == nil {
-			f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatalf("enter %s: %v", ns, err)
+	if err := at.In(func() error { f(); return nil }); err != nil {
+		t.Fatal(err)
 	}
 }
 
 // listen accepts connections, greets, and echoes lines.
-func (h *hosts) listen(t *testing.T, ns, port string) {
+func (h *hosts) listen(t *testing.T, at *site.Space, port string) {
 	t.Helper()
 	var l net.Listener
 	var err error
-	in(t, ns, func() { l, err = net.Listen("tcp", "[::]:"+port) })
+	in(t, at, func() { l, err = net.Listen("tcp", "[::]:"+port) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,9 +180,9 @@ func (h *hosts) listen(t *testing.T, ns, port string) {
 }
 
 // greet connects and reads the greeting.
-func greet(t *testing.T, ns, addr string) (c net.Conn, err error) {
+func greet(t *testing.T, at *site.Space, addr string) (c net.Conn, err error) {
 	t.Helper()
-	in(t, ns, func() {
+	in(t, at, func() {
 		c, err = net.DialTimeout("tcp", addr, 3*time.Second)
 	})
 	if err != nil {
@@ -194,30 +198,30 @@ func line(c net.Conn) error {
 	return err
 }
 
-func (h *hosts) open(t *testing.T, ns, addr string) net.Conn {
+func (h *hosts) open(t *testing.T, at *site.Space, addr string) net.Conn {
 	t.Helper()
-	c, err := greet(t, ns, addr)
+	c, err := greet(t, at, addr)
 	for range 3 { // the first packet on a new veth may be lost
 		if err == nil {
 			break
 		}
-		c, err = greet(t, ns, addr)
+		c, err = greet(t, at, addr)
 	}
 	if err != nil {
-		t.Errorf("%s -> %s: %v, want a greeting", ns, addr, err)
+		t.Errorf("%s -> %s: %v, want a greeting", at.Name, addr, err)
 	}
 	return c
 }
 
-func (h *hosts) closed(t *testing.T, ns, addr string) {
+func (h *hosts) closed(t *testing.T, at *site.Space, addr string) {
 	t.Helper()
 	begun := time.Now()
-	_, err := greet(t, ns, addr)
+	_, err := greet(t, at, addr)
 	if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("%s -> %s: %v, want a reset", ns, addr, err)
+		t.Errorf("%s -> %s: %v, want a reset", at.Name, addr, err)
 	}
 	if d := time.Since(begun); d > 2*time.Second {
-		t.Errorf("%s -> %s was refused after %v, not at once", ns, addr, d)
+		t.Errorf("%s -> %s was refused after %v, not at once", at.Name, addr, d)
 	}
 }
 
@@ -322,7 +326,7 @@ func isolation(t *testing.T, h *hosts) {
 		}
 	})
 	t.Run("the boot file loads", func(t *testing.T) {
-		if out, err := exec.Command("ip", "netns", "exec", h.outside, "nft", "-c", "-f", h.boot).CombinedOutput(); err != nil {
+		if out, err := exec.Command("ip", "netns", "exec", h.outside.Name, "nft", "-c", "-f", h.boot).CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
 	})
@@ -399,19 +403,19 @@ func talk(t *testing.T, c net.Conn, want bool) {
 }
 
 // ruleset loads another tool's table and lists all.
-func ruleset(t *testing.T, ns, text string) string {
+func ruleset(t *testing.T, at *site.Space, text string) string {
 	t.Helper()
-	c := exec.Command("ip", "netns", "exec", ns, "nft", "-f", "-")
+	c := exec.Command("ip", "netns", "exec", at.Name, "nft", "-f", "-")
 	c.Stdin = strings.NewReader(text)
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return list(t, ns)
+	return list(t, at)
 }
 
-func list(t *testing.T, ns string) string {
+func list(t *testing.T, at *site.Space) string {
 	t.Helper()
-	out, err := exec.Command("ip", "netns", "exec", ns, "nft", "-s", "list", "ruleset").CombinedOutput()
+	out, err := exec.Command("ip", "netns", "exec", at.Name, "nft", "-s", "list", "ruleset").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -471,11 +475,11 @@ func TestIntegrationBridges(t *testing.T) {
 		t.Errorf("it has none: %v, %v", all, err)
 	}
 	for dev, addr := range map[string]string{"br-web": "172.30.0.1/16", "br-up": "198.51.100.2/24"} {
-		ip(t, "-n", h.old, "link", "add", dev, "type", "bridge")
-		ip(t, "-n", h.old, "addr", "add", addr, "dev", dev)
-		ip(t, "-n", h.old, "link", "set", dev, "up")
+		ip(t, "-n", h.old.Name, "link", "add", dev, "type", "bridge")
+		ip(t, "-n", h.old.Name, "addr", "add", addr, "dev", dev)
+		ip(t, "-n", h.old.Name, "link", "set", dev, "up")
 	}
-	ip(t, "-n", h.old, "route", "add", "default", "via", "198.51.100.1", "dev", "br-up")
+	ip(t, "-n", h.old.Name, "route", "add", "default", "via", "198.51.100.1", "dev", "br-up")
 	all, err := d.Bridges(t.Context())
 	if err != nil || len(all) != 1 || all[0].Name != "br-web" || all[0].Network.String() != "172.30.0.0/16" {
 		t.Errorf("%v, %v", all, err)

@@ -66,11 +66,11 @@ type session struct {
 	from string
 }
 
-func dialSMTP(t *testing.T, ns, addr string) (*session, error) {
+func dialSMTP(t *testing.T, at *site.Space, addr string) (*session, error) {
 	t.Helper()
 	var c net.Conn
 	var err error
-	in(t, ns, func() { c, err = net.DialTimeout("tcp", addr, 5*time.Second) })
+	in(t, at, func() { c, err = net.DialTimeout("tcp", addr, 5*time.Second) })
 	if err != nil {
 		return nil, err
 	}
@@ -104,9 +104,9 @@ func (s *session) begin(to, word string) error {
 }
 
 // hand hands a message over.
-func hand(t *testing.T, ns, addr, to, word string) error {
+func hand(t *testing.T, at *site.Space, addr, to, word string) error {
 	t.Helper()
-	s, err := dialSMTP(t, ns, addr)
+	s, err := dialSMTP(t, at, addr)
 	if err != nil {
 		return err
 	}
@@ -162,9 +162,12 @@ func TestIntegrationRealMail(t *testing.T) {
 		if err := hand(t, h.outside, outside, to, "word-stranger-"+when); !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("%s: a stranger: %v", when, err)
 		}
-		for who, from := range map[string][2]string{"gateway": {h.gateway, gateway}, "other-node": {h.second, "192.0.2.21:25"}, "own": {h.old, own}} {
+		for who, from := range map[string]struct {
+			at   *site.Space
+			addr string
+		}{"gateway": {h.gateway, gateway}, "other-node": {h.second, "192.0.2.21:25"}, "own": {h.old, own}} {
 			word := "word-" + who + "-" + when
-			if err := hand(t, from[0], from[1], to, word); err != nil {
+			if err := hand(t, from.at, from.addr, to, word); err != nil {
 				t.Errorf("%s: mail of the %s: %v", when, who, err)
 				continue
 			}
@@ -318,7 +321,7 @@ func TestIntegrationOthersFlush(t *testing.T) {
 	ctx := t.Context()
 	flush := func() {
 		t.Helper()
-		if out, err := exec.Command("ip", "netns", "exec", h.old, "nft", "flush", "ruleset").CombinedOutput(); err != nil {
+		if out, err := exec.Command("ip", "netns", "exec", h.old.Name, "nft", "flush", "ruleset").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
@@ -360,7 +363,7 @@ func TestIntegrationOthersFlush(t *testing.T) {
 	}
 	_, command, _ := strings.Cut(string(unit), "ExecStart=")
 	command, _, _ = strings.Cut(command, "\n")
-	if out, err := exec.Command("ip", append([]string{"netns", "exec", h.old}, strings.Fields(command)...)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("ip", append([]string{"netns", "exec", h.old.Name}, strings.Fields(command)...)...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", command, err, out)
 	}
 	h.closed(t, h.outside, "192.0.2.1:25")
@@ -378,20 +381,19 @@ func TestIntegrationManySources(t *testing.T) {
 	t.Parallel()
 	h := newHosts(t)
 	const many = 1000
-	id := strings.TrimSuffix(h.outside, "x")
 	v4 := func(i int) net.IP { return net.IPv4(10, 9, byte(i/250), byte(i%250+1)) }
 	v6 := func(i int) net.IP { return net.ParseIP(fmt.Sprintf("2001:db8:9::%x", i+1)) }
 	var batch strings.Builder
 	for i := range many {
-		fmt.Fprintf(&batch, "addr add %s/32 dev %sw0\naddr add %s/128 dev %sw0 nodad\n", v4(i), id, v6(i), id)
+		fmt.Fprintf(&batch, "addr add %s/32 dev out\naddr add %s/128 dev out nodad\n", v4(i), v6(i))
 	}
-	c := exec.Command("ip", "-n", h.outside, "-batch", "-")
+	c := exec.Command("ip", "-n", h.outside.Name, "-batch", "-")
 	c.Stdin = strings.NewReader(batch.String())
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	ip(t, "-n", h.old, "route", "add", "10.9.0.0/16", "via", "192.0.2.2", "dev", id+"v0")
-	ip(t, "-n", h.old, "-6", "route", "add", "2001:db8:9::/64", "via", "2001:db8:0::2", "dev", id+"v0")
+	ip(t, "-n", h.old.Name, "route", "add", "10.9.0.0/16", "via", "192.0.2.2", "dev", "to0")
+	ip(t, "-n", h.old.Name, "-6", "route", "add", "2001:db8:9::/64", "via", "2001:db8:0::2", "dev", "to0")
 	h.open(t, h.outside, "192.0.2.1:25")
 	h.open(t, h.outside, "[2001:db8:0::1]:25")
 	if err := h.driver.Apply(t.Context(), rulesFor(), until(5*time.Minute)); err != nil {

@@ -136,7 +136,7 @@ func (s *session) heeded(ctx context.Context, soa *dns.SOA) error {
 // its database by others); a transfer shows what is.
 func (s *session) stuck(ctx context.Context, w wanted, c rrset.Change) error {
 	why := fmt.Errorf("%s: updates find another zone than queries (they do not see the SOA, or %s %s, as they are answered); "+
-		"do both reach the same view of the primary, and does the zone show the serial that it keeps (PowerDNS: no SOA-EDIT)?",
+		"do both reach the same view of the primary, and does the zone show the serial that it keeps (PowerDNS: no SOA-EDIT; BIND: no inline-signing)?",
 		s.where(s.zone), c.Before.Name, c.Before.Type)
 	held, err := s.transferred(ctx, w)
 	switch {

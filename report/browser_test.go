@@ -53,7 +53,7 @@ func startBrowser(t testing.TB) *browser {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("chromium: %v; scripts/integration installs it", err)
+		t.Fatalf("chromium: %v; scripts/servers installs it", err)
 	}
 	theirIn.Close()
 	theirOut.Close()

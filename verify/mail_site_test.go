@@ -66,7 +66,7 @@ func TestIntegrationParity(t *testing.T) {
 	}{
 		"a callout":   {},
 		"a list":      {o: site.MailOptions{Exim: site.EximOptions{Recipients: []string{"info@choir.test", "ghost@choir.test"}}}, want: []string{"lost postmaster@choir.test", "backscatter ghost@choir.test"}},
-		"greylisting": {o: site.MailOptions{Exim: site.EximOptions{Greylist: true}}},
+		"greylisting": {o: site.MailOptions{Exim: site.EximOptions{Greylist: []string{"*"}}}},
 		"a catch-all": {o: site.MailOptions{Postfix: site.PostfixOptions{CatchAll: true}, Exim: site.EximOptions{Recipients: ask[:3]}}, want: slices.Repeat([]string{"lost guess"}, 30)},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -74,3 +74,24 @@ func TestOldSourceTellsHowLong(t *testing.T) {
 		}
 	}
 }
+
+// An old server of both families is asked over each from the vantages that have a way
+// there: one that is bound to an IPv4 address has none to an IPv6 one.
+func TestOldSourceOfEachFamily(t *testing.T) {
+	t.Parallel()
+	c, cut := in(func(_ *testing.T, b *bench, s *verify.Settings, _ *plan.Cutover) {
+		four := verify.Vantage{Name: "four", Source: b.facts.Vantage}
+		s.Vantages = []verify.Vantage{four, {Name: "both", Dial: sourced(b.facts.Sender)}}
+		s.OldAddresses = append(slices.Clone(s.OldAddresses), netip.MustParseAddr("2001:db8::10"))
+	})(t)
+	asked := map[string]string{}
+	for _, f := range c.Only(t.Context(), cut, "old.source") {
+		asked[f.Target] += f.Vantage + " "
+	}
+	if asked["2001:db8::10"] != "both " {
+		t.Errorf("the old server's IPv6 address was asked from %q, want both alone", asked["2001:db8::10"])
+	}
+	if len(asked) != 2 {
+		t.Errorf("asked: %v", asked)
+	}
+}

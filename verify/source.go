@@ -22,9 +22,10 @@ func oldSource(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]pla
 		asked = true
 		var all []plan.Finding
 		for _, a := range c.OldAddresses {
-			seen := make([]source, len(c.Vantages))
-			inParallel(len(seen), func(i int) { seen[i] = c.seenFrom(ctx, c.Vantages[i], a, rcpt, rrset.Bare(cut.Domain)) })
-			all = append(all, c.sources(a, seen)...)
+			from := c.waysTo(a)
+			seen := make([]source, len(from))
+			inParallel(len(seen), func(i int) { seen[i] = c.seenFrom(ctx, from[i], a, rcpt, rrset.Bare(cut.Domain)) })
+			all = append(all, sources(a, from, seen)...)
 		}
 		return all, ctx.Err()
 	})
@@ -71,11 +72,11 @@ func (c *Checker) seenFrom(ctx context.Context, v Vantage, a netip.Addr, rcpt, d
 }
 
 // sources judges what one address of the old server saw.
-func (c *Checker) sources(old netip.Addr, seen []source) []plan.Finding {
+func sources(old netip.Addr, from []Vantage, seen []source) []plan.Finding {
 	at := old.String()
 	var out []plan.Finding
 	for i, s := range seen {
-		v := c.Vantages[i]
+		v := from[i]
 		f := s.trial
 		switch {
 		case f.Severity != "":

@@ -11,7 +11,6 @@ import (
 func TestSourceOfOneVantage(t *testing.T) {
 	t.Parallel()
 	own, other, old := netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("198.51.100.8"), netip.MustParseAddr("192.0.2.1")
-	c := &Checker{Settings: Settings{Vantages: []Vantage{{}}}}
 	for _, w := range []struct {
 		source
 		want plan.Severity
@@ -20,7 +19,7 @@ func TestSourceOfOneVantage(t *testing.T) {
 		{source{seen: other, own: own}, plan.Unknown}, // we may be behind a NAT ourselves
 		{source{seen: own}, plan.Unknown},
 	} {
-		if f := c.sources(old, []source{w.source}); f[0].Severity != w.want {
+		if f := sources(old, []Vantage{{}}, []source{w.source}); f[0].Severity != w.want {
 			t.Errorf("%+v: %+v", w.source, f)
 		}
 	}

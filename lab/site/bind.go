@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"text/template"
 	"time"
 
@@ -30,15 +33,31 @@ type BINDOptions struct {
 	Clients []netip.Addr      // who has the inside view without its key
 	Static  bool              // a primary that takes no updates: its master files are changed by hand
 	Control netip.AddrPort    // where rndc reaches it; zero = nowhere; see [BIND.RNDC]
+	Also    []netip.Addr      // more addresses where it listens, at the same port
+	Told    []netip.AddrPort  // secondaries that it notifies, with the Key
+	Signed  []string          // zones that it signs itself, with keys of its own making; not those of the inside view
 }
 
 // InInside is what is served in the inside view, for its key.
 func (o BINDOptions) InInside() BINDOptions {
-	o.Key, o.view = o.Inside, "inside."
+	o.Key, o.view, o.Signed = o.Inside, "inside.", nil
 	if o.Within != nil {
 		o.Zones = o.Within
 	}
 	return o
+}
+
+// Signs tells whether it signs a zone itself.
+func (o BINDOptions) Signs(zone string) bool { return slices.Contains(o.Signed, zone) }
+
+// Listens are its addresses of a family.
+func (o BINDOptions) Listens(six bool) (out []netip.Addr) {
+	for _, a := range append([]netip.Addr{o.Addr.Addr()}, o.Also...) {
+		if a.Is6() == six {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // File is the name of a zone's file.
@@ -53,8 +72,9 @@ type BIND struct {
 const namedConf = `{{define "zones"}}{{range $zone, $text := .Zones}}zone "{{$zone}}" {
 	{{if $.Primary.IsValid}}type secondary; primaries { {{$.Primary.Addr}} port {{$.Primary.Port}} key "{{$.Key.Name}}"; }; masterfile-format text;
 	{{else}}type primary; {{if not $.Static}}update-policy { grant "{{$.Key.Name}}" zonesub ANY; };{{end}}
-	{{end}}file "{{$.Dir}}/{{$.File $zone}}"; {{$.Extra}}
+	{{end}}file "{{$.Dir}}/{{$.File $zone}}"; {{if $.Signs $zone}}dnssec-policy lab; inline-signing no; key-directory "{{$.Dir}}"; {{end}}{{$.Extra}}
 };
+{{end}}{{end}}{{define "policy"}}{{if .Signed}}dnssec-policy lab { keys { csk lifetime unlimited algorithm ecdsap256sha256; }; dnskey-ttl 5; };
 {{end}}{{end}}key "{{.Key.Name}}" { algorithm hmac-sha256; secret "{{.Key.Secret}}"; };
 options {
 	directory "{{.Dir}}";
@@ -62,8 +82,8 @@ options {
 	session-keyfile "{{.Dir}}/session.key";
 	managed-keys-directory "{{.Dir}}";
 	lock-file none;
-	listen-on port {{.Addr.Port}} { {{.Addr.Addr}}; };
-	listen-on-v6 { none; };
+	listen-on port {{.Addr.Port}} { {{range .Listens false}}{{.}}; {{end}}};
+	listen-on-v6 port {{.Addr.Port}} { {{range .Listens true}}{{.}}; {{else}}none; {{end}}};
 	query-source address {{.Addr.Addr}};
 	transfer-source {{.Addr.Addr}};
 	notify-source {{.Addr.Addr}};
@@ -72,12 +92,13 @@ options {
 	empty-zones-enable no;
 	allow-transfer { key "{{.Key.Name}}"; {{with .Inside.Name}}key "{{.}}"; {{end}}};
 	notify {{if .Silent}}no{{else}}explicit{{end}};
+	{{if .Told}}also-notify { {{range .Told}}{{.Addr}} port {{.Port}} key "{{$.Key.Name}}"; {{end}}}; notify-delay 0;{{end}}
 	tcp-clients 200;
 	max-journal-size 4m;
 };
 controls { {{if .Control.IsValid}}inet {{.Control.Addr}} port {{.Control.Port}} allow { {{.Control.Addr}}; } keys { "{{.Key.Name}}"; };{{end}} };
 logging { channel c { file "{{.Dir}}/named.log"; severity info; print-time yes; }; category default { c; }; };
-server {{.PrimaryOrSelf.Addr}} { keys { "{{.Key.Name}}"; }; };
+{{template "policy" .}}server {{.PrimaryOrSelf.Addr}} { keys { "{{.Key.Name}}"; }; };
 {{if .Inside.Name}}key "{{.Inside.Name}}" { algorithm hmac-sha256; secret "{{.Inside.Secret}}"; };
 view "inside" { match-clients { key "{{.Inside.Name}}"; {{range .Clients}}{{.}}; {{end}}};
 {{template "zones" .InInside}}};
@@ -112,8 +133,10 @@ func (b *BIND) start(ctx context.Context) error {
 	if b.Dir, err = b.folder(b.Dir); err != nil {
 		return err
 	}
-	if err := b.address(ctx, b.Addr.Addr()); err != nil {
-		return err
+	for _, a := range append([]netip.Addr{b.Addr.Addr()}, b.Also...) {
+		if err := b.address(ctx, a); err != nil {
+			return err
+		}
 	}
 	var conf bytes.Buffer
 	if err := template.Must(template.New("").Parse(namedConf)).Execute(&conf, b.BINDOptions); err != nil {
@@ -163,6 +186,19 @@ func (b *BIND) RNDC(args ...string) []string {
 
 // MasterFile is where a zone's master file is.
 func (b *BIND) MasterFile(zone string) string { return filepath.Join(b.Dir, b.File(zone)) }
+
+// DS is the DS record of a zone that it signs itself, as a line of a master file.
+func (b *BIND) DS(ctx context.Context, zone string) (string, error) {
+	keys, err := filepath.Glob(filepath.Join(b.Dir, "K"+dns.Fqdn(zone)+"+*.key"))
+	if err != nil || len(keys) != 1 {
+		return "", fmt.Errorf("bind: %d keys of %s: %w", len(keys), zone, err)
+	}
+	out, err := exec.CommandContext(ctx, find("dnssec-dsfromkey"), "-2", keys[0]).Output()
+	if err != nil {
+		return "", fmt.Errorf("dnssec-dsfromkey %s: %w", keys[0], err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
 
 // Serial is a zone's serial as this server answers it.
 func (b *BIND) Serial(ctx context.Context, zone string) (uint32, error) {

@@ -10,7 +10,7 @@ import (
 	"text/template"
 )
 
-// eximCache is where scripts/integration unpacks Exim: its package does not suffer
+// eximCache is where scripts/servers unpacks Exim: its package does not suffer
 // Postfix beside it.
 const eximCache = "/var/cache/mxcutover/exim/usr/sbin"
 
@@ -19,6 +19,7 @@ const eximCache = "/var/cache/mxcutover/exim/usr/sbin"
 type EximOptions struct {
 	Dir         string         // an empty folder of its own, that anybody may enter; "" = a temporary one, until Stop
 	Addr        netip.AddrPort // where it listens, and from which address it forwards; any of 127.0.0.0/8
+	Also        []netip.Addr   // more addresses where it listens, at the same port
 	Name        string         // with which it greets
 	Domains     []string       // that it relays for; without final dots
 	Old         netip.AddrPort // to which it forwards; zero = it is an old server itself
@@ -39,8 +40,11 @@ type EximOptions struct {
 	Refuses    bool // it refuses spam at the end of DATA: not a fault
 	Mangled    bool // its Received lines tell neither names nor addresses
 	Frozen     bool // what it takes stays in its queue, until Flush
-	Greylist   bool // the first try of an address, sender and recipient is deferred: not a fault
 	NoUTF8     bool // it does not offer SMTPUTF8
+
+	// Domains for which the first try of an address, sender and recipient is deferred, with
+	// * for all: not a fault.
+	Greylist []string
 }
 
 // Exim is a running Exim. See Log.
@@ -60,7 +64,7 @@ exim_group = Debian-exim
 never_users =
 deliver_drop_privilege = true
 keep_environment =
-local_interfaces = {{.Addr.Addr}}
+local_interfaces = <; {{.Addr.Addr}}{{range .Also}} ; {{.}}{{end}}
 daemon_smtp_ports = {{.Addr.Port}}
 tls_advertise_hosts = {{if .Certificate.Given}}*
 tls_certificate = {{.Dir}}/server.crt
@@ -88,7 +92,8 @@ rcpt:
        message = 550 5.1.1 there is no such address
 {{else}}!verify = recipient/callout=20s,no_cache
        message = 550 5.1.1 $acl_verify_message
-{{end}}{{end}}{{end}}{{if .Greylist}}  defer set acl_m_triple = {{.Dir}}/spool/grey-${md5:$sender_host_address $sender_address $local_part@$domain}
+{{end}}{{end}}{{end}}{{if .Greylist}}  defer domains = {{range $i, $d := .Greylist}}{{if $i}} : {{end}}{{$d}}{{end}}
+        set acl_m_triple = {{.Dir}}/spool/grey-${md5:$sender_host_address $sender_address $local_part@$domain}
         !condition = ${if exists{$acl_m_triple}}
         set acl_m_seen = ${run{/usr/bin/touch $acl_m_triple}}
         message = 451 4.7.1 not seen before; please try again later
@@ -166,7 +171,7 @@ func (o EximOptions) GTUBE() string { return gtube }
 
 // StartExim starts Exim and waits until it greets. It must be started by root.
 func StartExim(ctx context.Context, o EximOptions) (*Exim, error) {
-	x := &Exim{EximOptions: o, process: process{name: "exim", install: "it with scripts/integration", group: true, logs: []string{"exim.out", "log/mainlog", "log/paniclog"}}}
+	x := &Exim{EximOptions: o, process: process{name: "exim", install: "it with scripts/servers", group: true, logs: []string{"exim.out", "log/mainlog", "log/paniclog"}}}
 	if err := x.started(x.start(ctx)); err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// KnotOptions say what a Knot DNS serves, as the primary of its zones.
+// KnotOptions say what a Knot DNS serves.
 type KnotOptions struct {
 	Dir   string            // an empty folder of its own; "" = a temporary one, until Stop
 	Addr  netip.AddrPort    // where it listens, UDP and TCP: any address of 127.0.0.0/8
@@ -20,6 +20,9 @@ type KnotOptions struct {
 	Key   Key               // may transfer and update; zero = a new one
 	Open  bool              // whoever asks from a loopback address may transfer and update, without a key
 	Extra []string          // more lines for each zone, as "zonefile-sync: 0"
+
+	Also    []netip.Addr   // more addresses where it listens, at the same port
+	Primary netip.AddrPort // set for a secondary: the texts of its zones are not used
 }
 
 // Knot is a running knotd.
@@ -48,13 +51,17 @@ func (k *Knot) start(ctx context.Context) error {
 	if err := os.Mkdir(filepath.Join(k.Dir, "db"), 0o700); err != nil {
 		return err
 	}
-	if err := k.write(files(k.Zones)); err != nil {
-		return err
+	checks := []string{"conf-check"}
+	if !k.Primary.IsValid() {
+		if err := k.write(files(k.Zones)); err != nil {
+			return err
+		}
+		checks = append(checks, "zone-check")
 	}
 	if err := k.write(map[string]string{"knot.conf": k.conf()}); err != nil {
 		return err
 	}
-	for _, check := range []string{"conf-check", "zone-check"} {
+	for _, check := range checks {
 		if err := k.run(ctx, "", "knotc", "-c", "knot.conf", check); err != nil {
 			return fmt.Errorf("%s: %w", check, err)
 		}
@@ -70,10 +77,20 @@ func (o KnotOptions) conf() string {
 	if o.Open {
 		acl = "site, open"
 	}
+	listen := []string{fmt.Sprintf("%s@%d", o.Addr.Addr(), o.Addr.Port())}
+	for _, a := range o.Also {
+		listen = append(listen, fmt.Sprintf("%s@%d", a, o.Addr.Port()))
+	}
+	remote, primary := "", []string(nil)
+	if p := o.Primary; p.IsValid() {
+		remote = fmt.Sprintf("remote:\n  - id: primary\n    address: %s@%d\n    key: %q\n", p.Addr(), p.Port(), o.Key.Name)
+		acl += ", primary"
+		primary = []string{"master: primary"}
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `server:
     rundir: "."
-    listen: %s@%d
+    listen: [%s]
     udp-workers: 1
     tcp-workers: 2
     background-workers: 1
@@ -89,23 +106,26 @@ key:
   - id: "%s"
     algorithm: hmac-sha256
     secret: "%s"
-acl:
+%sacl:
   - id: site
     key: "%s"
     action: [transfer, update]
   - id: open
     address: 127.0.0.0/8
     action: [transfer, update]
+  - id: primary
+    key: "%s"
+    action: notify
 template:
   - id: default
     storage: "."
     acl: [%s]
     zonefile-sync: -1
 zone:
-`, o.Addr.Addr(), o.Addr.Port(), o.Key.Name, o.Key.Secret, o.Key.Name, acl)
+`, strings.Join(listen, ", "), o.Key.Name, o.Key.Secret, remote, o.Key.Name, o.Key.Name, acl)
 	for zone := range o.Zones {
 		fmt.Fprintf(&b, "  - domain: %q\n", dns.Fqdn(zone))
-		for _, line := range slices.Concat([]string{fmt.Sprintf("file: %q", file(zone))}, o.Extra) {
+		for _, line := range slices.Concat([]string{fmt.Sprintf("file: %q", file(zone))}, primary, o.Extra) {
 			fmt.Fprintf(&b, "    %s\n", line)
 		}
 	}

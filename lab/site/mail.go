@@ -23,7 +23,7 @@ import (
 //	m.Exim.Addr // the gateway, 127.5.6.20:2525; m.Postfix.Addr the old server, 127.5.6.10:2525
 //
 // What shall be broken is said in its options' Exim, Postfix and Dovecot. Needs
-// root, and the programs; see scripts/integration.
+// root, and the programs; see scripts/servers.
 type Mail struct {
 	Exim    *Exim
 	Postfix *Postfix

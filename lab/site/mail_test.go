@@ -146,7 +146,7 @@ func TestIntegrationBrokenMailSites(t *testing.T) {
 	}{
 		"unverified":            {MailOptions{Exim: EximOptions{Unverified: true}}, Prober, "nobody@choir.test", "", 250, 250, 0},
 		"open relay":            {MailOptions{Exim: EximOptions{OpenRelay: true}}, Prober, "a@elsewhere.test", "", 250, 0, 0},
-		"greylist":              {MailOptions{Exim: EximOptions{Greylist: true}}, Prober, "info@choir.test", "", 451, 250, 250},
+		"greylist":              {MailOptions{Exim: EximOptions{Greylist: []string{"*"}}}, Prober, "info@choir.test", "", 451, 250, 250},
 		"refuses spam":          {MailOptions{Exim: EximOptions{Refuses: true}}, Prober, "info@choir.test", gtubeText, 550, 550, 0},
 		"size":                  {MailOptions{Exim: EximOptions{Size: 50000}}, Prober, "info@choir.test", strings.Repeat("0123456789\r\n", 9000), 552, 0, 0},
 		"catch-all behind it":   {MailOptions{Postfix: PostfixOptions{CatchAll: true}}, Prober, "nobody@choir.test", "", 250, 0, 0},

@@ -3,7 +3,9 @@ package site
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
@@ -200,3 +202,22 @@ func (p *Postfix) Log() string { return filepath.Join(p.Dir, "maillog") }
 
 // Restart starts it again after Kill, on the queue that it left.
 func (p *Postfix) Restart(ctx context.Context) error { return p.begin(ctx) }
+
+// Queued is how many messages are in its queue.
+func (p *Postfix) Queued(context.Context) (n int, err error) {
+	for _, queue := range []string{"maildrop", "incoming", "active", "deferred", "hold"} {
+		err := filepath.WalkDir(filepath.Join(p.Dir, "spool", queue), func(_ string, d fs.DirEntry, err error) error {
+			switch {
+			case errors.Is(err, fs.ErrNotExist): // it was moved meanwhile
+				return nil
+			case err == nil && !d.IsDir():
+				n++
+			}
+			return err
+		})
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}

@@ -177,6 +177,21 @@ func (p *process) Kill() error {
 	return err
 }
 
+// Quit ends the server in order, as its administrator does, and waits. Conversations that
+// it has begun come to their end by themselves. Its folder and its address stay; Restart
+// starts it again.
+func (p *process) Quit() error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("%s: %w%s", p.name, err, p.log())
+	}
+	select {
+	case <-p.exited:
+		return nil
+	case <-time.After(10 * time.Second):
+		return fmt.Errorf("%s does not end%s", p.name, p.log())
+	}
+}
+
 // Stop ends the server, by pid, waits, and takes away what was made for it.
 func (p *process) Stop() error {
 	if p.cmd != nil {

@@ -21,6 +21,10 @@ type UnboundOptions struct {
 	// Anchor is a DNSKEY or DS record with which it validates; "" = it does not.
 	Anchor string
 	Broken []string // zones that are known not to validate, and are not waited for
+
+	Also    []netip.Addr     // more addresses where it listens and from which it asks, at the same port
+	Open    bool             // whoever comes may ask; else this machine alone
+	Forward []netip.AddrPort // resolvers that it asks about all other names; none = nobody
 }
 
 // Unbound is a running caching resolver.
@@ -57,35 +61,56 @@ func (o UnboundOptions) conf() string {
 	if o.Anchor != "" {
 		modules = "validator iterator"
 	}
+	more, from, six := "", fmt.Sprintf("  outgoing-interface: %s\n", o.Addr.Addr()), "no"
+	for _, a := range o.Also {
+		more += fmt.Sprintf("  interface: %s@%d\n", a, o.Addr.Port())
+		from += fmt.Sprintf("  outgoing-interface: %s\n", a)
+		if a.Is6() {
+			six = "yes"
+		}
+	}
+	if o.Open {
+		more += "  access-control: 0.0.0.0/0 allow\n  access-control: ::0/0 allow\n"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `server:
   interface: %s@%d
   port: %d
   access-control: 127.0.0.0/8 allow
-  do-daemonize: no
+%s  do-daemonize: no
   username: ""
   chroot: ""
   directory: "%s"
   pidfile: ""
   use-syslog: no
-  do-ip6: no
+  do-ip6: %s
   do-not-query-localhost: no
-  outgoing-interface: %s
-  module-config: "%s"
+%s  module-config: "%s"
   num-threads: 1
   infra-cache-min-rtt: 50
   infra-host-ttl: 1
-`, o.Addr.Addr(), o.Addr.Port(), o.Addr.Port(), o.Dir, o.Addr.Addr(), modules)
+`, o.Addr.Addr(), o.Addr.Port(), o.Addr.Port(), more, o.Dir, six, from, modules)
 	for line := range strings.Lines(o.Anchor) {
 		if line = strings.Join(strings.Fields(line), " "); line != "" && !strings.HasPrefix(line, ";") {
 			fmt.Fprintf(&b, "  trust-anchor: %q\n", line)
 		}
 	}
 	b.WriteString("  local-zone: \"test.\" nodefault\n") // empty by default (RFC 6761)
+	for zone := range o.Stubs {
+		if strings.HasSuffix(dns.Fqdn(zone), ".arpa.") { // those of networks for examples are, too (RFC 6303)
+			fmt.Fprintf(&b, "  local-zone: %q nodefault\n", dns.Fqdn(zone))
+		}
+	}
 	for zone, servers := range o.Stubs {
 		fmt.Fprintf(&b, "stub-zone:\n  name: \"%s\"\n  stub-first: no\n", dns.Fqdn(zone))
 		for _, s := range servers {
 			fmt.Fprintf(&b, "  stub-addr: %s@%d\n", s.Addr(), s.Port())
+		}
+	}
+	if len(o.Forward) > 0 {
+		b.WriteString("forward-zone:\n  name: \".\"\n")
+		for _, s := range o.Forward {
+			fmt.Fprintf(&b, "  forward-addr: %s@%d\n", s.Addr(), s.Port())
 		}
 	}
 	b.WriteString("remote-control:\n  control-enable: no\n")

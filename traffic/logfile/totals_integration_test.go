@@ -60,7 +60,7 @@ func reported(t *testing.T, program string, args []string, marks ...string) (out
 	}
 	text, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("%s: %v; scripts/integration installs it\n%s", program, err, text)
+		t.Fatalf("%s: %v; scripts/servers installs it\n%s", program, err, text)
 	}
 	for _, mark := range marks {
 		n := 0 // of some marks there is no line then
