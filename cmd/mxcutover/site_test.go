@@ -211,7 +211,7 @@ func (s *story) next(what string, within time.Duration) told {
 	case trouble(ev) && (s.expected == nil || !s.expected(ev)):
 		s.Fatalf("before %s: %s", what, ev.raw)
 	case trouble(ev):
-		s.Logf("  %s %s%s %s: %.300s%.200s", ev.Kind, ev.Wave, ev.Domain, ev.Step, ev.Reason, ev.Err)
+		s.Logf("  %s %s %s %s: %.160s%.200s", ev.Kind, ev.Wave, ev.Domain, ev.Step, ev.Reason, ev.Err)
 	}
 	return ev
 }
