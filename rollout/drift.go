@@ -2,10 +2,12 @@ package rollout
 
 import (
 	"context"
+	"slices"
 
 	"mxcutover/plan"
 	"mxcutover/providers"
 	"mxcutover/rrset"
+	"mxcutover/state"
 )
 
 // unchanged tells, before a step that writes nothing, that somebody else changed
@@ -27,6 +29,34 @@ func (w World) unchanged(ctx context.Context, t Turn) error {
 		return &providers.DriftError{Expected: expected, Found: now}
 	}
 	return nil
+}
+
+// chosen is the cutover as a person has decided about a record that somebody else
+// changed before it was published: what the provider has now is what the name servers
+// must agree on. Without such a decision it is the plan's.
+func (w World) chosen(ctx context.Context, t Turn) plan.Cutover {
+	cut := t.Cutover
+	if _, begun := t.Domain.Steps[string(plan.Publish)]; begun || t.Domain.Drift != state.Adopt && t.Domain.Drift != state.Force {
+		return cut
+	}
+	p, err := w.provider(cut.Provider)
+	if err != nil {
+		return cut
+	}
+	was := cut.Before()
+	now, err := providers.Read(ctx, p, cut.Zone, was.Name, was.Type)
+	if err != nil || now.SameData(was) {
+		return cut // what cannot be read is for the checks to tell
+	}
+	cut.Steps = slices.Clone(cut.Steps)
+	for i, s := range cut.Steps {
+		if (s.Kind == plan.LowerTTL || s.Kind == plan.Publish) && s.Change != nil {
+			c := *s.Change
+			c.Before = now
+			cut.Steps[i].Change = &c
+		}
+	}
+	return cut
 }
 
 // foreign tells whether a record is nobody's of ours. A provider may answer for a

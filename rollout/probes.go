@@ -22,7 +22,7 @@ func (p preflight) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 	if err := p.turn(ctx, t); err != nil {
 		return Outcome{}, err
 	}
-	found := append(p.credentials(ctx, t), p.Checker.Run(ctx, "before", t.Cutover)...)
+	found := append(p.credentials(ctx, t), p.Checker.Run(ctx, "before", p.chosen(ctx, t))...)
 	if ctx.Err() != nil {
 		return Outcome{}, ctx.Err()
 	}

@@ -291,7 +291,7 @@ func (s *story) cutWhileArming() {
 		return func(ev told) bool { return ev.Domain == "" && ev.Wave == "" && ev.Kind == kind && ev.Step == step }
 	}
 	s.expecting(func(ev told) bool { return ev.Domain == "" && (ev.Kind == "held" || ev.Kind == "failed") })
-	s.until("observed", time.Minute, isolation("done", "observe"))
+	s.observed()
 	s.types(0, "approve", "--isolate")
 	s.waits("it is armed", time.Minute, func() error {
 		tables, err := s.w.Old.Output(s.ctx, "nft", "list", "tables")
@@ -314,7 +314,7 @@ func (s *story) cutWhileArming() {
 		s.Fatal(err)
 	}
 	s.types(0, "retry", "--isolate")
-	s.until("observed again", time.Minute, isolation("done", "observe"))
+	s.observed()
 	if st := s.status(); st.Isolation.State != "armed" {
 		s.types(0, "approve", "--isolate")
 	}
@@ -334,7 +334,8 @@ func (s *story) records() map[string][]string {
 			s.Fatal(err)
 		}
 		for l := range strings.Lines(string(text)) {
-			if f := strings.Fields(l); len(f) > 4 && (f[3] == "MX" || f[3] == "TXT") {
+			// An engine that was killed may leave a scratch record, until the zone is looked at again.
+			if f := strings.Fields(l); len(f) > 4 && (f[3] == "MX" || f[3] == "TXT") && !strings.HasPrefix(f[0], "_mxcutover-") {
 				out[z] = append(out[z], strings.Join(f, " "))
 			}
 		}

@@ -37,9 +37,9 @@ type story struct {
 // How much mail there is.
 const (
 	mailEvery   = 200 * time.Millisecond // one message from everybody else
-	spamAtOnce  = 24                     // conversations of the spammer
-	spamPause   = time.Second            // between two of each
-	oldAtOnce   = 20                     // conversations that the old server has at once
+	spamAtOnce  = 12                     // conversations of the spammer
+	spamPause   = 2 * time.Second        // between two of each
+	oldAtOnce   = 50                     // conversations that the old server has at once
 	measureMail = 150                    // messages before anything begins, and after it is closed
 )
 
