@@ -293,12 +293,18 @@ func (s *story) cutWhileArming() {
 	s.expecting(func(ev told) bool { return ev.Domain == "" && (ev.Kind == "held" || ev.Kind == "failed") })
 	s.observed()
 	s.types(0, "approve", "--isolate")
-	s.waits("it is armed", time.Minute, func() error {
+	s.waits("it is armed", 3*time.Minute, func() error {
 		tables, err := s.w.Old.Output(s.ctx, "nft", "list", "tables")
-		if err == nil && !slices.Contains(strings.Split(string(tables), "\n"), "table inet mxcutover") {
-			err = fmt.Errorf("it has %q", tables)
+		if err != nil || slices.Contains(strings.Split(string(tables), "\n"), "table inet mxcutover") {
+			return err
 		}
-		return err
+		for s.engine.wait(1, 10*time.Millisecond) && s.seen < len(s.engine.events) {
+			if ev := s.next("it is armed", time.Second); ev.Domain == "" && ev.Wave == "" && trouble(ev) {
+				s.messages(30) // what forbade it a moment ago is waited for
+				s.types(0, "retry", "--isolate")
+			}
+		}
+		return fmt.Errorf("it has %q", tables)
 	})
 	const cut = "table inet cut { chain c { type filter hook forward priority -400; ip daddr 192.0.2.10 tcp dport 22 drop; }; }"
 	if err := s.w.Campus.Rules(cut); err != nil {
