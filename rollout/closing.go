@@ -217,7 +217,8 @@ func (a arm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error) {
 	if err := t.givesWay(); err != nil {
 		return Outcome{}, err
 	}
-	if loaded.Holds(t.Step.Ports) || loaded.Closes(t.Step.Ports) && !until.IsZero() {
+	other := firewall.Difference(loaded, a.rules(t)) // what is armed still, and was meant otherwise
+	if loaded.Holds(t.Step.Ports) || loaded.Closes(t.Step.Ports) && !until.IsZero() && len(other) == 0 {
 		return Outcome{}, nil
 	}
 	before := a.listens(ctx, t)
