@@ -69,6 +69,7 @@ type model struct {
 	told          []string // the report's lines
 	toldAt        uint64   // the event that they are as of
 	wall          wall
+	sight         sight
 
 	input   *input // the filter or the search that is being typed
 	find    string // what n looks for
@@ -167,6 +168,8 @@ func (m *model) fromLine(msg tea.Msg) tea.Cmd {
 		return m.decided(msg)
 	case wallMsg:
 		m.wall = wall(msg)
+	case sightMsg:
+		m.sight = sight(msg)
 	}
 	return nil
 }
