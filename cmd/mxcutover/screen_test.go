@@ -306,7 +306,7 @@ func TestIntegrationScreenWithinScreen(t *testing.T) {
 		bare := open(t, tmux, "bare"+name, dir, bin, size[0], size[1])
 		within := open(t, tmux, "within"+name, dir, "screen -U -c /dev/null -S mxc"+name+" "+bin, size[0], size[1])
 		for _, p := range []*pane{bare, within} {
-			p.await("NO ENGINE", "B begins it", "pilot")
+			p.await("NO ENGINE", "B begins", "pilot")
 		}
 		same := func() bool { return clockless(bare.text()) == clockless(within.text()) }
 		if !comesTrue(t, 10*time.Second, same) {
