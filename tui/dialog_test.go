@@ -10,6 +10,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"mxcutover/report"
 	"mxcutover/state"
 )
 
@@ -375,5 +376,28 @@ func TestLowerCaseOnlyLooks(t *testing.T) {
 			}
 			s.press("esc", "esc", "o", screen)
 		}
+	}
+}
+
+// TestTheFirewallIsAskedAnew asks it again once it was armed, so that what is shown of it
+// is not of before.
+func TestTheFirewallIsAskedAnew(t *testing.T) {
+	t.Parallel()
+	p := thePlan(t, six...)
+	all := closing(p)
+	armed := slices.IndexFunc(all, func(e state.Event) bool { return e.Kind == state.Intended && e.Step == "arm" })
+	s := began(t, 100, 40, false, p, all[:armed])
+	asked := 0
+	rules := s.do.rules
+	s.do.rules = func(stage int) (report.Rules, error) {
+		asked++
+		return rules(stage)
+	}
+	s.press("i").send(all[armed : armed+1])
+	if asked != 1 {
+		t.Errorf("asked %d times before anything changed; want once", asked)
+	}
+	if s.send(all[armed+1:]); asked != 2 {
+		t.Errorf("asked %d times after it was armed; want twice", asked)
 	}
 }

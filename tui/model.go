@@ -197,7 +197,7 @@ func (m *model) broke(msg lostMsg) {
 
 // take folds events.
 func (m *model) take(b batchMsg) tea.Cmd {
-	free, first := m.status().Control != "", !m.begun()
+	free, first, wall := m.status().Control != "", !m.begun(), m.status().Isolation.State
 	for _, e := range b {
 		m.fold.Apply(e)
 		m.list.touch(m.status(), e)
@@ -215,6 +215,9 @@ func (m *model) take(b batchMsg) tea.Cmd {
 	m.refresh(len(m.status().Domains) <= fewDomains)
 	if free && m.status().Control == "" && m.line == linked && !m.have && m.do.take != nil {
 		return m.retake()
+	}
+	if m.screen == isolation && m.status().Isolation.State != wall {
+		return m.askWall() // what it answered is of before
 	}
 	return nil
 }
