@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// byHand is why commands for a firewall that a person loads are parsed only.
+const byHand = "it takes a person's firewall; firewall_byhand.txtar has one, and types all of these"
+
 // walks are the pages with commands, and what is to be known about these.
 var walks = map[string][]step{
 	"README.md": {
@@ -38,7 +41,12 @@ var walks = map[string][]step{
 				w.do("echo key >/etc/mxcutover/isolate_ed25519.pub")
 			}
 		}},
-		{at: "mxcutover isolate show", before: func(w *walk) { w.Skip("the rest is of firewall_byhand.txtar") }},
+		{at: "mxcutover isolate show", parsed: byHand},
+		{at: "mxcutover isolate show -o csv", parsed: byHand},
+		{at: "mxcutover isolate done --confirm close-25-3f2a91c4", parsed: byHand},
+		{at: "mxcutover isolate confirm --confirm isolate", parsed: byHand},
+		{at: "mxcutover isolate show --open", parsed: byHand},
+		{at: "mxcutover isolate lift", parsed: byHand},
 	},
 	"docs/monitoring.md": {
 		{at: "mxcutover verify --quiet --timeout 50m --textfile /var/lib/prometheus/node-exporter/mxcutover.prom", before: func(w *walk) {
