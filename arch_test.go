@@ -101,6 +101,20 @@ func TestPlanDoesNoIO(t *testing.T) {
 	}
 }
 
+// TestTUIDoesNoIO looks at what the screen imports itself: it reaches the world only by
+// what it is given.
+func TestTUIDoesNoIO(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t, "./tui") {
+		for _, i := range p.Imports {
+			switch i {
+			case "os", "net", "os/exec", "os/signal", "net/http", "syscall", "bufio":
+				t.Errorf("tui imports %s", i)
+			}
+		}
+	}
+}
+
 func TestTUIKnowsNoEngine(t *testing.T) {
 	t.Parallel()
 	for _, p := range list(t, "-deps", "./tui") {

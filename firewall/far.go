@@ -44,7 +44,7 @@ const (
 	unitWants       = "sysinit.target.wants"                          // which boot it belongs to
 	window          = 20 * time.Second                                // from the last question to what is done
 	askTime         = 20 * time.Second                                // for one answer
-	maxAnswer       = 16 << 20                                        // bytes of it
+	maxAnswer       = 64 << 20                                        // bytes of it: of both sets of refused sources, when they are full
 )
 
 // A place is where confirmed rules are kept at the machine.

@@ -128,6 +128,15 @@ func TestParseTable(t *testing.T) {
 	}
 }
 
+// What nft lists of both sets of refused sources is read whole, also when they are full.
+func TestFullSetsFit(t *testing.T) {
+	t.Parallel()
+	const each = `{"elem": {"val": {"concat": ["2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", 65535]}, "timeout": 86400, "expires": 86400, "counter": {"packets": 18446744073709551615, "bytes": 18446744073709551615}}}, `
+	if most := 2 * 65535 * len(each); most > maxAnswer {
+		t.Errorf("%d bytes, and %d are read", most, maxAnswer)
+	}
+}
+
 // listed is what nft -j list table said of the rules of the same name.
 func listed(t *testing.T, name string) []byte {
 	t.Helper()

@@ -60,6 +60,7 @@ func (n *NFT) Apply(ctx context.Context, r Rules, until time.Time) error {
 	if len(r.Ports) == 0 {
 		return n.lift(ctx)
 	}
+	begun, within := time.Now(), until.Sub(n.now()) // the wall's clock may be set while we ask
 	if err := n.safe(ctx, r); err != nil {
 		return err
 	}
@@ -68,15 +69,12 @@ func (n *NFT) Apply(ctx context.Context, r Rules, until time.Time) error {
 	if err != nil {
 		return err
 	}
-	within := time.Duration(0)
-	if !until.IsZero() {
-		if within = until.Sub(n.now()); within < time.Second {
-			return fmt.Errorf("%w: until %s is past", ErrRules, until.Format(time.RFC3339))
-		}
-	}
 	as, err := n.dialect(ctx, r)
 	if err != nil {
 		return err
+	}
+	if within -= time.Since(begun); !until.IsZero() && within < time.Second {
+		return fmt.Errorf("%w: until %s is past", ErrRules, until.Format(time.RFC3339))
 	}
 	same := slices.Equal(have.rules.Ports, r.Ports) && slices.Equal(have.rules.Trust, r.Trust) && have.rules.Action == r.Action
 	forGood := same && have.rules.Holds(r.Ports)
@@ -88,9 +86,9 @@ func (n *NFT) Apply(ctx context.Context, r Rules, until time.Time) error {
 		return fmt.Errorf("%w: ports %v are closed for good, and %v were to be", ErrRules, have.rules.Lasting, r.Lasting)
 	case forGood:
 		return nil
-	case within == 0 && !same:
+	case until.IsZero() && !same:
 		return fmt.Errorf("%w: ports %v are not armed with just these rules, so they cannot be confirmed", ErrRules, r.Ports)
-	case within == 0:
+	case until.IsZero():
 		return n.load(ctx, as.confirm(r, have.epoch), have.epoch+1)
 	case !have.there:
 		return n.load(ctx, as.first(r, within), 1)

@@ -20,7 +20,9 @@ case $length in '' | *[!0-9]* | ????????*) fail "no length" ;; esac
 case $sum in *[!0-9a-f]*) fail "no SHA-256" ;; esac
 [ "${#sum}" -eq 64 ] || fail "no SHA-256"
 nft=$(command -v nft) || fail "no nft here; install nftables"
-dir=$(mktemp -d "${TMPDIR:-/tmp}/mxcutover.XXXXXXXX") || fail "no temporary folder"
+# A full disk must not keep the ports closed: what is in memory comes first.
+for at in /run /dev/shm "${TMPDIR:-/tmp}"; do dir=$(mktemp -d "$at/mxcutover.XXXXXXXX" 2>/dev/null) && break; done
+[ -n "$dir" ] || fail "no temporary folder"
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 91' HUP INT PIPE TERM
 text=$dir/text
@@ -44,6 +46,8 @@ put() {
 		mv "$2.new" "$2" && flush "${2%/*}" || fail "$2 could not be written"
 }
 reload() { if [ -d /run/systemd/system ] && [ "${unit%/*}" = /etc/systemd/system ]; then systemctl daemon-reload; fi; }
+# forget removes what the next boot would load.
+forget() { rm -f "$wants/${unit##*/}" "$unit" "$boot" "$boot.new" "$unit.new"; }
 # same FILE: is the text what the file holds?
 same() { [ -f "$1" ] && [ "$(sha256sum <"$1")" = "$sum  -" ]; }
 
@@ -76,8 +80,10 @@ load)
 	;;
 lift)
 	ready
-	rm -f "$wants/${unit##*/}" "$unit" "$boot" "$boot.new" "$unit.new" || fail "the boot file could not be removed"
+	forget 2>/dev/null
 	"$nft" -f "$text" || exit 92
+	# once more: somebody may just have written it
+	why=$(forget 2>&1) || fail "the ports are open now, and $boot could not be removed: the next boot closes them again; remove it, then lift once more: ${why%%"$lf"*}"
 	reload
 	echo done
 	;;
@@ -85,6 +91,8 @@ boot)
 	"$nft" -c -f "$text" || exit 92
 	ready
 	put "$text" "$boot"
+	# lifted meanwhile: nothing is kept of it
+	[ "$(listed mxcutover chain inet mxcutover refuse)" != absent ] || { forget; fail "nothing is closed any more, so it is not kept for the next boot"; }
 	echo done
 	;;
 unit)

@@ -88,8 +88,7 @@ providers:
   campus:
     kind: rfc2136
     zones: [example.edu]
-    settings:
-      # as below
+    settings: {server: "192.0.2.53:53"} # as below
 ` + "```" + `
 
 Two providers may hold one zone if each names its ` + "`view`" + `, and ` + "`compare_only: true`" + ` stands at all but one: see [operations.md](operations.md), Views. Kinds whose service has no views hold one at another server or account.

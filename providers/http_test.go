@@ -59,7 +59,6 @@ func TestEndpoints(t *testing.T) {
 // What an answer means, of a reading and of a write. Only what may be repeated is.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
-	lost := &unanswered{}
 	for name, c := range map[string]struct {
 		status int
 		header string
@@ -110,7 +109,7 @@ func TestAnswers(t *testing.T) {
 				err = a.do(t.Context(), call{method: c.method, path: "/x", zone: "z.test."})
 				tries.Add(-1)
 			}
-			anyError := errors.Is(c.is, errAny)
+			anyError, lost := errors.Is(c.is, errAny), (*unanswered)(nil)
 			switch {
 			case c.doubt != errors.As(err, &lost):
 				t.Errorf("error %v; in doubt: %v was expected", err, c.doubt)

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,22 @@ func TestIsolationGate(t *testing.T) {
 	if err := IsolationJSON(&b, p, st); err != nil || !strings.Contains(b.String(), `"gate"`) || strings.ContainsRune(b.String(), '\x1b') {
 		t.Errorf("%v %q", err, b.String())
 	}
+	metrics := func() string {
+		var b bytes.Buffer
+		if err := MetricsOf(st, "v", at).Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	const deadline = `mxcutover_isolation_deadline_timestamp_seconds{migration="none"} `
+	i.Until = at.Add(time.Hour)
+	if text := metrics(); strings.Contains(text, deadline) {
+		t.Errorf("not armed, and yet\n%s", text)
+	}
 	i.State, i.Closed, i.Approved = state.IsolationProven, true, true
+	if text := metrics(); !strings.Contains(text, fmt.Sprintf("%s%d\n", deadline, i.Until.Unix())) {
+		t.Errorf("armed until %s, and\n%s", i.Until, text)
+	}
 	if l := by()["a person confirmed"]; l.Command == "" {
 		t.Errorf("proven: %+v", l)
 	}

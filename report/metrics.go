@@ -112,6 +112,13 @@ func (m Metrics) status(e *exposition) {
 	e.one("mxcutover_domains_waiting_for_person", "Domains that go on only when a person says so.", float64(waiting))
 	e.states("mxcutover_isolation_state", "1 for the state of the old server's isolation.", isolationPhases, map[state.Phase]int{s.Isolation.State: 1})
 	e.one("mxcutover_isolation_held", "1 while isolation waits for a person.", oneIf(s.Isolation.Waiting()))
+	if i := &s.Isolation; i.Closed && !i.Until.IsZero() {
+		e.one("mxcutover_isolation_deadline_timestamp_seconds", "When the armed old server is open again, or must be opened, unless that is renewed or confirmed; in seconds since 1970.", seconds(i.Until))
+	}
+	if h := arrivals(s); h.n > 0 {
+		e.one("mxcutover_probe_arrival_median_seconds", "How long the last probe of each moved domain took to the mailbox: half of them at most so long.", h.quantile(0.5).Seconds())
+		e.one("mxcutover_probe_arrival_max_seconds", "How long the slowest of these probes took.", h.quantile(1).Seconds())
+	}
 	e.one("mxcutover_engine_running", "1 while an engine walks the plan.", oneIf(s.Engine == "running"))
 	e.one("mxcutover_over", "1 once all is settled.", oneIf(s.Over))
 	e.one("mxcutover_disk_low", "1 while the disk has room for rollbacks only.", oneIf(s.DiskLow != ""))
@@ -122,6 +129,23 @@ func (m Metrics) status(e *exposition) {
 		e.one("mxcutover_next_deadline_timestamp_seconds", "The earliest deadline that something waits for, in seconds since 1970.", seconds(d))
 		e.one("mxcutover_next_deadline_seconds", "Seconds until that deadline; negative when it has passed.", d.Sub(m.Now).Seconds())
 	}
+}
+
+// arrivals are how long the last probe of each moved domain took, by the way that all
+// mail takes since it moved.
+func arrivals(s *state.Status) (h histogram) {
+	for i := range s.Domains {
+		from := s.Domains[i].Published()
+		for _, f := range s.Domains[i].Findings {
+			if from.IsZero() || f.Check != probeCheck || f.Severity != plan.Pass || f.At.Before(from) {
+				continue
+			}
+			if d, ok := Legs(f.Evidence)[wholeLeg]; ok {
+				h.add(d)
+			}
+		}
+	}
+	return h
 }
 
 // NextDeadline is the earliest that a domain or isolation waits for; zero = none.

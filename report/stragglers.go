@@ -25,7 +25,23 @@ type Replay struct {
 	Since    time.Time // from when on it counts
 	Ports    []uint16
 	Cuts     []ReplayCut
+	Stale    bool // the logs ended long ago
 	Unsure   bool // others may be cut off, for whom there was no room
+}
+
+// Lacks are the reasons for which the logs are not enough to tell who is cut off; nil =
+// they are.
+func (r *Replay) Lacks() (lacks []string) {
+	if r.From.After(r.Since) {
+		lacks = append(lacks, "the log begins later than what is to be looked back over: nobody knows what was before")
+	}
+	if r.Stale {
+		lacks = append(lacks, "the log ended long ago: is it the right one? Nobody knows what came since")
+	}
+	if r.Unsure {
+		lacks = append(lacks, "others may be cut off: a log could not be read whole, or does not tell from where its mail comes, or has so many sources and names that they are not told apart")
+	}
+	return lacks
 }
 
 // A ReplayCut is one use of the old server that would end.
@@ -120,11 +136,8 @@ func (p Printer) Replay(w io.Writer, r Replay) error {
 	}
 	fmt.Fprintf(b, "with ports %v closed, %d legitimate uses since %s UTC would be cut off, %d of them without anybody's word; the log is from %s to %s UTC\n",
 		r.Ports, len(r.Cuts), r.Since.UTC().Format(minute), bad, r.From.UTC().Format(minute), r.To.UTC().Format(minute))
-	if r.From.After(r.Since) {
-		fmt.Fprintf(b, "%s the log begins later than what is to be looked back over: nobody knows what was before\n", p.paint(Wary, p.Symbol(Wary)))
-	}
-	if r.Unsure {
-		fmt.Fprintf(b, "%s others may be cut off: a log could not be read whole, or does not tell from where its mail comes, or has so many sources and names that they are not told apart\n", p.paint(Wary, p.Symbol(Wary)))
+	for _, why := range r.Lacks() {
+		fmt.Fprintf(b, "%s %s\n", p.paint(Wary, p.Symbol(Wary)), why)
 	}
 	return b.Flush()
 }
@@ -147,5 +160,5 @@ func ReplayJSON(w io.Writer, r Replay) error {
 		}
 		cuts = append(cuts, o)
 	}
-	return encode(w, object{"v": version, "from": when(r.From), "to": when(r.To), "since": when(r.Since), "ports": r.Ports, "cuts": cuts, "cut_off": bad, "unsure": r.Unsure || r.From.After(r.Since)})
+	return encode(w, object{"v": version, "from": when(r.From), "to": when(r.To), "since": when(r.Since), "ports": r.Ports, "cuts": cuts, "cut_off": bad, "unsure": r.Lacks() != nil})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"mxcutover/firewall"
 	"mxcutover/plan"
 	"mxcutover/state"
 )
@@ -49,6 +50,9 @@ func (c confirm) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, error
 		}
 		if !loaded.Closes(t.Step.Ports) {
 			return Outcome{}, hold(nil, lapsed)
+		}
+		if other := firewall.Difference(loaded, c.rules(t)); len(other) > 0 && !forever {
+			return Outcome{}, hold(nil, "what is armed and proven is not what is configured now, and is left to expire: %s; retry arms that, and proves it", listOf(other))
 		}
 		keep := t.isolation().Keep || c.Policy.AutoApprove
 		now := moment(t.Clock)

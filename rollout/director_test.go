@@ -234,6 +234,7 @@ func (w *sim) open(ctx context.Context, adjust func(*Policy)) (*life, *Engine, e
 		Trust: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, Policy: w.policy(),
 		Credentials: w.credentials,
 	}
+	world.Trust = append(world.Trust, w.trust...)
 	if w.person.action != "" {
 		world.Action, world.Handed.Ports, world.Firewall = w.person.action, []uint16{25}, w.person.firewall()
 		world.Trust = append(world.Trust, w.person.trust...)

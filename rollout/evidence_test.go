@@ -2,6 +2,8 @@ package rollout
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +137,47 @@ func TestOldEvidenceClosesNothing(t *testing.T) {
 				s.world(func(w *sim) {
 					if w.witnessed != 0 || w.witnesses == 0 {
 						s.Errorf("told %d times to note who connects, and to stop all but %d times", w.witnesses, w.witnessed)
+					}
+				})
+			})
+		})
+	}
+}
+
+// TestTrustThatChanged edits isolate.trust between arming and confirming: what was
+// proven is not what would be kept, so it is left to expire, and a retry arms and
+// proves what is configured now, also while the old rules are armed still.
+func TestTrustThatChanged(t *testing.T) {
+	t.Parallel()
+	for name, later := range map[string]time.Duration{"at once": 0, "after it has lapsed": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, setup{}, func(s *scene) {
+				s.observed()
+				s.do(state.Decision{Verb: state.Approve, Target: state.Isolate})
+				proven := func(st *state.Status) bool { return st.Isolation.State == state.IsolationProven && !st.Isolation.Held }
+				s.until("it is proven", proven)
+				s.stop()
+				more := netip.MustParsePrefix("198.51.100.0/24")
+				s.world(func(w *sim) { w.trust = []netip.Prefix{more} })
+				s.start(nil)
+				st := s.until("it is held", func(st *state.Status) bool { return st.Isolation.Held })
+				if why := st.Isolation.Reason; !strings.Contains(why, "+ trusted network 198.51.100.0/24") {
+					s.Error(why)
+				}
+				time.Sleep(later)
+				s.world(func(w *sim) {
+					if w.isClosed() != (later == 0) {
+						s.Errorf("closed %v", w.isClosed())
+					}
+				})
+				s.do(state.Decision{Verb: state.Retry, Target: state.Isolate})
+				s.until("it is proven again", proven)
+				s.do(state.Decision{Verb: state.Keep, Target: state.Isolate, Confirm: state.Isolate})
+				s.until("it is confirmed", func(st *state.Status) bool { return st.Isolation.State == state.IsolationConfirmed })
+				s.world(func(w *sim) {
+					if !slices.Contains(w.trusted, more) {
+						s.Errorf("%v is let in", w.trusted)
 					}
 				})
 			})

@@ -40,14 +40,16 @@ type sim struct {
 	kept          bool // for the next boot
 	second        bool // port 465 is closed, and for good
 	secondForGood bool
-	nodeLost      bool      // a node of the gateway is not let in to the old server
-	opens         time.Time // when the kernel opens by itself, unless permanent
-	hidden        bool      // a NAT before it hides source addresses
-	witnesses     int       // how often it was told to note who connects
-	witnessed     int       // the same, less how often it was told to stop
-	unreadable    bool      // its firewall cannot be asked
-	reads         int       // how often it was
-	dieUnkept     bool      // the engine dies before the boot file
+	trusted       []netip.Prefix // by the rules that are loaded
+	trust         []netip.Prefix // that the configuration has besides
+	nodeLost      bool           // a node of the gateway is not let in to the old server
+	opens         time.Time      // when the kernel opens by itself, unless permanent
+	hidden        bool           // a NAT before it hides source addresses
+	witnesses     int            // how often it was told to note who connects
+	witnessed     int            // the same, less how often it was told to stop
+	unreadable    bool           // its firewall cannot be asked
+	reads         int            // how often it was
+	dieUnkept     bool           // the engine dies before the boot file
 
 	failing    map[string]bool // probes to them fail
 	silent     map[string]bool // probes to them cannot be made
@@ -373,7 +375,7 @@ func (f simFirewall) Apply(_ context.Context, r firewall.Rules, until time.Time)
 	w.closed, w.permanent = len(r.Ports) > 0, len(r.Ports) > 0 && (until.IsZero() || r.Holds([]uint16{25}))
 	w.second, w.secondForGood = r.Closes([]uint16{465}), r.Closes([]uint16{465}) && until.IsZero()
 	w.opens = time.Now().Add(until.Sub(w.wall()))
-	w.kept = w.kept && w.closed
+	w.trusted, w.kept = r.Trust, w.kept && w.closed
 	if w.closed {
 		w.oracle.close(w)
 	}
@@ -424,13 +426,18 @@ func (f simFirewall) Loaded(context.Context) (firewall.Rules, time.Time, error) 
 	case !f.w.isClosed():
 		return firewall.Rules{}, time.Time{}, nil
 	case f.w.permanent && f.w.secondForGood:
-		return firewall.Rules{Ports: []uint16{25, 465}, Lasting: []uint16{25, 465}}, time.Time{}, nil
+		return f.w.rules([]uint16{25, 465}, 25, 465), time.Time{}, nil
 	case f.w.permanent && f.w.second:
-		return firewall.Rules{Ports: []uint16{25, 465}, Lasting: []uint16{25}}, f.w.wall().Add(time.Until(f.w.opens)), nil
+		return f.w.rules([]uint16{25, 465}, 25), f.w.wall().Add(time.Until(f.w.opens)), nil
 	case f.w.permanent:
-		return firewall.Rules{Ports: []uint16{25}, Lasting: []uint16{25}}, time.Time{}, nil
+		return f.w.rules([]uint16{25}, 25), time.Time{}, nil
 	}
-	return firewall.Rules{Ports: []uint16{25}}, f.w.wall().Add(time.Until(f.w.opens)), nil
+	return f.w.rules([]uint16{25}), f.w.wall().Add(time.Until(f.w.opens)), nil
+}
+
+// rules are those that are loaded.
+func (w *sim) rules(ports []uint16, lasting ...uint16) firewall.Rules {
+	return firewall.Rules{Ports: ports, Lasting: lasting, Trust: w.trusted}
 }
 
 func (f simFirewall) Witness(context.Context, firewall.Rules) error {

@@ -91,19 +91,23 @@ type Left struct {
 
 // Stragglers counts who hands mail to the old server directly though the domain has
 // moved, by domain and source. There is room for 32,768 pairs of the two: when it
-// is full those go of whom nothing was ever taken, and what comes of others after
-// that is counted without its source.
+// is full those go of whom nothing was ever taken, and those that are silent for
+// Quiet; what comes of others after that is counted without its source.
 type Stragglers struct {
-	Look func(name string) Name // lower case, without a final dot
-	Skip func(*Record) bool     // what is no real mail, as our probes are; nil = nothing
+	Look    func(name string) Name // lower case, without a final dot
+	Skip    func(*Record) bool     // what is no real mail, as our probes are; nil = nothing
+	Trusted func(netip.Addr) bool  // may come directly, as the gateway does, and takes no room; nil = nobody
+	Quiet   time.Duration          // who is silent for so long is of no interest; 0 = everybody is
+	Latest  time.Time              // what is later than that has a wrong time, and does not count for Last; zero = nothing is
 
 	Last time.Time // of the log's records
 	Left Left
 
-	seed  maphash.Seed
-	pairs map[pair]*caller
-	quiet int // pairs of whom nothing was ever taken; known when it is full
-	buf   []byte
+	seed    maphash.Seed
+	pairs   map[pair]*caller
+	refused int       // pairs of whom nothing was ever taken
+	thinned time.Time // when there was no room last, by the log
+	buf     []byte
 }
 
 // came tells whether a record is of a recipient for whom another server handed
@@ -121,10 +125,10 @@ func came(r *Record) bool {
 
 // Add counts a record.
 func (s *Stragglers) Add(r *Record) {
-	if r.At.After(s.Last) {
+	if r.At.After(s.Last) && (s.Latest.IsZero() || !r.At.After(s.Latest)) {
 		s.Last = r.At
 	}
-	if !came(r) || s.Skip != nil && s.Skip(r) {
+	if !came(r) || s.Skip != nil && s.Skip(r) || s.trusts(r.Peer) {
 		return
 	}
 	name := s.domainOf(r.Recipient)
@@ -139,6 +143,8 @@ func (s *Stragglers) Add(r *Record) {
 		s.count(c, r)
 	}
 }
+
+func (s *Stragglers) trusts(a netip.Addr) bool { return s.Trusted != nil && s.Trusted(a.Unmap()) }
 
 // domainOf is a recipient's domain in lower case; "" = it has none that could be.
 func (s *Stragglers) domainOf(recipient []byte) string {
@@ -157,7 +163,7 @@ func (s *Stragglers) caller(p pair, moved time.Time, r *Record) *caller {
 	}
 	c := s.pairs[p]
 	if c != nil && !c.moved.Equal(moved) { // it went back, and moved again: what was between does not count
-		delete(s.pairs, p)
+		s.drop(p, c)
 		c = nil
 	}
 	if c == nil {
@@ -171,35 +177,44 @@ func (s *Stragglers) caller(p pair, moved time.Time, r *Record) *caller {
 		}
 		c = &caller{moved: moved, width: callerSpan}
 		s.pairs[p] = c
+		s.refused++ // until something is taken
 	}
 	return c
 }
 
-// thin lets pairs go of whom nothing was ever taken, if they are an eighth at least:
-// so it is rare however many there are.
-func (s *Stragglers) thin() bool {
-	if s.quiet == 0 {
-		for _, c := range s.pairs {
-			if c.accepted+c.deferred == 0 {
-				s.quiet++
-			}
-		}
-		s.quiet++ // 1 + how many: 0 = not counted
+func (s *Stragglers) drop(p pair, c *caller) {
+	if !c.taken() {
+		s.refused--
 	}
-	if s.quiet-1 < maxPairs/8 {
+	delete(s.pairs, p)
+}
+
+// taken tells whether anything ever was, or may have been the next time.
+func (c *caller) taken() bool { return c.accepted+c.deferred > 0 }
+
+// thin lets pairs go of whom nothing was ever taken, and those who are silent for
+// Quiet. It looks through all of them: if an eighth at least were refused, or once in
+// an hour of the log.
+func (s *Stragglers) thin() bool {
+	if s.refused < maxPairs/8 && !s.thinned.IsZero() && s.Last.Sub(s.thinned) < time.Hour {
 		return false
 	}
+	s.thinned = s.Last
 	for p, c := range s.pairs {
-		if c.accepted+c.deferred == 0 {
-			s.Left.Refused += c.refused
-			delete(s.pairs, p)
+		if !c.taken() || s.Quiet > 0 && s.Last.Sub(c.last) >= s.Quiet {
+			if !c.taken() {
+				s.Left.Refused += c.refused
+			}
+			s.drop(p, c)
 		}
 	}
-	s.quiet = 0
-	return true
+	return len(s.pairs) < maxPairs
 }
 
 func (s *Stragglers) count(c *caller, r *Record) {
+	if r.Event != Rejected && !c.taken() {
+		s.refused--
+	}
 	switch {
 	case r.Event == Rejected:
 		c.refused++

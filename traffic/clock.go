@@ -116,7 +116,12 @@ func day(b []byte, zone *time.Location) (time.Time, bool) {
 	if !ok1 || !ok2 || !ok3 || !ok4 || m < 1 || m > 12 || d < 1 || d > 31 || h > 23 {
 		return time.Time{}, false
 	}
-	return time.Date(y, time.Month(m), d, h, 0, 0, 0, zone), true
+	return time.Date(y, time.Month(m), d, h, 0, 0, 0, zone), inMonth(y, m, d)
+}
+
+// inMonth tells whether a month has a day.
+func inMonth(y, m, d int) bool {
+	return time.Date(y, time.Month(m), d, 0, 0, 0, 0, time.UTC).Day() == d
 }
 
 func digit(c byte) bool { return c >= '0' && c <= '9' }

@@ -3,15 +3,17 @@ package traffic
 import (
 	"bytes"
 	"cmp"
+	"hash/maphash"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
 // Bounds of what a [Replay] remembers.
 const (
 	maxUses  = 1 << 16 // of the old server, by source and name
-	maxNames = 1 << 16 // that had mail
+	maxNames = 1 << 16 // that had mail, besides those of the plan
 	maxUser  = 128     // bytes of a user's name
 )
 
@@ -29,7 +31,8 @@ const (
 
 // A Replay takes a log of the old server, and tells whom firewall rules would have
 // cut off. It keeps 65,536 uses, by source and name; what is above that is counted
-// in Left, and then nobody knows who is cut off.
+// in Left, and then nobody knows who is cut off. The plan's own names, and who is
+// trusted, take none of that room: of these there may be many.
 type Replay struct {
 	Stragglers // whose Look is asked for all names
 
@@ -38,10 +41,11 @@ type Replay struct {
 
 	uses    map[use]*used
 	names   map[string]*HadMail
-	noted   uint64    // names that found no room
-	told    uint64    // recipients whose mail came from a source that the log tells
-	untold  uint64    // and those of whose mail it tells none
-	filters time.Time // when a filter last handed mail on and did not say for whom
+	planned map[uint64]int64 // when a name of the plan had mail last, in seconds, by its hash
+	noted   uint64           // names that found no room
+	told    uint64           // recipients whose mail came from a source that the log tells
+	untold  uint64           // and those of whose mail it tells none
+	filters time.Time        // when a filter last handed mail on and did not say for whom
 }
 
 type use struct {
@@ -66,8 +70,8 @@ func (r *Replay) Add(rec *Record) {
 		return
 	}
 	if rec.Origin == Submitted {
-		if rec.Event == Accepted && rec.Peer.IsValid() && !itself(rec.Peer) { // once a message, or once for each recipient that the log has then
-			r.use(use{SignedIn, rec.Peer.Unmap(), string(bytes.ToValidUTF8(rec.User[:min(len(rec.User), maxUser)], []byte("?"))), rec.Port}, rec.At)
+		if rec.Event == Accepted && rec.Peer.IsValid() && !itself(rec.Peer) && !r.trusts(rec.Peer) { // once a message, or once for each recipient that the log has then
+			r.use(use{SignedIn, rec.Peer.Unmap(), string(bytes.ToValidUTF8(rec.User[:min(len(rec.User), maxUser)], []byte("?"))), rec.Port}, rec.At, false)
 		}
 		return
 	}
@@ -78,7 +82,9 @@ func (r *Replay) Add(rec *Record) {
 	if name == "" {
 		return
 	}
-	r.note(name, rec.At)
+	of := r.Look(name)
+	planned := of.Standing >= Waiting && strings.TrimSuffix(of.Domain, ".") == name // and not a wildcard's
+	r.note(name, planned, rec.At)
 	if !came(rec) {
 		r.untold++
 		if rec.Origin == Outside && rec.At.After(r.filters) {
@@ -87,13 +93,16 @@ func (r *Replay) Add(rec *Record) {
 		return
 	}
 	r.told++
-	switch r.Look(name).Standing {
+	if r.trusts(rec.Peer) && of.Standing != Waiting {
+		return
+	}
+	switch of.Standing {
 	case Elsewhere:
-		r.use(use{Relays, rec.Peer.Unmap(), name, rec.Port}, rec.At)
+		r.use(use{Relays, rec.Peer.Unmap(), name, rec.Port}, rec.At, false)
 	case Unplanned:
-		r.use(use{HasNoPlan, rec.Peer.Unmap(), name, rec.Port}, rec.At)
+		r.use(use{HasNoPlan, rec.Peer.Unmap(), name, rec.Port}, rec.At, false)
 	case Waiting:
-		r.use(use{kind: NotMoved, name: name}, rec.At)
+		r.use(use{kind: NotMoved, name: name}, rec.At, planned)
 	}
 }
 
@@ -105,10 +114,11 @@ func (r *Replay) Sourceless(since time.Time) bool {
 	return r.untold >= r.told || !r.filters.IsZero() && !r.filters.Before(since)
 }
 
-func (r *Replay) use(u use, at time.Time) {
+// use counts a use; a free one takes no room of others'.
+func (r *Replay) use(u use, at time.Time, free bool) {
 	c := r.uses[u]
 	if c == nil {
-		if len(r.uses) >= maxUses {
+		if !free && len(r.uses) >= maxUses {
 			r.LeftUses++
 			return
 		}
@@ -131,7 +141,15 @@ type HadMail struct {
 	Last  time.Time
 }
 
-func (r *Replay) note(name string, at time.Time) {
+func (r *Replay) note(name string, planned bool, at time.Time) {
+	if planned {
+		if r.planned == nil {
+			r.planned = map[uint64]int64{}
+		}
+		key := maphash.String(seed, name)
+		r.planned[key] = max(r.planned[key], at.Unix())
+		return
+	}
 	h := r.names[name]
 	if h == nil {
 		if len(r.names) >= maxNames {
@@ -150,16 +168,22 @@ func (r *Replay) note(name string, at time.Time) {
 	}
 }
 
-// Names are those that had mail since a time, those with most first; left counts
-// records of names that found no room.
-func (r *Replay) Names(since time.Time) (out []HadMail, left uint64) {
+// Names are those that had mail since a time and are none of the plan's, those with
+// most first; planned is how many of the plan's had, and left counts records of names
+// that found no room.
+func (r *Replay) Names(since time.Time) (out []HadMail, planned int, left uint64) {
+	for _, at := range r.planned {
+		if at >= since.Unix() {
+			planned++
+		}
+	}
 	for _, h := range r.names {
 		if !h.Last.Before(since) {
 			out = append(out, *h)
 		}
 	}
 	slices.SortFunc(out, func(a, b HadMail) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Name, b.Name)) })
-	return out, r.noted
+	return out, planned, r.noted
 }
 
 // Closed are firewall rules: ports that are closed to all but some networks.
@@ -175,7 +199,12 @@ func (c Closed) Cuts(source netip.Addr, port uint16) bool {
 	if len(c.Ports) == 0 || port != 0 && !slices.Contains(c.Ports, port) {
 		return false
 	}
-	return !slices.ContainsFunc(c.Trust, func(p netip.Prefix) bool { return within(p, source) })
+	return !c.Trusts(source)
+}
+
+// Trusts tells whether a source is let in, whatever the port.
+func (c Closed) Trusts(source netip.Addr) bool {
+	return slices.ContainsFunc(c.Trust, func(p netip.Prefix) bool { return within(p, source) })
 }
 
 // within is Contains, also for an IPv4 network that is written as IPv6.

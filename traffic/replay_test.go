@@ -88,9 +88,12 @@ func TestReplayNames(t *testing.T) {
 	} {
 		r.Add(&x)
 	}
-	names, left := r.Names(moved)
-	if left != 0 || len(names) != 2 || names[0] != (HadMail{"a.example", 2, moved.Add(2 * time.Hour)}) || names[1].Name != "moved.example" {
-		t.Errorf("%+v, left %d", names, left)
+	names, planned, left := r.Names(moved)
+	if left != 0 || planned != 1 || len(names) != 1 || names[0] != (HadMail{"a.example", 2, moved.Add(2 * time.Hour)}) {
+		t.Errorf("%+v, %d planned, left %d", names, planned, left)
+	}
+	if _, planned, _ := r.Names(moved.Add(time.Second)); planned != 0 {
+		t.Error(planned)
 	}
 	if !r.First.Equal(moved.Add(-day24)) || r.Unsure() {
 		t.Error(r.First, r.Unsure())
@@ -136,7 +139,7 @@ func TestReplayOfMailWithoutASource(t *testing.T) {
 		if err := l.Read(strings.NewReader(w.log)); err != nil {
 			t.Fatal(err)
 		}
-		list, _ := r.Names(w.since)
+		list, _, _ := r.Names(w.since)
 		var names []string
 		for _, h := range list {
 			names = append(names, h.Name)
@@ -188,9 +191,37 @@ func TestReplayIsBounded(t *testing.T) {
 		x := tried(0, src, "", fmt.Sprintf("x@n%d.example", i), true)
 		r.Add(&x)
 	}
-	names, left := r.Names(time.Time{})
+	names, _, left := r.Names(time.Time{})
 	if len(names) != maxNames || left != 10 || len(r.uses) != maxUses || r.LeftUses != 10 || !r.Unsure() {
 		t.Errorf("%d names, left %d; %d uses, left %d", len(names), left, len(r.uses), r.LeftUses)
+	}
+}
+
+// Whoever has more domains than there is room, all in the plan, and all their mail from
+// the gateway, is told all the same that nobody is cut off.
+func TestReplayOfManyDomains(t *testing.T) {
+	t.Parallel()
+	gate := netip.MustParseAddr("10.0.0.2")
+	r := Replay{Stragglers: Stragglers{
+		Trusted: func(a netip.Addr) bool { return a == gate },
+		Look:    func(name string) Name { return Name{name + ".", []Standing{Waiting, HasMoved}[len(name)%2], moved} },
+	}}
+	const many = 3 * maxNames
+	for i := range many {
+		x := tried(time.Hour, gate.String(), "", fmt.Sprintf("x@n%06d.example", i), true)
+		r.Add(&x)
+		x.Recipient = []byte(fmt.Sprintf("x@waits-%06d.example", i))
+		r.Add(&x)
+	}
+	for _, x := range []Record{signedIn(gate.String(), "ann", 25), tried(time.Hour, src, "a@s.example", "x@n000001.example", true)} {
+		r.Add(&x)
+	}
+	names, planned, left := r.Names(moved)
+	if len(names) != 0 || planned != 2*many || left != 0 || r.Unsure() {
+		t.Errorf("%d names, %d planned, left %d, unsure %v, %d uses left, %+v", len(names), planned, left, r.Unsure(), r.LeftUses, r.Left)
+	}
+	if got := len(r.Cuts(Closed{Ports: []uint16{25}, Trust: prefixes("10.0.0.0/8")}, time.Time{}, r.List(Call{}))); got != many+1 {
+		t.Errorf("%d cuts, want each that waits, and one sender", got)
 	}
 }
 

@@ -226,6 +226,47 @@ func TestStragglersAreBounded(t *testing.T) {
 	}
 }
 
+// Who is silent for long makes room for others, and none is left out; who still comes
+// is kept.
+func TestSilentStragglersMakeRoom(t *testing.T) {
+	t.Parallel()
+	s := Stragglers{Look: look, Quiet: 7 * day24}
+	add := func(i int, after time.Duration) {
+		r := tried(after, netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}).String(), "a@s.example", "x@moved.example", true)
+		s.Add(&r)
+	}
+	for i := range maxPairs {
+		add(i, time.Hour)
+	}
+	add(0, 6*day24)
+	for i := maxPairs; i < maxPairs+1000; i++ {
+		add(i, 9*day24)
+	}
+	if s.Left != (Left{}) || len(s.pairs) != 1001 || s.refused != 0 {
+		t.Errorf("%d pairs, %d refused, left %+v", len(s.pairs), s.refused, s.Left)
+	}
+	s = Stragglers{Look: look}
+	for i := range maxPairs + 10 {
+		add(i, time.Duration(i)*time.Minute)
+	}
+	if s.Left.Accepted != 10 {
+		t.Errorf("without Quiet nobody who came goes: left %+v", s.Left)
+	}
+}
+
+// A line with a wrong time does not make a log reach to now.
+func TestLatest(t *testing.T) {
+	t.Parallel()
+	s := Stragglers{Look: look, Latest: logEnd}
+	for _, after := range []time.Duration{time.Hour, 500 * day24, 2 * time.Hour, 11 * day24} {
+		r := tried(after, src, "a@s.example", "x@moved.example", true)
+		s.Add(&r)
+	}
+	if !s.Last.Equal(moved.Add(2*time.Hour)) || len(s.List(Call{})) != 1 || s.List(Call{})[0].Accepted != 4 {
+		t.Errorf("%s: %+v", s.Last, s.List(Call{}))
+	}
+}
+
 // Whatever comes in whatever order: nothing is counted twice or lost, and the
 // halves hold all.
 func TestStragglersAnyOrder(t *testing.T) {

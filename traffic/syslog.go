@@ -236,8 +236,11 @@ func (c *clock) yearless(b []byte) (time.Time, bool) {
 	limit := c.now.Add(24 * time.Hour)
 	for year := limit.In(c.zone).Year(); ; year-- {
 		t := time.Date(year, time.Month(m/3+1), d, h, 0, 0, 0, c.zone)
-		if t.Day() == d && !t.After(limit) || year < limit.Year()-8 { // 29 February comes once in eight years at least
+		switch there := inMonth(year, m/3+1, d); {
+		case there && !t.After(limit):
 			return t, true
+		case year < limit.Year()-8: // 29 February comes once in eight years at least
+			return time.Time{}, false
 		}
 	}
 }

@@ -287,9 +287,9 @@ func (m *model) driftWords(d *dialog) []aspect {
 	}
 	back := d.asks[0].Verb == state.Rollback
 	words := map[state.Drift]string{
-		"":          "looked at again, and not written while it differs",
-		state.Adopt: map[bool]string{false: "built upon; a later rollback ends with it", true: "stays, and counts as rolled back"}[back],
-		state.Force: map[bool]string{false: "OVERWRITTEN with ours", true: "OVERWRITTEN with the snapshot"}[back],
+		"":          "is looked at again, and not written while it differs",
+		state.Adopt: map[bool]string{false: "is built upon; a later rollback ends with it", true: "stays, and counts as rolled back"}[back],
+		state.Force: map[bool]string{false: "is OVERWRITTEN with ours", true: "is OVERWRITTEN with the snapshot"}[back],
 		state.Skip:  "stays, and the domain is left out of the migration",
 	}
 	now := d.asks[0].Drift
@@ -297,7 +297,7 @@ func (m *model) driftWords(d *dialog) []aspect {
 	if now != "" {
 		flag = "--" + string(now)
 	}
-	return []aspect{mind("Somebody else changed the record. It is "+words[now]+" ("+flag+").", "Tab chooses another: look again, adopt, force, skip.")}
+	return []aspect{mind("Somebody else changed the record. It "+words[now]+" ("+flag+").", "Tab chooses another: look again, adopt, force, skip.")}
 }
 
 func (m *model) aboutRetry(d *dialog) []aspect {

@@ -60,7 +60,7 @@ func (m *model) copySelected() tea.Cmd {
 
 // copyView shows what was copied, without anything beside it.
 func (m *model) copyView() []string {
-	lines := []string{m.style.dim.Render("copied; where the terminal does not take that, mark it here. Any key goes back."), ""}
+	lines := append(m.heads(), m.rule("Copied", "any key goes back"), m.style.dim.Render(" Where the terminal does not take that, mark it here:"), "")
 	for _, l := range m.shown {
 		for w := range strings.SplitSeq(ansi.Hardwrap(report.Harmless(l), max(m.width, 1), true), "\n") {
 			lines = append(lines, w)

@@ -181,7 +181,11 @@ func (m *model) dialogKey(k tea.KeyPressMsg, name string, burst bool) tea.Cmd {
 	case "ctrl+y":
 		return m.confirm(&d, burst)
 	default:
-		if d.need != "" && !d.busy {
+		switch {
+		case d.need == "" || d.busy:
+		case burst:
+			d.typed, d.err = "", "Keys came faster than anybody types, as if pasted: type it."
+		default:
 			d.typed += typed(k, len(d.typed))
 		}
 	}

@@ -2,12 +2,15 @@ package tui
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 
+	"mxcutover/report"
 	"mxcutover/state"
 )
 
@@ -148,7 +151,14 @@ func TestBurstsChangeNothing(t *testing.T) {
 	if s.dialog != nil || !strings.Contains(s.note, "pasted") {
 		t.Error("a paste acts")
 	}
-	s.press("H")
+	s.press("R")
+	burst(strings.Split("apex-tools.example", "")...)
+	s.shows(t, "as if pasted: type it")
+	s.press("ctrl+y")
+	if s.dialog == nil || s.dialog.typed != "" || len(s.taken) != 0 {
+		t.Errorf("a burst was carried into a dialog: %+v, %+v", s.dialog, s.taken)
+	}
+	s.press("esc", "H")
 	s.clock.at = s.clock.at.Add(100 * time.Millisecond)
 	s.send(keyOf("ctrl+y"))
 	if len(s.taken) != 0 {
@@ -296,4 +306,98 @@ func TestDriftOfTheFirewallIsShown(t *testing.T) {
 	s.shows(t, "drifted")
 	s.shows(t, "mxcutover retry --isolate  it holds []")
 	s.press("D").shows(t, "nobody is asked to load anything now")
+}
+
+// TestEveryChangeHasItsNames looks for each key that changes something in the help, in
+// the palette and in the manual.
+func TestEveryChangeHasItsNames(t *testing.T) {
+	t.Parallel()
+	manual, err := os.ReadFile("../docs/screen.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := thePlan(t, six...)
+	scenes := []func() *stage{
+		func() *stage { return started(t, 100, 30, false) },
+		func() *stage { return began(t, 100, 30, false, p, handing(p)).press("i") },
+		func() *stage { return notBegun(t, 100, 30, false) },
+		func() *stage {
+			s := started(t, 100, 30, false)
+			s.send(lostMsg{err: ErrNoEngine})
+			return s
+		},
+	}
+	var help string
+	for _, part := range helpParts {
+		for _, k := range part.keys {
+			help += " " + k[0] + " "
+		}
+	}
+	changes := 0
+	for r := 'A'; r <= 'Z'; r++ {
+		k := string(r)
+		opens := false
+		for _, scene := range scenes {
+			opens = opens || scene().press(k).dialog != nil
+		}
+		if !opens {
+			continue
+		}
+		changes++
+		if !strings.Contains(help, " "+k+" ") {
+			t.Errorf("%s changes something, and the help has it not", k)
+		}
+		if !slices.ContainsFunc(choices(), func(c choice) bool { return c.key == k }) {
+			t.Errorf("%s changes something, and the palette has it not", k)
+		}
+		if !strings.Contains(string(manual), "`"+k+"`") {
+			t.Errorf("%s changes something, and docs/screen.md has it not", k)
+		}
+	}
+	if changes < 12 {
+		t.Errorf("only %d keys change something", changes)
+	}
+}
+
+// TestLowerCaseOnlyLooks presses all that is no upper-case letter, on every screen:
+// nothing is decided, and no dialog opens.
+func TestLowerCaseOnlyLooks(t *testing.T) {
+	t.Parallel()
+	p := thePlan(t, six...)
+	for _, screen := range []string{"o", "l", "p", "c", "i", "r", "?", "e", "enter"} {
+		s := began(t, 100, 30, false, p, closing(p)).press(screen)
+		for r := rune(' '); r <= '~'; r++ {
+			if r >= 'A' && r <= 'Z' || r == 'q' {
+				continue
+			}
+			s.press(string(r), "ctrl+y", "enter")
+			if s.dialog != nil || s.count() > 0 {
+				t.Fatalf("on %s, %q opens %+v or sends %+v", screen, r, s.dialog, s.taken)
+			}
+			s.press("esc", "esc", "o", screen)
+		}
+	}
+}
+
+// TestTheFirewallIsAskedAnew asks it again once it was armed, so that what is shown of it
+// is not of before.
+func TestTheFirewallIsAskedAnew(t *testing.T) {
+	t.Parallel()
+	p := thePlan(t, six...)
+	all := closing(p)
+	armed := slices.IndexFunc(all, func(e state.Event) bool { return e.Kind == state.Intended && e.Step == "arm" })
+	s := began(t, 100, 40, false, p, all[:armed])
+	asked := 0
+	rules := s.do.rules
+	s.do.rules = func(stage int) (report.Rules, error) {
+		asked++
+		return rules(stage)
+	}
+	s.press("i").send(all[armed : armed+1])
+	if asked != 1 {
+		t.Errorf("asked %d times before anything changed; want once", asked)
+	}
+	if s.send(all[armed+1:]); asked != 2 {
+		t.Errorf("asked %d times after it was armed; want twice", asked)
+	}
 }

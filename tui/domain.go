@@ -2,9 +2,7 @@ package tui
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -27,16 +25,16 @@ func (m *model) domainContent() content {
 	if why := m.why(d); why != "" {
 		body = append(body, wrapped("   "+m.painted(t, why), m.width-1, "   ")...)
 	}
-	section := func(title string, lines []string) {
-		body = append(append(body, m.rule(title, "")), lines...)
+	section := func(title, end string, lines []string) {
+		body = append(append(body, m.rule(title, end)), lines...)
 	}
-	section("Timeline", m.timeline(d, cut))
-	section("DNS by name server", m.servers(d))
-	section("Before and after: a rollback restores the first", m.diff(cut))
-	section("Probes and checks, the last of each", m.checks(d.Findings))
+	section("Timeline", "", m.timeline(d, cut))
+	section("DNS by name server", m.sightEnd(d), m.servers(d, cut))
+	section("Before and after: a rollback restores the first", "", m.diff(cut))
+	section("Probes and checks, the last of each", "", m.checks(d.Findings))
 	c := text(body)
 	c.title, c.end = title, fmt.Sprintf("%d of %d", m.at[overview].cursor+1, len(m.list.rows))
-	c.keys = "esc back  [,] neighbours  e explain  H hold  U resume  T retry  R roll back  y copy dig  l log  ? help"
+	c.keys = "esc back  [,] neighbours  e explain  H hold  U resume  T retry  R roll back  a ask servers  y copy dig  l log  ? help"
 	return c
 }
 
@@ -94,66 +92,13 @@ func (m *model) troubles(domain string) []string {
 	var out []string
 	for i := len(m.log.all) - 1; i >= 0 && len(out) < mostTroubles; i-- {
 		if e := m.log.all[i]; e.Domain == domain && (report.Told(e) || e.Kind == state.Undone) {
-			out = append(out, " "+m.painted(report.ToneOfEvent(e), m.p.Symbol(report.ToneOfEvent(e)))+" "+report.Clock(e.At)+" "+strings.TrimLeft(m.p.Words(e), m.p.Symbol(report.ToneOfEvent(e))+" "))
+			t := report.ToneOfEvent(e)
+			words := strings.TrimPrefix(m.p.Words(e), m.p.Symbol(t)+" ")
+			out = append(out, fmt.Sprintf(" %s %s %s %s", m.mark(t), report.Clock(e.At), m.pad(report.Harmless(e.Step), 10), m.painted(t, words)))
 		}
 	}
 	slices.Reverse(out)
 	return out
-}
-
-// servers are what name servers and resolvers answered last, and what was journaled
-// before the last write.
-func (m *model) servers(d *state.DomainStatus) []string {
-	var out []string
-	for _, f := range d.Findings {
-		if f.Check != "ns.sync" && f.Check != "cache.resolver" {
-			continue
-		}
-		role := "auth"
-		if f.Check == "cache.resolver" {
-			role = "cache"
-		}
-		line := fmt.Sprintf(" %s %s %s %s", m.mark(report.ToneOfSeverity(f.Severity)), m.pad(role, 5), m.pad(m.ago(f.At), 10), name(f.Target)+": "+report.Harmless(f.Detail)+m.countdown(f))
-		out = append(out, wrapped(line, m.width-1, strings.Repeat(" ", 20))...)
-	}
-	var last state.StepRecord
-	for _, r := range d.Steps {
-		if r.Intent.Served != nil && r.Begun.At.After(last.Begun.At) {
-			last = r
-		}
-	}
-	for i, s := range slices.Sorted(maps.Keys(last.Intent.Served)) {
-		if i == 0 {
-			out = append(out, m.style.dim.Render("   before the last write, "+m.ago(last.Begun.At)+":"))
-		}
-		set := last.Intent.Served[s]
-		answer := strings.Join(set.Data, ", ")
-		if set.Absent() {
-			answer = "no " + set.Type
-		}
-		out = append(out, fmt.Sprintf("   %s TTL %-6d %s", m.pad(report.Harmless(s), 36), set.TTL, report.Harmless(answer)))
-	}
-	if len(out) == 0 {
-		return []string{m.style.dim.Render("   nothing was asked or written yet")}
-	}
-	return out
-}
-
-// countdown is how long a resolver still has what it answered.
-func (m *model) countdown(f plan.Finding) string {
-	fields := strings.SplitN(f.Evidence, "\t", 3)
-	if f.Check != "cache.resolver" || len(fields) < 3 || f.At.IsZero() {
-		return ""
-	}
-	ttl, err := strconv.ParseUint(fields[1], 10, 31)
-	if err != nil {
-		return ""
-	}
-	left := f.At.Add(time.Duration(ttl) * time.Second).Sub(m.clock())
-	if left <= 0 {
-		return " (has run out)"
-	}
-	return " (" + report.Span(left) + " left)"
 }
 
 // checks are findings, those that did not pass first.
@@ -207,7 +152,7 @@ func (m *model) explainContent() content {
 	}
 	cut, _ := m.status().Cutover(d.Domain)
 	var lines []string
-	for _, l := range m.text.Explain(*d, cut) {
+	for _, l := range m.toned(m.text.Explain(*d, cut)) {
 		lines = append(lines, wrapped(" "+l, m.width-1, "      ")...)
 	}
 	c := text(lines)

@@ -53,6 +53,7 @@ type effects struct {
 	start   func() (string, error)
 	rules   func(stage int) (report.Rules, error)
 	refused func() ([]report.Refused, error)
+	servers func(zone, domain string) ([]Answer, error)
 }
 
 // effects binds what the model may ask for to a context; what cannot be done is nil.
@@ -76,6 +77,9 @@ func (l *line) effects(ctx context.Context) effects {
 	}
 	if f := l.ask.Refused; f != nil {
 		e.refused = func() ([]report.Refused, error) { return f(ctx) }
+	}
+	if f := l.ask.Servers; f != nil {
+		e.servers = func(zone, domain string) ([]Answer, error) { return f(ctx, zone, domain) }
 	}
 	return e
 }

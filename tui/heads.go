@@ -145,6 +145,9 @@ func stampOf(t time.Time) string { return t.UTC().Format("01-02 15:04:05Z") }
 func (m *model) brief() string {
 	live, held, back := m.counts()
 	line := fmt.Sprintf("mxcutover %d/%d live %d held %d back", live, len(m.status().Domains), held, back)
+	if m.readOnly() != "" {
+		line = "READ-ONLY " + line
+	}
 	if m.line == broken {
 		line = "ENGINE LOST " + m.age() + " " + line
 	}

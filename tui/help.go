@@ -30,6 +30,7 @@ var helpParts = []struct {
 		{"j k  arrows", "move; left and right move long lines sideways"},
 		{"PgUp PgDn  g", "page; first, and again: last"},
 		{"[ ]", "previous, next domain"},
+		{"a", "ask anew: the domain's name servers and resolvers, the firewall, the findings, the report"},
 		{"/", "filter by part of a name, state or wave; elsewhere search, and n finds the next"},
 		{"s", "sort by plan, urgency, name, deadline, mail"},
 		{"space  *  -", "mark; mark all that the filter leaves; unmark"},
@@ -43,7 +44,7 @@ var helpParts = []struct {
 		{"C  L", "confirm the isolation: keep what is armed and proven; lift it"},
 		{"D", "say that the table which a person is asked to load is loaded (isolate.driver: script)"},
 		{"O", "take control over, where another session has it"},
-		{"S  Q", "start an engine that outlives the terminal; stop the engine"},
+		{"B  S  Q", "begin the migration; start an engine that outlives the terminal; stop the engine"},
 	}},
 	{"In a dialog", [][2]string{
 		{"Ctrl+Y", "carry it out; what destroys wants a name typed first"},

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -34,7 +35,7 @@ func (m *model) askWall() tea.Cmd {
 	return func() tea.Msg {
 		w := wallMsg{}
 		var err error
-		if w.rules, err = rules(stage); err == nil && refused != nil {
+		if w.rules, err = rules(stage); err == nil && w.rules.Asked && refused != nil {
 			w.refused, err = refused()
 		}
 		if err != nil {
@@ -90,13 +91,22 @@ func (m *model) isolationContent() content {
 	}
 	c.title = "Isolate the old server: " + word
 	c.keys = "esc back  A approve  C confirm  L lift  H hold  U resume  T retry  a ask the firewall  y copy the next command  ? help"
+	switch {
+	case strings.HasPrefix(i.Asks, state.OpeningTable):
+		c.keys = "esc back  L it is open again  T retry  a ask anew  y copy the next command  ? help"
+	case m.asked() != "":
+		c.keys = "esc back  D it is loaded  L lift  H hold  U resume  T retry  y copy the next command  ? help"
+	}
 	return c
 }
 
 // deadMan counts down to when the kernel opens the ports by itself.
 func (m *model) deadMan() []string {
 	i := &m.status().Isolation
-	if !i.Closed || i.Until.IsZero() || i.State == state.IsolationConfirmed {
+	switch {
+	case !i.Closed || i.Until.IsZero() || i.State == state.IsolationConfirmed:
+		return nil
+	case strings.HasPrefix(i.Asks, state.OpeningTable): // the time is over
 		return nil
 	}
 	left := i.Until.Sub(m.clock())
@@ -156,6 +166,9 @@ func (m *model) wallEnd() string {
 	case m.wall.at.IsZero():
 		return "not asked"
 	}
+	if m.wall.why == "" && !m.wall.rules.Asked {
+		return "a person's"
+	}
 	return "asked " + report.Span(m.now().Sub(m.wall.at)) + " ago; a asks again"
 }
 
@@ -168,8 +181,10 @@ func (m *model) wallLines() []string {
 		return wrapped(" "+m.painted(report.Wary, m.p.Symbol(report.Wary)+" it could not be asked: "+report.Harmless(m.wall.why)), m.width-1, "   ")
 	case m.wall.at.IsZero():
 		return []string{m.style.dim.Render("   a asks it")}
+	case !m.wall.rules.Asked:
+		return m.handTable()
 	}
-	out := []string{" " + m.wall.rules.State()}
+	out := wrapped(" "+m.wall.rules.State(), m.width-1, "   ")
 	for _, l := range m.wall.rules.Difference {
 		t := report.Good
 		if len(l) > 0 && l[0] == '-' {
@@ -183,6 +198,23 @@ func (m *model) wallLines() []string {
 	return out
 }
 
+// handTable is what a person loads into a firewall that is theirs, and that nobody can
+// ask: the table that is asked for just now or, before and after that, what would be.
+func (m *model) handTable() []string {
+	i := &m.status().Isolation
+	table, head := m.wall.rules.Text, " a person loads it, and it cannot be asked. What it is to have, the first row that fits counts:"
+	for _, f := range i.Findings {
+		if f.Check == plan.HandFirewall && f.Target == i.Asks && f.Evidence != "" {
+			table, head = f.Evidence, " a person is asked for "+report.Harmless(i.Asks)+"; the first row that fits counts:"
+		}
+	}
+	out := wrapped(head, m.width-1, "   ")
+	for l := range strings.Lines(table) {
+		out = append(out, "   "+report.Harmless(strings.TrimRight(l, "\n ")))
+	}
+	return append(out, wrapped(m.style.dim.Render("   as nft, CSV or JSON: mxcutover isolate show -o nft; what opens again: mxcutover isolate show --open"), m.width-1, "   ")...)
+}
+
 // mostCallers bounds the list of who was refused.
 const mostCallers = 50
 
@@ -190,6 +222,8 @@ func (m *model) callers() []string {
 	switch {
 	case m.wall.at.IsZero() || m.wall.why != "":
 		return []string{m.style.dim.Render("   not known; see: mxcutover isolate watch, mxcutover traffic --stragglers")}
+	case !m.wall.rules.Asked:
+		return []string{m.style.dim.Render("   that firewall alone knows; from the old server's log: mxcutover traffic --stragglers")}
 	case len(m.wall.refused) == 0:
 		return []string{m.style.dim.Render("   nobody was refused")}
 	}

@@ -130,6 +130,10 @@ func (m *model) screenKey(k string) (tea.Cmd, bool) {
 			m.openPlanned()
 			return nil, true
 		}
+	case domain:
+		if k == "a" {
+			return m.askServers(), true
+		}
 	case isolation:
 		if k == "a" {
 			return m.askWall(), true

@@ -32,6 +32,7 @@ func (o order) String() string {
 type list struct {
 	status *state.Status
 	names  []string // bare, by place in the status
+	widest int      // of the names, in bytes
 	mail   []uint64
 	places map[string]int
 	probes []probed
@@ -55,6 +56,7 @@ func (l *list) begin(s *state.Status, p plan.Plan) {
 		for i := range w.Cutovers {
 			l.places[w.Cutovers[i].Domain] = len(l.names)
 			l.names = append(l.names, rrset.Bare(w.Cutovers[i].Domain))
+			l.widest = max(l.widest, len(l.names[len(l.names)-1]))
 			l.mail = append(l.mail, w.Cutovers[i].Messages)
 		}
 	}

@@ -69,6 +69,7 @@ type model struct {
 	told          []string // the report's lines
 	toldAt        uint64   // the event that they are as of
 	wall          wall
+	sight         sight
 
 	input   *input // the filter or the search that is being typed
 	find    string // what n looks for
@@ -167,6 +168,8 @@ func (m *model) fromLine(msg tea.Msg) tea.Cmd {
 		return m.decided(msg)
 	case wallMsg:
 		m.wall = wall(msg)
+	case sightMsg:
+		m.sight = sight(msg)
 	}
 	return nil
 }
@@ -194,7 +197,7 @@ func (m *model) broke(msg lostMsg) {
 
 // take folds events.
 func (m *model) take(b batchMsg) tea.Cmd {
-	free, first := m.status().Control != "", !m.begun()
+	free, first, wall := m.status().Control != "", !m.begun(), m.status().Isolation.State
 	for _, e := range b {
 		m.fold.Apply(e)
 		m.list.touch(m.status(), e)
@@ -212,6 +215,9 @@ func (m *model) take(b batchMsg) tea.Cmd {
 	m.refresh(len(m.status().Domains) <= fewDomains)
 	if free && m.status().Control == "" && m.line == linked && !m.have && m.do.take != nil {
 		return m.retake()
+	}
+	if m.screen == isolation && m.status().Isolation.State != wall {
+		return m.askWall() // what it answered is of before
 	}
 	return nil
 }

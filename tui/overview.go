@@ -27,7 +27,7 @@ func (m *model) layout() layout {
 	if l.needs > 0 {
 		fixed += l.needs
 	}
-	l.rows = h - fixed
+	l.rows = min(h-fixed, len(m.status().Domains)+1) // what is left over is for more events
 	if l.rows < 3 {
 		l.events = max(l.events-(3-l.rows), 1)
 		l.rows = 3
@@ -92,7 +92,7 @@ func (m *model) backWords() string {
 	if n == 0 {
 		return "nothing is published yet"
 	}
-	return fmt.Sprintf("all back: %d written, then caches within %s", n, seconds(ttl))
+	return fmt.Sprintf("all back: %d writes, caches let go within %s", n, seconds(ttl))
 }
 
 // waves are the waves that fit, those that are not live first to be seen, and

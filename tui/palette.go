@@ -39,6 +39,14 @@ func asking(name string, v state.Verb, target string) choice {
 	}}
 }
 
+// ofDomains is a choice that does what a key does on the overview.
+func ofDomains(name, key string) choice {
+	return choice{name, key, func(m *model) tea.Cmd {
+		m.show(overview)
+		return m.command(key)
+	}}
+}
+
 // choices are all that is not a wave or a domain.
 func choices() []choice {
 	return []choice{
@@ -50,7 +58,9 @@ func choices() []choice {
 		pressed("report", "r"),
 		pressed("explain the domain", "e"),
 		pressed("help: keys", "?"),
-		pressed("sort the domains another way", "s"),
+		ofDomains("sort the domains another way", "s"),
+		ofDomains("mark all domains that the filter leaves", "*"),
+		ofDomains("take all marks away", "-"),
 		pressed("filter or search", "/"),
 		pressed("copy", "y"),
 		{"show only what is held", "", func(m *model) tea.Cmd { return m.showOnly("held") }},
@@ -70,8 +80,11 @@ func choices() []choice {
 		pressed("confirm the isolation", "C"),
 		pressed("lift the isolation", "L"),
 		asking("hold the isolation", state.Hold, state.Isolate),
+		asking("resume the isolation", state.Resume, state.Isolate),
 		asking("retry the isolation", state.Retry, state.Isolate),
+		pressed("done: the firewall's table is loaded that a person is asked for", "D"),
 		pressed("take control over", "O"),
+		pressed("begin the migration", "B"),
 		pressed("start an engine", "S"),
 		pressed("stop the engine", "Q"),
 		pressed("detach: the engine goes on", "q"),
@@ -108,9 +121,14 @@ func (p *palette) search(m *model) {
 		}
 	}
 	for i := range m.status().Waves {
-		if n := m.status().Waves[i].Name; len(words) > 0 && has("approve hold resume roll back wave "+n) && len(p.found) < mostFound {
-			p.found = append(p.found, asking("approve wave "+n, state.Approve, state.WaveTarget(n)), asking("hold wave "+n, state.Hold, state.WaveTarget(n)),
-				asking("resume wave "+n, state.Resume, state.WaveTarget(n)), asking("roll wave "+n+" back", state.Rollback, state.WaveTarget(n)))
+		n, target := m.status().Waves[i].Name, state.WaveTarget(m.status().Waves[i].Name)
+		for _, c := range []choice{
+			asking("approve wave "+n, state.Approve, target), asking("hold wave "+n, state.Hold, target), asking("resume wave "+n, state.Resume, target),
+			asking("retry wave "+n, state.Retry, target), asking("roll wave "+n+" back", state.Rollback, target),
+		} {
+			if len(words) > 0 && has(c.name) && len(p.found) < mostFound {
+				p.found = append(p.found, c)
+			}
 		}
 	}
 	if len(words) != 1 {

@@ -112,7 +112,7 @@ func inShort(s rrset.Set) string {
 	if s.Absent() {
 		return "no " + s.Type
 	}
-	return strings.Join(s.Data, " ") + fmt.Sprintf(" TTL %d", s.TTL)
+	return inLine(s) + fmt.Sprintf(" TTL %d", s.TTL)
 }
 
 // planUnder is the whole change of the chosen domain.

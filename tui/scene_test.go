@@ -162,6 +162,22 @@ type fake struct {
 	err   error
 	story batchMsg
 	fails int
+
+	forced, started int    // control was taken over, an engine was started
+	byHand          string // the table of a firewall that a person loads; "" = the firewall is ours
+}
+
+// count is how much was asked for.
+func (f *fake) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.taken) + f.forced + f.started
+}
+
+func (f *fake) noted(n *int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	*n++
 }
 
 func (f *fake) Do(_ context.Context, d state.Decision) error {
@@ -208,9 +224,33 @@ type stage struct {
 func (f *fake) effects() effects {
 	return effects{
 		decide: func(d state.Decision) error { return f.Do(context.Background(), d) },
-		take:   func(bool) error { return nil },
-		start:  func() (string, error) { return "an engine was started", nil },
+		take: func(force bool) error {
+			if force {
+				f.noted(&f.forced)
+			}
+			return nil
+		},
+		start: func() (string, error) {
+			f.noted(&f.started)
+			return "an engine was started", nil
+		},
+		servers: func(_, domain string) ([]Answer, error) {
+			set := func(ttl uint32, data ...string) rrset.Set {
+				return rrset.Set{Name: domain, Type: "MX", TTL: ttl, Data: data}
+			}
+			before, after := set(287, "10 mail.old.example."), set(300, "10 gw1.example.", "20 gw2.example.")
+			return []Answer{
+				{Server: "ns1.example. 192.0.2.53", Set: after, Keep: 5 * time.Minute},
+				{Server: "ns2.example. 2001:db8:aaaa:bbbb:cccc:dddd:eeee:54", Set: before, Keep: 287 * time.Second},
+				{Server: "ns3.example. 192.0.2.55", Err: "no answer from 192.0.2.55:53: \x1b[2Ji/o timeout"},
+				{Server: "public 9.9.9.9:53", Cache: true, Set: before.WithTTL(53), Keep: 53 * time.Second},
+				{Server: "inside 192.0.2.53:53", Cache: true, Set: set(12, "10 elsewhere.example."), Keep: 12 * time.Second},
+			}, nil
+		},
 		rules: func(int) (report.Rules, error) {
+			if f.byHand != "" {
+				return report.Rules{Text: f.byHand}, nil
+			}
 			return report.Rules{Asked: true, Closed: []uint16{25}, Until: noon.Add(450 * time.Second), Difference: []string{"+ closed port 25", "- nothing else"}}, nil
 		},
 		refused: func() ([]report.Refused, error) {
@@ -222,7 +262,7 @@ func (f *fake) effects() effects {
 func began(t testing.TB, width, height int, ascii bool, p plan.Plan, b batchMsg) *stage {
 	t.Helper()
 	s := &stage{fake: &fake{}, clock: &clock{noon}}
-	s.model = newModel(p, report.Printer{ASCII: ascii}, s.clock.now, s.effects())
+	s.model = newModel(p, report.Printer{ASCII: ascii, Color: true}, s.clock.now, s.effects())
 	s.send(tea.WindowSizeMsg{Width: width, Height: height})
 	s.send(linkedMsg{uint64(len(b))})
 	s.send(controlMsg{})
@@ -247,7 +287,7 @@ func (s *stage) send(msg tea.Msg) {
 	case tea.QuitMsg:
 		s.quit = true
 	case nil:
-	case decidedMsg, wallMsg, controlMsg:
+	case decidedMsg, wallMsg, sightMsg, controlMsg:
 		s.send(answer)
 	default: // of the clipboard
 		s.copied = s.shown
@@ -310,16 +350,74 @@ func (s *stage) hides(t testing.TB, what string) {
 	}
 }
 
+// handTable is the name of the table that a person is asked to load.
+const handTable = "close-25-3f2a91c4"
+
 // handing is closing, up to where a person is asked to load a table.
 func handing(p plan.Plan) batchMsg {
 	b := closing(p)
 	for i, e := range b {
 		if e.Kind == state.Intended && e.Step == "arm" {
+			e.Intent = &state.Intent{}
 			next := e
 			next.Seq, next.Kind, next.Intent = e.Seq+1, state.Observed, nil
-			next.Findings = []plan.Finding{{Check: plan.HandFirewall, Target: "close-25-3f2a91c4", Severity: plan.Unknown, Detail: "load it", At: e.At}}
-			return append(b[:i+1:i+1], next)
+			next.Findings = []plan.Finding{{
+				Check: plan.HandFirewall, Target: handTable, Severity: plan.Unknown, At: e.At,
+				Detail:   "load the table " + handTable + " into the firewall (mxcutover isolate show), then say so: mxcutover isolate done --confirm " + handTable,
+				Evidence: theTable,
+			}}
+			return append(b[:i:i], e, next)
 		}
 	}
 	return b
 }
+
+// handed is handing, once the table was loaded and proven.
+func handed(p plan.Plan) batchMsg {
+	s := &teller{p: p, b: handing(p)}
+	said := plan.Finding{Check: plan.HandFirewall, Target: handTable, Severity: plan.Pass, Detail: "it is loaded, as seen from outside", At: noon.Add(-3 * time.Minute)}
+	until := noon.Add(7*time.Minute + 30*time.Second)
+	s.add(57, state.Event{Kind: state.Done, Step: "arm", Findings: []plan.Finding{said}})
+	s.add(57, state.Event{Kind: state.Intended, Step: "prove", Intent: &state.Intent{Until: until, Wait: 10 * time.Minute}})
+	s.add(58, state.Event{Kind: state.Done, Step: "prove", Findings: []plan.Finding{
+		{Check: "old.closed", Target: "192.0.2.10:25", Severity: plan.Pass, Detail: "refused at once", Vantage: "outside", At: noon.Add(-2 * time.Minute)},
+		{Check: "old.ssh", Target: "192.0.2.10:22", Severity: plan.Warn, Detail: "a new connection is taken; nobody signed in", Vantage: "outside", At: noon.Add(-2 * time.Minute)},
+	}})
+	return s.b
+}
+
+// lapsed is handed, when nobody confirmed it in time.
+func lapsed(p plan.Plan) batchMsg {
+	s := &teller{p: p, b: handed(p)}
+	open := plan.Finding{
+		Check: plan.HandFirewall, Target: "open-25-77ab01fe", Severity: plan.Unknown, At: noon,
+		Evidence: strings.ReplaceAll(theTable, "reject", "accept"),
+		Detail:   "open the old server again: take the rules away (mxcutover isolate show --open), then: mxcutover isolate lift",
+	}
+	s.add(60, state.Event{Kind: state.Held, Step: "confirm", Reason: "OPEN THE OLD SERVER AGAIN BY HAND, nothing opens it by itself: nobody confirmed it in time; take the rules away (mxcutover isolate show --open), then: mxcutover isolate lift", Findings: []plan.Finding{open}})
+	return s.b
+}
+
+// drifted is closing, confirmed, and then found open.
+func drifted(p plan.Plan) batchMsg {
+	s := &teller{p: p, b: closing(p)}
+	s.add(58, state.Event{Kind: state.Decided, Decision: &state.Decision{Verb: state.Keep, Target: "isolate", Confirm: "isolate", By: "uid 1000 (op)"}})
+	s.add(58, state.Event{Kind: state.Intended, Step: "confirm", Intent: &state.Intent{}})
+	s.add(59, state.Event{Kind: state.Done, Step: "confirm"})
+	why := "ports [25] were confirmed, and it holds []: somebody else has changed its rules, or a boot has lost them; see mxcutover isolate show"
+	s.add(60, state.Event{Kind: state.Drifted, Step: "confirm", Reason: why, Findings: []plan.Finding{
+		{Check: "old.closed", Target: "firewall", Severity: plan.Fail, Detail: why, At: noon},
+	}})
+	return s.b
+}
+
+// theTable is the table that a person loads, as isolate show prints it.
+const theTable = `family  source          port  verdict  destination    to
+ipv4    192.0.2.25/32   25    accept   192.0.2.10/32  -
+ipv4    192.0.2.26/32   25    accept   192.0.2.10/32  -
+ipv4    10.0.0.0/8      25    accept   192.0.2.10/32  -
+ipv4    0.0.0.0/0       25    reject   192.0.2.10/32  -
+`
+
+// cutType is what is typed by a key that is written "type ...".
+func cutType(k string) (string, bool) { return strings.CutPrefix(k, "type ") }

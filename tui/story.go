@@ -11,7 +11,7 @@ func (m *model) tellStory() {
 	p := m.text
 	p.Width = m.width
 	_ = p.Story(&b, m.fold, false) // a buffer takes all
-	m.told = strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	m.told = m.toned(strings.Split(strings.TrimRight(b.String(), "\n"), "\n"))
 	m.toldAt = m.status().Seq
 }
 

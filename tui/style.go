@@ -55,6 +55,19 @@ func (m *model) mark(t report.Tone) string { return m.style.tone[t].Render(m.p.S
 
 func (m *model) painted(t report.Tone, s string) string { return m.style.tone[t].Render(s) }
 
+// toned are lines that report painted, in colours that can be read on this background.
+func (m *model) toned(lines []string) []string {
+	if wary := m.style.tone[report.Wary].open; wary != reportWary {
+		for i := range lines {
+			lines[i] = strings.ReplaceAll(lines[i], reportWary, wary)
+		}
+	}
+	return lines
+}
+
+// reportWary is the colour of report's wary words.
+const reportWary = "\x1b[33m"
+
 // rule is a line across the screen, with a title in it, and what is said at its end.
 func (m *model) rule(title, end string) string {
 	dash := "─"

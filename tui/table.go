@@ -25,6 +25,7 @@ func (m *model) columns() columns {
 		c.wave, c.since = 9, 6
 		c.name = max(min(m.width-70, 32), 22)
 	}
+	c.name = min(c.name, max(m.list.widest, 18)) // the rest is for why
 	return c
 }
 

@@ -53,6 +53,9 @@ type Questions struct {
 	Rules   func(context.Context, int) (report.Rules, error) // of the old server's firewall, for a stage from 1
 	Refused func(context.Context) ([]report.Refused, error)  // who was refused there, the most first
 	Start   func(context.Context) (told string, err error)   // starts an engine that outlives the terminal
+
+	// Servers asks each name server of a zone, and each resolver, for a domain's MX.
+	Servers func(ctx context.Context, zone, domain string) ([]Answer, error)
 }
 
 // Options of the screen.

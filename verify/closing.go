@@ -30,11 +30,14 @@ type Closing struct {
 
 // Bounds of what a closing asks and tells.
 const (
-	maxAsked = 4096           // names that are asked about in live DNS
-	askNames = 16             // at once
-	maxCuts  = 50             // findings of one kind; more are counted
-	staleLog = 24 * time.Hour // a log that ends so long ago is another one, or nobody writes it
+	maxAsked = 4096 // names that are asked about in live DNS
+	askNames = 16   // at once
+	maxCuts  = 50   // findings of one kind; more are counted
 )
+
+// StaleLog is how long ago a log must have ended to be another one, or one that nobody
+// writes any more; and what is so much later than now has a wrong time.
+const StaleLog = 24 * time.Hour
 
 // The findings of a closing, of no domain. Names that had mail have those of the
 // inventory's.
@@ -85,16 +88,16 @@ func (c *Checker) replayOld(ctx context.Context, q Closing) (cuts []traffic.Cut,
 	now := c.Now()
 	r := &o.replay
 	reverse := o.reverse(ctx, c, q.Sources(r))
-	names, left := r.Names(now.Add(-q.LookBack))
+	names, planned, left := r.Names(now.Add(-q.LookBack))
 	switch s := o.log.stats(); {
-	case r.Last.Before(now.Add(-staleLog)):
+	case r.Last.Before(now.Add(-StaleLog)):
 		found = append(found, unknown(checkOldLog, "the old server's log ends at %s: is it the right one?", clock(r.Last)))
 	case r.First.After(now.Add(-q.LookBack)):
 		found = append(found, unknown(checkOldLog, "the old server's log begins at %s, and %s are to be looked back over: name older files in traffic.logs, or set isolate.look_back to less", clock(r.First), q.LookBack))
 	case r.Unsure():
 		found = append(found, unknown(checkOldLog, "the old server's log has so many senders and names that %d of its records are not told apart", r.LeftUses+r.Left.Accepted+left))
 	default:
-		found = append(found, pass(checkOldLog, "the old server's log was read from %s to %s: %d lines, %d of them not understood; it had mail for %s", clock(r.First), clock(r.Last), s.Lines, s.Skipped, describe(uint64(len(names)), "name", "names")))
+		found = append(found, pass(checkOldLog, "the old server's log was read from %s to %s: %d lines, %d of them not understood; it had mail for %s", clock(r.First), clock(r.Last), s.Lines, s.Skipped, describe(uint64(len(names)+planned), "name", "names")))
 	}
 	lacks := func(what, cure string) {
 		if q.Blind {

@@ -33,6 +33,8 @@ type oldMail struct {
 	mu       lock
 	log      *follower
 	names    *traffic.Known // with which it is read: those of a [Closing]; nil = what Mail.Published tells alone
+	rules    traffic.Closed // of that closing
+	quiet    time.Duration  // the same
 	polled   time.Time
 	replay   traffic.Replay
 	reversed map[netip.Addr]reversed
@@ -44,13 +46,14 @@ type reversed struct {
 }
 
 // readFor is read for a closing. What was read by Mail.Published alone is read anew:
-// of names that did not move it cannot tell those without a plan from those elsewhere.
+// of names that did not move it cannot tell those without a plan from those elsewhere;
+// and so is what was read while others were trusted.
 func (o *oldMail) readFor(ctx context.Context, c *Checker, q Closing) error {
-	if o.log != nil && o.names == nil {
+	if o.log != nil && (o.names == nil || !slices.Equal(o.rules.Trust, q.Rules.Trust) || o.quiet != q.Quiet) {
 		o.log.close()
 		o.log = nil
 	}
-	o.names = &q.Names
+	o.names, o.rules, o.quiet = &q.Names, q.Rules, q.Quiet
 	return o.read(ctx, c, q.Names.Look)
 }
 
@@ -69,14 +72,17 @@ func (o *oldMail) readPublished(ctx context.Context, c *Checker) error {
 // by look. Whoever calls holds the lock.
 func (o *oldMail) read(ctx context.Context, c *Checker, look func(string) traffic.Name) error {
 	if o.log == nil {
-		o.replay = traffic.Replay{Stragglers: traffic.Stragglers{Skip: c.Probes, Look: look}}
+		o.replay = traffic.Replay{Stragglers: traffic.Stragglers{
+			Skip: c.Probes, Look: look, Quiet: o.quiet, Latest: c.Now().Add(StaleLog),
+			Trusted: func(a netip.Addr) bool { return o.rules.Trusts(a) },
+		}}
 		if err := c.readCompressed(ctx, c.Mail.Old, o.replay.Add); err != nil {
 			return err
 		}
 		o.log, o.polled = c.follower(c.Mail.Old, o.replay.Add), time.Time{}
 	}
-	o.replay.Look = look
 	now := c.Now()
+	o.replay.Look, o.replay.Latest = look, now.Add(StaleLog)
 	if now.Sub(o.polled) < pollEvery {
 		return nil
 	}
@@ -128,7 +134,7 @@ func (o *oldMail) close() {
 	defer o.mu.free()
 	if o.log != nil {
 		o.log.close()
-		o.log, o.names = nil, nil
+		o.log, o.names, o.rules, o.quiet = nil, nil, traffic.Closed{}, 0
 	}
 }
 

@@ -125,9 +125,12 @@ func lacksViews(c *Checker) string {
 func (c *Checker) LeadsToOld(ctx context.Context, zone, name string) (bool, string, error) {
 	beside := c.views
 	if zone != "" {
-		beside = c.views[1:]
-		if leads, why, err := c.servedToOld(ctx, zone, name); leads || err != nil {
-			return leads, why, err
+		why, alias, err := c.servedToOld(ctx, zone, name)
+		if why != "" || err != nil {
+			return why != "", why, err
+		}
+		if !alias { // of which only a resolver knows where it leads
+			beside = c.views[1:]
 		}
 	}
 	for _, v := range beside {
@@ -146,27 +149,26 @@ func (c *Checker) LeadsToOld(ctx context.Context, zone, name string) (bool, stri
 
 // servedToOld is LeadsToOld in the view in which domains move: by any authoritative
 // server's MX at any preference, or without MX by the name's own address (RFC 5321
-// section 5.1).
-func (c *Checker) servedToOld(ctx context.Context, zone, name string) (bool, string, error) {
+// section 5.1). An alias has no MX of its own: its mail follows another name.
+func (c *Checker) servedToOld(ctx context.Context, zone, name string) (why string, alias bool, err error) {
 	served, found := c.Served(ctx, zone, name, "MX")
 	for _, f := range found {
-		if strings.Contains(f.Detail, "is an alias") {
-			return false, "", nil // its mail follows the other name, which is asked about itself
-		}
-		if f.Severity != plan.Pass {
-			return false, "", fmt.Errorf("%s: %s", f.Target, f.Detail)
+		switch {
+		case strings.Contains(f.Detail, "is an alias"):
+			alias = true
+		case f.Severity != plan.Pass:
+			return "", alias, fmt.Errorf("%s: %s", f.Target, f.Detail)
 		}
 	}
 	for server, s := range served {
-		why, err := c.mailToOld(ctx, c.views[0], name, s)
-		if err != nil {
-			return false, "", err
+		if why, err = c.mailToOld(ctx, c.views[0], name, s); err != nil {
+			return "", alias, err
 		}
 		if why != "" {
-			return true, why + ", says " + server, nil
+			return why + ", says " + server, alias, nil
 		}
 	}
-	return false, "", nil
+	return "", alias, nil
 }
 
 // leadsIn tells how a name's mail leads to the old server by the resolvers of one

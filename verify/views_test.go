@@ -60,6 +60,22 @@ func TestNoViewLeadsToOld(t *testing.T) {
 	}
 }
 
+// TestAliasThatLeadsToOld: a name of the plan that became an alias is followed, though
+// no server of its zone says where it leads.
+func TestAliasThatLeadsToOld(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.edit(t, "choir.test", "news.choir.test", "CNAME", "other.test.")
+	b.edit(t, "choir.test", "gone.choir.test", "CNAME", "choir.test.")
+	b.publish(t, "other.test", "other.test", gws...)
+	checker := b.checker(t, nil)
+	for name, want := range map[string]bool{"news.choir.test.": false, "gone.choir.test.": true} {
+		if leads, why, err := checker.LeadsToOld(t.Context(), "choir.test.", name); err != nil || leads != want {
+			t.Errorf("%s: %v (%s), %v", name, leads, why, err)
+		}
+	}
+}
+
 // TestTheViewThatMovesIsAskedFirst: which one that is the configuration says.
 func TestTheViewThatMovesIsAskedFirst(t *testing.T) {
 	t.Parallel()

@@ -176,7 +176,7 @@ func runDecide(ctx context.Context, s *streams, d state.Decision, take bool) err
 			client.TakeControl()
 		}
 		if err := client.Do(ctx, d); err != nil {
-			return decisionError(d, err)
+			return decisionError(d, err, journalFlag(cfg))
 		}
 		s.say("%s %s: taken by the engine; follow it with: mxcutover watch%s", d.Verb, state.ConfirmName(d.Target), journalFlag(cfg))
 		return nil
@@ -186,9 +186,10 @@ func runDecide(ctx context.Context, s *streams, d state.Decision, take bool) err
 	return decideAlone(ctx, s, cfg, d)
 }
 
-func decisionError(d state.Decision, err error) error {
+// decisionError adds the command that was meant where only the name was not typed.
+func decisionError(d state.Decision, err error, flag string) error {
 	if errors.Is(err, state.ErrRefused) && d.Destroys() && d.Confirm != state.ConfirmName(d.Target) {
-		return fmt.Errorf("%w\n  mxcutover %s %s --confirm %s", err, d.Verb, targetFlag(d.Target), report.Quote(state.ConfirmName(d.Target)))
+		return fmt.Errorf("%w\n  %s", err, commandOf(d, flag))
 	}
 	return err
 }
@@ -215,7 +216,7 @@ func decideAlone(ctx context.Context, s *streams, cfg *config.Config, d state.De
 	defer func() { err = errors.Join(err, j.Close()) }()
 	d.By = whoami()
 	if err := j.Decide(ctx, d); err != nil {
-		return decisionError(d, err)
+		return decisionError(d, err, journalFlag(cfg))
 	}
 	switch {
 	case d.Verb == state.Rollback, d.Verb == state.Lift:
@@ -243,18 +244,25 @@ func carryOut(ctx context.Context, s *streams, site *site, j *journal, d state.D
 	case errors.Is(err, rollout.ErrPersonNeeded):
 		return fmt.Errorf("not all of it: %w; see why, and then retry or choose:\n  mxcutover status%s\n  mxcutover retry%s --domain NAME", err, flag, flag)
 	case errors.Is(err, context.Canceled):
-		s.say("stopped at a safe point; go on with: %s", again(d, flag))
+		s.say("stopped at a safe point; go on with: %s", commandOf(d, flag))
 		return exitCode(codeInterrupted)
 	}
 	return err
 }
 
-// again is the command that goes on with what a decision began.
-func again(d state.Decision, flag string) string {
-	if d.Verb == state.Lift {
+// commandOf is the command that decides the same, with the name typed. flag names the
+// journal.
+func commandOf(d state.Decision, flag string) string {
+	switch d.Verb {
+	case state.Lift:
 		return "mxcutover isolate lift"
+	case state.Keep:
+		return "mxcutover isolate confirm --confirm " + state.Isolate
 	}
 	line := fmt.Sprintf("mxcutover %s%s %s", d.Verb, flag, targetFlag(d.Target))
+	if d.Drift != "" {
+		line += " --" + string(d.Drift)
+	}
 	if d.Destroys() {
 		line += " --confirm " + report.Quote(state.ConfirmName(d.Target))
 	}

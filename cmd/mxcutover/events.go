@@ -149,12 +149,14 @@ func newWatch(s *streams) *cobra.Command {
 	c := &cobra.Command{
 		Use: "watch", Short: "follow the migration on a plain terminal, one line per change",
 		Long: `watch prints one line for each change, from now on. It ends when the migration is
-over, or with --until when a wave or domain has come to a state.`,
-		Example: "  mxcutover watch\n  mxcutover watch --until wave:pilot=live --timeout 2h\n  mxcutover watch --until held",
+over, or with exit code 3 when something is held or drifted and waits for a person.
+With --until it ends when a wave or domain has come to a state; with --until done only
+when the migration is over.`,
+		Example: "  mxcutover watch\n  mxcutover watch --until done\n  mxcutover watch --until wave:pilot=live --timeout 2h\n  mxcutover watch --until held",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runWatch(cmd.Context(), s, until, timeout) },
 	}
-	c.Flags().StringVar(&until, "until", "", `"live", "held", "wave:NAME=STATE", "domain:NAME=STATE" or "isolation=STATE"`)
-	completeWith(c, "until", func() []string { return []string{"live", "held"} })
+	c.Flags().StringVar(&until, "until", "", `"done", "live", "held", "wave:NAME=STATE", "domain:NAME=STATE" or "isolation=STATE"`)
+	completeWith(c, "until", func() []string { return []string{"done", "live", "held"} })
 	c.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long, with exit code 4")
 	s.addJournal(c)
 	return c
@@ -201,7 +203,9 @@ func runWatch(ctx context.Context, s *streams, until string, timeout time.Durati
 		err = followOn(ctx, cfg, &since, see)
 	}
 	if errors.Is(err, errSeen) {
-		return goal.exit(fold)
+		if err = goal.exit(fold); err != nil && until == "" {
+			s.say("a person is needed: mxcutover status says for what; mxcutover watch --until done goes on watching")
+		}
 	}
 	return err
 }

@@ -9,12 +9,12 @@ import (
 
 // A goal is what watch waits for.
 type goal struct {
-	what   string // "", "live", "held", or the state of a target
+	what   string // "", "done", "live", "held", or the state of a target
 	target string
 }
 
 func parseGoal(s string) (goal, error) {
-	if s == "" || s == "live" || s == "held" {
+	if s == "" || s == "done" || s == "live" || s == "held" {
 		return goal{what: s}, nil
 	}
 	target, what, ok := strings.Cut(s, "=")
@@ -23,7 +23,7 @@ func parseGoal(s string) (goal, error) {
 	}
 	kind, name, named := strings.Cut(target, ":")
 	if !ok || !named || what == "" || (kind != "wave" && kind != "domain") {
-		return goal{}, usagef(`--until %s: expected "live", "held", "wave:NAME=STATE", "domain:NAME=STATE" or "isolation=STATE"`, s)
+		return goal{}, usagef(`--until %s: expected "done", "live", "held", "wave:NAME=STATE", "domain:NAME=STATE" or "isolation=STATE"`, s)
 	}
 	if kind == "domain" {
 		c, err := rrset.CanonicalName(name)
@@ -50,7 +50,7 @@ func (g goal) reached(s *state.Status) bool {
 			}
 		}
 		return len(s.Waves) > 0
-	case g.what == "held":
+	case g.what == "held", g.what == "":
 		return anyHeld(s)
 	}
 	return false
@@ -80,7 +80,7 @@ func anyHeld(s *state.Status) bool {
 
 // exit is how a watch ends that saw what it waited for.
 func (g goal) exit(s *state.Status) error {
-	if g.what == "held" && anyHeld(s) {
+	if (g.what == "held" || g.what == "" && !s.Over) && anyHeld(s) {
 		return exitCode(codePerson)
 	}
 	return nil

@@ -17,14 +17,22 @@ import (
 	"mxcutover/state"
 )
 
-// TestKillInEachStep ends the engine with SIGKILL as each step of a domain
-// begins, then starts it again: the end is the same (P5). The oracle is the
-// journal of writes that the name server keeps: each record changed once.
-func TestKillInEachStep(t *testing.T) {
-	t.Parallel()
-	w, err := lab.Start(t.Context(), lab.Options{
-		Domains: []lab.Domain{{Name: "choir.test"}}, SenderRate: -1, SpamRate: -1, Lag: 500 * time.Millisecond, TTL: 2 * time.Second,
-	})
+// An alone is a migration in a world of its own, without traffic, that the real program
+// runs as a process of its own.
+type alone struct {
+	*testing.T
+	bin, cfg, plan string // files
+}
+
+// newAlone starts the world, with its configuration; automatic, each gate opens by
+// itself. The plan is yet to be made.
+func newAlone(t *testing.T, o lab.Options, automatic bool) *alone {
+	t.Helper()
+	o.SenderRate, o.SpamRate = -1, -1
+	if o.Domains == nil {
+		o.Domains = []lab.Domain{{Name: "choir.test"}}
+	}
+	w, err := lab.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,15 +46,51 @@ func TestKillInEachStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	setGateAuto(t, cfg)
-	bin, next := buildBinary(t), buildVersion(t, "next")
-	if out, err := exec.Command(bin, "-c", cfg, "plan", "--out", filepath.Join(dir, "plan.jsonl")).CombinedOutput(); err != nil {
-		t.Fatalf("plan: %v: %s", err, out)
+	if automatic {
+		setGateAuto(t, cfg)
 	}
+	return &alone{T: t, bin: buildBinary(t), cfg: cfg, plan: filepath.Join(dir, "plan.jsonl")}
+}
+
+// command is the program with its configuration.
+func (a *alone) command(args ...string) *exec.Cmd {
+	return exec.Command(a.bin, append([]string{"-c", a.cfg}, args...)...)
+}
+
+// do runs the program, which must come to a good end, and gives what it prints.
+func (a *alone) do(args ...string) string {
+	a.Helper()
+	out, err := a.command(args...).CombinedOutput()
+	if err != nil {
+		a.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// json runs the program, and decodes what it prints on standard output.
+func (a *alone) json(into any, args ...string) {
+	a.Helper()
+	out, err := a.command(args...).Output()
+	if err == nil {
+		err = json.Unmarshal(out, into)
+	}
+	if err != nil {
+		a.Fatalf("%v: %v\n%s", args, err, out)
+	}
+}
+
+// TestKillInEachStep ends the engine with SIGKILL as each step of a domain
+// begins, then starts it again: the end is the same (P5). The oracle is the
+// journal of writes that the name server keeps: each record changed once.
+func TestKillInEachStep(t *testing.T) {
+	t.Parallel()
+	a := newAlone(t, lab.Options{Lag: 500 * time.Millisecond, TTL: 2 * time.Second}, true)
+	next := buildVersion(t, "next")
+	a.do("plan", "--out", a.plan)
 	seen := map[string]bool{}
 	for range 40 {
-		bin, next = next, bin // another version goes on, and then the first again
-		step, err := runUntilNewStep(t, bin, cfg, filepath.Join(dir, "plan.jsonl"), seen)
+		a.bin, next = next, a.bin // another version goes on, and then the first again
+		step, err := a.runUntilNewStep(a.plan, seen)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,20 +104,15 @@ func TestKillInEachStep(t *testing.T) {
 			t.Errorf("the engine was not killed in %s", step)
 		}
 	}
-	out, err := exec.Command(bin, "-c", cfg, "status", "-o", "json").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var s struct {
 		Over    bool
 		Domains []struct{ State string }
 	}
-	if err := json.Unmarshal(out, &s); err != nil || !s.Over || s.Domains[0].State != "settled" {
-		t.Errorf("the end is %s, %v", out, err)
+	if a.json(&s, "status", "-o", "json"); !s.Over || s.Domains[0].State != "settled" {
+		t.Errorf("the end is %+v", s)
 	}
-	out, err = exec.Command(bin, "-c", cfg, "inventory").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "choir.test  new       2    ") {
-		t.Errorf("the record is not as planned, with its original TTL: %v\n%s", err, out)
+	if out := a.do("inventory"); !strings.Contains(out, "choir.test  new       2    ") {
+		t.Errorf("the record is not as planned, with its original TTL:\n%s", out)
 	}
 }
 
@@ -90,9 +129,9 @@ func buildVersion(t *testing.T, version string) string {
 
 // runUntilNewStep runs the engine and kills it when a step begins that it was
 // not killed in yet. No step: the engine came to its end.
-func runUntilNewStep(t *testing.T, bin, cfg, plan string, seen map[string]bool) (string, error) {
-	t.Helper()
-	c := exec.Command(bin, "-c", cfg, "run", "--plan", plan, "--progress", "json", "--resume-waves")
+func (a *alone) runUntilNewStep(plan string, seen map[string]bool) (string, error) {
+	a.Helper()
+	c := a.command("run", "--plan", plan, "--progress", "json", "--resume-waves")
 	pipe, err := c.StderrPipe()
 	if err != nil {
 		return "", err
@@ -137,35 +176,17 @@ func runUntilNewStep(t *testing.T, bin, cfg, plan string, seen map[string]bool) 
 // ends it at once.
 func TestSignals(t *testing.T) {
 	t.Parallel()
-	w, err := lab.Start(t.Context(), lab.Options{
-		Domains: []lab.Domain{{Name: "choir.test"}}, SenderRate: -1, SpamRate: -1, TTL: time.Hour,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	dir := t.TempDir()
-	cfg, err := w.WriteConfig(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := buildBinary(t)
-	if out, err := exec.Command(bin, "-c", cfg, "plan", "--out", filepath.Join(dir, "plan.jsonl")).CombinedOutput(); err != nil {
-		t.Fatalf("plan: %v: %s", err, out)
-	}
+	a := newAlone(t, lab.Options{TTL: time.Hour}, false)
+	a.do("plan", "--out", a.plan)
 	for _, sigs := range [][]os.Signal{{syscall.SIGHUP}, {syscall.SIGTERM}, {os.Interrupt}, {os.Interrupt, os.Interrupt}} {
-		took, words := signalled(t, bin, cfg, filepath.Join(dir, "plan.jsonl"), sigs)
+		took, words := a.signalled(sigs)
 		if took > 2*time.Second {
 			t.Errorf("%v: it ended after %v", sigs, took)
 		}
 		if len(sigs) == 1 && !strings.Contains(words, "go on with: mxcutover run") {
 			t.Errorf("%v: it does not say how to go on: %s", sigs, words)
 		}
-		if out, err := exec.Command(bin, "-c", cfg, "state", "check").CombinedOutput(); err != nil {
+		if out, err := a.command("state", "check").CombinedOutput(); err != nil {
 			t.Errorf("%v: the journal afterwards: %v\n%s", sigs, err, out)
 		}
 	}
@@ -173,15 +194,15 @@ func TestSignals(t *testing.T) {
 
 // signalled runs the engine until it waits for caches, sends signals, and tells
 // how long it took to end and what it said then.
-func signalled(t *testing.T, bin, cfg, plan string, sigs []os.Signal) (took time.Duration, words string) {
-	t.Helper()
-	c := exec.Command(bin, "-c", cfg, "run", "--plan", plan, "--progress", "json")
+func (a *alone) signalled(sigs []os.Signal) (took time.Duration, words string) {
+	a.Helper()
+	c := a.command("run", "--plan", a.plan, "--progress", "json")
 	pipe, err := c.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		a.Fatal(err)
 	}
 	if err := c.Start(); err != nil {
-		t.Fatal(err)
+		a.Fatal(err)
 	}
 	late := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
 	defer late.Stop()
@@ -197,7 +218,7 @@ func signalled(t *testing.T, bin, cfg, plan string, sigs []os.Signal) (took time
 			begun = time.Now()
 			for _, s := range sigs {
 				if err := c.Process.Signal(s); err != nil {
-					t.Fatal(err)
+					a.Fatal(err)
 				}
 			}
 		}
@@ -210,27 +231,9 @@ func signalled(t *testing.T, bin, cfg, plan string, sigs []os.Signal) (took time
 // on, and ends in order when it is told to.
 func TestNobodyReads(t *testing.T) {
 	t.Parallel()
-	w, err := lab.Start(t.Context(), lab.Options{
-		Domains: []lab.Domain{{Name: "choir.test"}}, SenderRate: -1, SpamRate: -1, TTL: time.Second, Lag: -1,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	dir := t.TempDir()
-	cfg, err := w.WriteConfig(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin, planned := buildBinary(t), filepath.Join(dir, "plan.jsonl")
-	if out, err := exec.Command(bin, "-c", cfg, "plan", "--out", planned).CombinedOutput(); err != nil {
-		t.Fatalf("plan: %v: %s", err, out)
-	}
-	c := exec.Command(bin, "-c", cfg, "run", "--plan", planned)
+	a := newAlone(t, lab.Options{TTL: time.Second, Lag: -1}, false)
+	a.do("plan", "--out", a.plan)
+	c := a.command("run", "--plan", a.plan)
 	pipe, err := c.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -246,8 +249,7 @@ func TestNobodyReads(t *testing.T) {
 	if err := pipe.Close(); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(bin, "-c", cfg, "watch", "--until", "wave:pilot=live", "--timeout", "50s").CombinedOutput()
-	if err != nil {
+	if out, err := a.command("watch", "--until", "wave:pilot=live", "--timeout", "50s").CombinedOutput(); err != nil {
 		t.Errorf("it did not go on: %v\n%s", err, out)
 	}
 	if err := c.Process.Signal(os.Interrupt); err != nil {
@@ -256,7 +258,7 @@ func TestNobodyReads(t *testing.T) {
 	if err := c.Wait(); c.ProcessState.ExitCode() != codeInterrupted {
 		t.Errorf("it ended with %v, want exit code %d", err, codeInterrupted)
 	}
-	if out, err := exec.Command(bin, "-c", cfg, "events").Output(); err != nil || !bytes.Contains(out, []byte(`"kind":"stopped"`)) {
+	if out, err := a.command("events").Output(); err != nil || !bytes.Contains(out, []byte(`"kind":"stopped"`)) {
 		t.Errorf("it did not end in order: %v", err)
 	}
 }

@@ -68,7 +68,7 @@ func runRestore(cmd *cobra.Command, s *streams, from string) (err error) {
 	s.say("%d domains are known from %s; what is done is journaled in %s; look at it with: mxcutover status%s", len(r.domains), from, j.path, journalFlag(own))
 	d.By = whoami()
 	if err := j.Decide(ctx, d); err != nil {
-		return decisionError(d, err)
+		return decisionError(d, err, journalFlag(own))
 	}
 	return carryOut(ctx, s, site, j, d)
 }

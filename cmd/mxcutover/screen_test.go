@@ -106,27 +106,27 @@ func comesTrue(t *testing.T, d time.Duration, f func() bool) bool {
 	return f()
 }
 
-// TestIntegrationScreen walks a whole migration by keys only: it is begun from the
-// screen, a domain is rolled back and begun anew, a terminal is lost in the middle, a
-// second viewer looks on and takes control over, and the old server is isolated.
-func TestIntegrationScreen(t *testing.T) {
+// screenWorld is a world with a plan that was not begun, and the program.
+func screenWorld(t *testing.T, o lab.Options) (w *lab.World, dir, bin string) {
+	t.Helper()
 	if _, err := exec.LookPath("tmux"); err != nil {
 		t.Fatal("tmux is missing; make integration installs it")
 	}
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "mxcutover")
+	dir = t.TempDir()
+	bin = filepath.Join(dir, "mxcutover")
 	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	w, err := lab.Start(t.Context(), lab.Options{Dir: dir, TTL: 3 * time.Second, Lag: time.Second})
+	o.Dir, o.TTL, o.Lag = dir, 3*time.Second, time.Second
+	w, err := lab.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := w.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	config, err := w.WriteConfig(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -136,6 +136,14 @@ func TestIntegrationScreen(t *testing.T) {
 	if code := run(t.Context(), []string{"plan"}, strings.NewReader(""), os.Stdout, os.Stderr); code != 0 {
 		t.Fatalf("plan: %d", code)
 	}
+	return w, dir, bin
+}
+
+// TestIntegrationScreen walks a whole migration by keys only: it is begun from the
+// screen, a domain is rolled back and begun anew, a terminal is lost in the middle, a
+// second viewer looks on and takes control over, and the old server is isolated.
+func TestIntegrationScreen(t *testing.T) {
+	w, dir, bin := screenWorld(t, lab.Options{})
 	tmux := newTerminals(t)
 	a := open(t, tmux, "first", dir, bin, 100, 30)
 	a.await("NO ENGINE", "B begins it", "wave pilot: 3 domains")
@@ -231,25 +239,7 @@ func enginePID(t *testing.T, dir string) (pid int) {
 // TestIntegrationScreenLosesTheEngine kills the engine under a screen: it says how old
 // what it shows is, starts another one, and goes on.
 func TestIntegrationScreenLosesTheEngine(t *testing.T) {
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "mxcutover")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	w, err := lab.Start(t.Context(), lab.Options{Dir: dir, TTL: 3 * time.Second, Lag: time.Second, SpamRate: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	config, err := w.WriteConfig(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("MXCUTOVER_CONFIG", config)
-	t.Chdir(dir)
-	if code := run(t.Context(), []string{"plan"}, strings.NewReader(""), os.Stdout, os.Stderr); code != 0 {
-		t.Fatalf("plan: %d", code)
-	}
+	_, dir, bin := screenWorld(t, lab.Options{SpamRate: -1})
 	engine := startProcess(t, dir, bin, "run")
 	tmux := newTerminals(t)
 	a := open(t, tmux, "screen", dir, bin, 100, 30)
@@ -294,4 +284,64 @@ func (p *pane) decideInVain(key string) {
 	p.press("C-y")
 	p.await("does not answer")
 	p.press("Escape")
+}
+
+// TestIntegrationScreenWithinScreen has the screen within GNU screen, and screen within a
+// terminal: it looks as it does without, keys and pastes are taken as they are without,
+// and it outlives the terminal.
+func TestIntegrationScreenWithinScreen(t *testing.T) {
+	if _, err := exec.LookPath("screen"); err != nil {
+		t.Fatal("screen is missing; make integration installs it")
+	}
+	_, dir, bin := screenWorld(t, lab.Options{SpamRate: -1})
+	sockets := filepath.Join(dir, "screens")
+	if err := os.Mkdir(sockets, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SCREENDIR", sockets)
+	t.Cleanup(func() { _ = exec.Command("screen", "-S", "mxc", "-X", "quit").Run() })
+	tmux := newTerminals(t)
+	for _, size := range [][2]int{{100, 30}, {60, 16}} {
+		name := strconv.Itoa(size[0])
+		bare := open(t, tmux, "bare"+name, dir, bin, size[0], size[1])
+		within := open(t, tmux, "within"+name, dir, "screen -U -c /dev/null -S mxc"+name+" "+bin, size[0], size[1])
+		for _, p := range []*pane{bare, within} {
+			p.await("NO ENGINE", "B begins", "pilot")
+		}
+		same := func() bool { return clockless(bare.text()) == clockless(within.text()) }
+		if !comesTrue(t, 10*time.Second, same) {
+			t.Errorf("%v: within screen it is\n%s\nwithout\n%s", size, within.text(), bare.text())
+		}
+		for _, p := range []*pane{bare, within} {
+			p.press("q")
+		}
+	}
+	a := open(t, tmux, "a", dir, "screen -U -c /dev/null -S mxc "+bin, 100, 30)
+	a.await("NO ENGINE", "B begins it")
+	tmux("set-buffer", "-b", "paste", "jkjkBdemo") // keys, as a terminal without bracketed paste sends them
+	tmux("paste-buffer", "-b", "paste", "-t", "a")
+	a.await("as if pasted: they were ignored")
+	time.Sleep(500 * time.Millisecond) // a pause, which ends a burst
+	a.press("B")
+	a.await("Begin the migration demo")
+	tmux("paste-buffer", "-b", "paste", "-t", "a")
+	a.await("as if pasted: type it")
+	time.Sleep(500 * time.Millisecond)
+	a.typeIn("demo")
+	a.await("carries it out")
+	a.press("C-y")
+	a.await("engine running", "you decide", "Waves")
+	pid := enginePID(t, dir)
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	tmux("kill-session", "-t", "a") // the line drops: screen detaches
+	a = open(t, tmux, "again", dir, "screen -U -r mxc", 80, 24)
+	a.await("engine running", "you decide", "3/12 live")
+	a.press("?")
+	a.await("UPPER CASE changes")
+	a.press("q")
+}
+
+// clockless is a text without times of day.
+func clockless(text string) string {
+	return regexp.MustCompile(`\d\d:\d\d:\d\dZ`).ReplaceAllString(strings.TrimRight(text, "\n"), "")
 }

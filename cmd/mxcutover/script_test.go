@@ -178,8 +178,7 @@ func oldlogCmd(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	end, err := f.Seek(0, io.SeekEnd)
 	ts.Check(err)
-	line := time.Now().Add(-ago).Format("2006-01-02 15:04:05.000 -0700 ") + fmt.Sprintf("%06d-00000000000-0000 ", end)
-	_, err = fmt.Fprintf(f, "%s<= a@sender.example H=x [%s] P=esmtp S=100 %s\n%s=> %s R=r T=smtp C=\"250 OK\"\n", line, peer, strings.Join(args[4:], " "), line, args[3])
+	_, err = f.WriteString(oldMessage(int(end), ago, peer, args[3], strings.Join(args[4:], " ")))
 	ts.Check(errors.Join(err, f.Close()))
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -51,22 +50,10 @@ func nextTold(t *testing.T, c *net.UnixConn, within time.Duration) string {
 // goes on saying so, and says that it stops.
 func TestNotifySupervisor(t *testing.T) {
 	t.Parallel()
-	w, err := lab.Start(t.Context(), lab.Options{Domains: []lab.Domain{{Name: "choir.test"}}, SenderRate: -1, SpamRate: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.Close() })
-	dir := t.TempDir()
-	cfg, err := w.WriteConfig(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin, plan := buildBinary(t), filepath.Join(dir, "plan.jsonl")
-	if out, err := exec.Command(bin, "-c", cfg, "plan", "--out", plan).CombinedOutput(); err != nil {
-		t.Fatalf("plan: %v: %s", err, out)
-	}
+	a := newAlone(t, lab.Options{}, false)
+	a.do("plan", "--out", a.plan)
 	c, path := supervise(t)
-	engine := exec.Command(bin, "-c", cfg, "run", "--plan", plan)
+	engine := a.command("run", "--plan", a.plan)
 	engine.Env = append(os.Environ(), "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=600000")
 	if err := engine.Start(); err != nil {
 		t.Fatal(err)
@@ -80,7 +67,7 @@ func TestNotifySupervisor(t *testing.T) {
 	if got := nextTold(t, c, time.Minute); !strings.HasPrefix(got, "READY=1\nSTATUS=0 of 1 domains live") {
 		t.Fatalf("first: %q", got)
 	}
-	if out, err := exec.Command(bin, "-c", cfg, "status", "-o", "json").CombinedOutput(); err != nil || !strings.Contains(string(out), `"running"`) {
+	if out, err := a.command("status", "-o", "json").CombinedOutput(); err != nil || !strings.Contains(string(out), `"running"`) {
 		t.Errorf("ready, and its status is %v: %s", err, out)
 	}
 	for range 3 {

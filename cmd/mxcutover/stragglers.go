@@ -72,8 +72,8 @@ moved yet, who relays through it, and senders that come past the gateway. A port
 that the log does not tell may be a closed one. It changes nothing; the engine asks
 the same before it arms the firewall.
 Exit: 0 nobody legitimate, or only who is in isolate.acknowledged and
-isolate.abandoned; 7 somebody; 8 the log does not reach back so far, or is not
-enough to tell.`,
+isolate.abandoned; 7 somebody; 8 the log does not reach back so far, or ended more
+than a day ago, or is not enough to tell.`,
 		Example: "  mxcutover isolate replay\n  mxcutover isolate replay /var/log/mail.log.1 /var/log/mail.log\n  mxcutover isolate replay -o json | jq '.cuts[] | select(.agreed | not)'",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    func(cmd *cobra.Command, args []string) error { return runReplay(cmd.Context(), s, o, args) },
@@ -94,9 +94,9 @@ type calls struct {
 	faulty bool // a log could not be read whole, and that was said
 }
 
-// readCalls reads the plan, the journal, and the logs. Whoever calls closes the site's
-// checker.
-func (o callsOptions) readCalls(ctx context.Context, s *streams, cfg *config.Config, globs []string) (*calls, error) {
+// readCalls reads the plan, the journal, and the logs. Who may come directly is told
+// once the site is open. Whoever calls closes the site's checker.
+func (o callsOptions) readCalls(ctx context.Context, s *streams, cfg *config.Config, globs []string, may func(*calls) (func(netip.Addr) bool, error)) (*calls, error) {
 	if len(globs) == 0 {
 		globs = cfg.Traffic.Logs
 	}
@@ -113,6 +113,10 @@ func (o callsOptions) readCalls(ctx context.Context, s *streams, cfg *config.Con
 	}
 	c.q = c.site.world(policy(cfg)).Closing(&p, st)
 	c.replay = traffic.Replay{Stragglers: traffic.Stragglers{Look: c.q.Names.Look, Skip: c.site.checker.Probes}}
+	if c.replay.Trusted, err = may(c); err != nil {
+		c.site.checker.Close()
+		return nil, err
+	}
 	got, err := readLogs(ctx, cfg, s.in, globs, c.replay.Add)
 	if err != nil {
 		c.site.checker.Close()
@@ -140,7 +144,12 @@ func runStragglers(ctx context.Context, s *streams, o callsOptions, globs []stri
 	if err != nil {
 		return err
 	}
-	c, err := o.readCalls(ctx, s, cfg, globs)
+	c, err := o.readCalls(ctx, s, cfg, globs, func(c *calls) (func(netip.Addr) bool, error) {
+		if c.status == nil {
+			return nil, nil
+		}
+		return c.site.checker.Gateway(ctx)
+	})
 	if err != nil {
 		return err
 	}
@@ -148,11 +157,7 @@ func runStragglers(ctx context.Context, s *streams, o callsOptions, globs []stri
 	if c.status == nil {
 		return fmt.Errorf("no domain has moved yet, so nobody is late: %w", errNoMigration)
 	}
-	trusted, err := c.site.checker.Gateway(ctx)
-	if err != nil {
-		return err
-	}
-	q := traffic.Call{Trusted: func(_ string, a netip.Addr) bool { return trusted(a) }}
+	q := traffic.Call{Trusted: func(_ string, a netip.Addr) bool { return c.replay.Trusted(a) }}
 	if o.firewall {
 		if c.site.firewall == nil {
 			return usagef("--firewall: %s has no section isolate", cfg.Path)
@@ -177,16 +182,20 @@ func runReplay(ctx context.Context, s *streams, o callsOptions, globs []string) 
 	if err != nil {
 		return err
 	}
-	c, err := o.readCalls(ctx, s, cfg, globs)
+	now := time.Now()
+	c, err := o.readCalls(ctx, s, cfg, globs, func(c *calls) (func(netip.Addr) bool, error) {
+		c.q.Rules.Ports, c.q.Rules.Trust = slices.Concat(append([][]uint16{rules.Ports}, cfg.Isolate.Stages...)...), rules.Trust
+		c.replay.Quiet, c.replay.Latest = c.q.Quiet, now.Add(verify.StaleLog)
+		return c.q.Rules.Trusts, nil
+	})
 	if err != nil {
 		return err
 	}
 	defer c.site.checker.Close()
-	c.q.Rules.Ports, c.q.Rules.Trust = slices.Concat(append([][]uint16{rules.Ports}, cfg.Isolate.Stages...)...), rules.Trust
-	now := time.Now()
 	r := report.Replay{From: c.replay.First, To: c.replay.Last, Since: now.Add(-c.q.LookBack), Ports: c.q.Rules.Ports, Unsure: c.faulty || c.replay.Unsure() || c.replay.Sourceless(now.Add(-c.q.LookBack))}
+	r.Stale = r.To.Before(now.Add(-verify.StaleLog))
 	code := exitCode(codeDone)
-	if r.Unsure || r.From.After(r.Since) {
+	if r.Lacks() != nil {
 		code = codeUnknown
 	}
 	cuts := c.q.Cuts(&c.replay, now, o.reverse(ctx, c, c.q.Sources(&c.replay)))

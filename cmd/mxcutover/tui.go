@@ -16,6 +16,7 @@ import (
 	"mxcutover/report"
 	"mxcutover/state"
 	"mxcutover/tui"
+	"mxcutover/verify"
 )
 
 // runBare is mxcutover without a command: on a terminal the screen of the migration,
@@ -37,6 +38,8 @@ func runBare(ctx context.Context, s *streams) error {
 		Plan: p, Engine: a, Control: a, ASCII: s.plain(s.out), NoColor: os.Getenv("NO_COLOR") != "", In: s.in, Out: s.out,
 		Ask: tui.Questions{Status: a.status, Plan: a.planNow, Start: a.start},
 	}
+	o.Ask.Servers = a.servers
+	defer a.close()
 	if cfg.Isolate != nil {
 		o.Ask.Rules, o.Ask.Refused = a.rules, a.refused
 	}
@@ -51,6 +54,8 @@ type attached struct {
 	read    time.Time  // how the journal was when it was read
 	mu      sync.Mutex
 	client  *control.Client // nil = no engine runs; it carries the session's control
+	dns     sync.Mutex
+	checker *verify.Checker // nil = the name servers were not asked yet
 }
 
 // first is the plan that the screen begins with: the engine's, the journal's, or that
@@ -180,6 +185,43 @@ func (a *attached) rules(ctx context.Context, stage int) (report.Rules, error) {
 		return report.Rules{}, err
 	}
 	return askRules(ctx, a.cfg, want)
+}
+
+// serversTime bounds how long name servers and resolvers are asked.
+const serversTime = 15 * time.Second
+
+// servers asks a zone's name servers, and the resolvers, for a domain's MX. It changes
+// nothing.
+func (a *attached) servers(ctx context.Context, zone, domain string) ([]tui.Answer, error) {
+	a.dns.Lock()
+	defer a.dns.Unlock()
+	if a.checker == nil {
+		c, err := newChecker(a.cfg)
+		if err != nil {
+			return nil, err
+		}
+		a.checker = c
+	}
+	ctx, cancel := context.WithTimeout(ctx, serversTime)
+	defer cancel()
+	all, err := a.checker.MXAnswers(ctx, zone, domain)
+	out := make([]tui.Answer, len(all))
+	for i, x := range all {
+		out[i] = tui.Answer{Server: x.Server, Cache: x.Cache, Set: x.Set, Keep: x.Keep}
+		if x.Err != nil {
+			out[i].Err = x.Err.Error()
+		}
+	}
+	return out, err
+}
+
+// close ends the sockets to name servers.
+func (a *attached) close() {
+	a.dns.Lock()
+	defer a.dns.Unlock()
+	if a.checker != nil {
+		a.checker.Close()
+	}
 }
 
 // refused asks it whom it refused.

@@ -23,6 +23,7 @@ type Front struct {
 	URL string
 
 	fake    http.Handler
+	one     sync.Mutex // held while the fake carries out a request
 	answers Answers
 	end     chan struct{}
 
@@ -145,23 +146,31 @@ func (f *Front) due(r *http.Request) (Fault, bool) {
 	return *hit, true
 }
 
+// carryOut lets the fake answer one request at a time: a client that gave a write
+// up reads while the write is still carried out, and a fake's tables have no lock.
+func (f *Front) carryOut(w http.ResponseWriter, r *http.Request) {
+	f.one.Lock()
+	defer f.one.Unlock()
+	f.fake.ServeHTTP(w, r)
+}
+
 // ServeHTTP answers one request, or fails.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.serve()()
 	x, ok := f.due(r)
 	if !ok {
-		f.fake.ServeHTTP(w, r)
+		f.carryOut(w, r)
 		return
 	}
 	switch x.Kind {
 	case Between:
 		x.Do()
-		f.fake.ServeHTTP(w, r)
+		f.carryOut(w, r)
 	case Lost:
-		f.fake.ServeHTTP(httptest.NewRecorder(), r)
+		f.carryOut(httptest.NewRecorder(), r)
 		panic(http.ErrAbortHandler)
 	case Silent:
-		f.fake.ServeHTTP(httptest.NewRecorder(), r)
+		f.carryOut(httptest.NewRecorder(), r)
 		select {
 		case <-r.Context().Done():
 		case <-f.end:

@@ -115,8 +115,14 @@ func told(err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, xz.ErrBuf), errors.Is(err, io.EOF):
 		return fmt.Errorf("it is cut off; what it held was read (%w)", io.ErrUnexpectedEOF)
-	case errors.Is(err, xz.ErrMemlimit), errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return fmt.Errorf("it was compressed with a window above %d MiB; compress it anew with a smaller one", maxWindow>>20)
+	case errors.Is(err, xz.ErrMemlimit):
+		return wide(maxWindow / 2)
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return wide(maxWindow)
 	}
 	return err
+}
+
+func wide(window int) error {
+	return fmt.Errorf("it was compressed with a window above %d MiB; compress it anew with a smaller one", window>>20)
 }
