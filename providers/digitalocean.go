@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"mxcutover/rrset"
-	"mxcutover/secret"
 )
 
 // digitaloceanAbout is what people are told.
@@ -38,29 +37,15 @@ var digitaloceanAbout = About{
 	Docs:   "https://docs.digitalocean.com/products/networking/dns/reference/api/domain-records/",
 }
 
-// digitaloceanSettings is the section of the configuration.
-type digitaloceanSettings struct {
-	Token secret.Ref  `yaml:"token,required" json:"token"`
-	API   apiSettings `yaml:",inline" json:"api"`
-}
-
 // A digitalocean is one account or team at DigitalOcean
 // (https://docs.digitalocean.com/reference/api/).
 type digitalocean struct{ *api }
 
 func openDigitalOcean(decode func(into any) error) (Provider, error) {
-	var s digitaloceanSettings
-	if err := decode(&s); err != nil {
-		return nil, err
-	}
-	token, err := s.Token.Read()
-	if err != nil {
-		return nil, fmt.Errorf("token: %w", err)
-	}
-	a, err := newAPI(apiKind{
-		endpoint: "https://api.digitalocean.com", perSecond: 1.3, secrets: []string{token}, credential: "token",
-		complaint: digitaloceanComplaint, wait: digitaloceanWait, sign: signBearer(token),
-	}, s.API)
+	a, err := openBearer(decode, apiKind{
+		endpoint: "https://api.digitalocean.com", perSecond: 1.3,
+		complaint: digitaloceanComplaint, wait: digitaloceanWait,
+	})
 	if err != nil {
 		return nil, err
 	}

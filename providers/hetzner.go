@@ -14,7 +14,6 @@ import (
 	"github.com/miekg/dns"
 
 	"mxcutover/rrset"
-	"mxcutover/secret"
 )
 
 // hetznerAbout is what people are told.
@@ -40,33 +39,19 @@ var hetznerAbout = About{
 	Docs:   "https://docs.hetzner.cloud/reference/cloud#tag/zone-rrset-actions",
 }
 
-// hetznerSettings is the section of the configuration.
-type hetznerSettings struct {
-	Token secret.Ref  `yaml:"token,required" json:"token"`
-	API   apiSettings `yaml:",inline" json:"api"`
-}
-
 // A hetzner is one project at Hetzner (https://docs.hetzner.cloud/reference/cloud).
 type hetzner struct{ *api }
 
 func openHetzner(decode func(into any) error) (Provider, error) {
-	var s hetznerSettings
-	if err := decode(&s); err != nil {
-		return nil, err
-	}
-	token, err := s.Token.Read()
-	if err != nil {
-		return nil, fmt.Errorf("token: %w", err)
-	}
-	a, err := newAPI(apiKind{
-		endpoint: "https://api.hetzner.cloud/v1", perSecond: 2, secrets: []string{token}, credential: "token",
-		complaint: hetznerComplaint, sign: signBearer(token),
+	a, err := openBearer(decode, apiKind{
+		endpoint: "https://api.hetzner.cloud/v1", perSecond: 2,
+		complaint: hetznerComplaint,
 		// Another action is running there.
 		throttled: func(_ int, code string) bool { return code == "locked" },
 		// RateLimit-Reset tells when all of the limit is there again; a request is
 		// there again each second.
 		wait: func(http.Header, time.Time) time.Duration { return time.Second },
-	}, s.API)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"mxcutover/rrset"
-	"mxcutover/secret"
 )
 
 // linodeAbout is what people are told.
@@ -38,28 +37,14 @@ var linodeAbout = About{
 	Docs:   "https://techdocs.akamai.com/linode-api/reference/get-domain-records",
 }
 
-// linodeSettings is the section of the configuration.
-type linodeSettings struct {
-	Token secret.Ref  `yaml:"token,required" json:"token"`
-	API   apiSettings `yaml:",inline" json:"api"`
-}
-
 // A linode is one account at Linode (https://techdocs.akamai.com/linode-api/).
 type linode struct{ *api }
 
 func openLinode(decode func(into any) error) (Provider, error) {
-	var s linodeSettings
-	if err := decode(&s); err != nil {
-		return nil, err
-	}
-	token, err := s.Token.Read()
-	if err != nil {
-		return nil, fmt.Errorf("token: %w", err)
-	}
-	a, err := newAPI(apiKind{
-		endpoint: "https://api.linode.com/v4", perSecond: 1.5, secrets: []string{token}, credential: "token",
-		complaint: linodeComplaint, sign: signBearer(token),
-	}, s.API)
+	a, err := openBearer(decode, apiKind{
+		endpoint: "https://api.linode.com/v4", perSecond: 1.5,
+		complaint: linodeComplaint,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"mxcutover/rrset"
+	"mxcutover/secret"
 )
 
 // What Editors share whose vendors list a zone record by record. Their listings
@@ -61,12 +62,29 @@ func goneRecord(r Record, err error) error {
 	return err
 }
 
-// signBearer signs by a token in the header Authorization (RFC 6750 section 2.1).
-func signBearer(token string) func(r *http.Request, body []byte) error {
-	return func(r *http.Request, _ []byte) error {
+// bearerSettings is the section of the configuration where a token is all there is.
+type bearerSettings struct {
+	Token secret.Ref  `yaml:"token,required" json:"token"`
+	API   apiSettings `yaml:",inline" json:"api"`
+}
+
+// openBearer reads a section with a token, which each request bears in the header
+// Authorization (RFC 6750 section 2.1).
+func openBearer(decode func(into any) error, k apiKind) (*api, error) {
+	var s bearerSettings
+	if err := decode(&s); err != nil {
+		return nil, err
+	}
+	token, err := s.Token.Read()
+	if err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
+	k.secrets, k.credential = []string{token}, "token"
+	k.sign = func(r *http.Request, _ []byte) error {
 		r.Header.Set("Authorization", "Bearer "+token)
 		return nil
 	}
+	return newAPI(k, s.API)
 }
 
 // target is the absolute name that a vendor sends of a host, without its final

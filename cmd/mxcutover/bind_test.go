@@ -73,15 +73,7 @@ func moving() []lab.Domain {
 
 func newBindSite(t *testing.T) *bindSite {
 	t.Helper()
-	w, err := lab.Start(t.Context(), lab.Options{Domains: moving(), SenderRate: -1, SpamRate: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w := startLab(t, lab.Options{Domains: moving(), SenderRate: -1, SpamRate: -1})
 	f := w.Facts()
 	p, port, err := real.FreeBlock(53, 54, 55)
 	if err != nil {

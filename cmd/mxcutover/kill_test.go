@@ -32,15 +32,7 @@ func newAlone(t *testing.T, o lab.Options, automatic bool) *alone {
 	if o.Domains == nil {
 		o.Domains = []lab.Domain{{Name: "choir.test"}}
 	}
-	w, err := lab.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w := startLab(t, o)
 	dir := t.TempDir()
 	cfg, err := w.WriteConfig(dir)
 	if err != nil {

@@ -27,15 +27,7 @@ type ownersWorld struct {
 
 func newOwnersWorld(t *testing.T) *ownersWorld {
 	t.Helper()
-	w, err := lab.Start(t.Context(), lab.Options{Dir: t.TempDir(), SenderRate: -1, SpamRate: -1, Lag: 300 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w := startLab(t, lab.Options{Dir: t.TempDir(), SenderRate: -1, SpamRate: -1, Lag: 300 * time.Millisecond})
 	path, err := w.WriteConfig(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

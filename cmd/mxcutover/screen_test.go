@@ -118,15 +118,7 @@ func screenWorld(t *testing.T, o lab.Options) (w *lab.World, dir, bin string) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	o.Dir, o.TTL, o.Lag = dir, 3*time.Second, time.Second
-	w, err := lab.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w = startLab(t, o)
 	config, err := w.WriteConfig(dir)
 	if err != nil {
 		t.Fatal(err)

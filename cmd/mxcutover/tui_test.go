@@ -13,15 +13,7 @@ import (
 // does: what they say, who only keeps it, and that a silent one hides no other.
 func TestScreenAsksServers(t *testing.T) {
 	t.Parallel()
-	w, err := lab.Start(t.Context(), lab.Options{Dir: t.TempDir(), SenderRate: -1, SpamRate: -1, TTL: time.Minute, Lag: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w := startLab(t, lab.Options{Dir: t.TempDir(), SenderRate: -1, SpamRate: -1, TTL: time.Minute, Lag: -1})
 	path, err := w.WriteConfig(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
