@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"mxcutover/plan"
 )
@@ -14,11 +15,13 @@ import (
 // told to note who comes.
 type Callers func(context.Context) (map[netip.Addr]uint64, error)
 
-// Bounds of knocking at a port of the old server: so many connections a round, and
-// rounds until one source alone has spoken in each of them.
+// Bounds of knocking at a port of the old server: so many connections a round, rounds
+// until one source alone has spoken in each of them, and rounds with a silence after
+// each where several do.
 const (
-	knocks = 3
-	rounds = 4
+	knocks   = 3
+	rounds   = 4
+	silences = 6
 )
 
 // TrueSources connects to ports of the old server from each vantage, and wants its
@@ -87,12 +90,62 @@ func (c *Checker) noted(ctx context.Context, v Vantage, a netip.Addr, port uint1
 	}
 	// The gateway is always busy, and is not taken for a vantage if another may be it.
 	others := slices.DeleteFunc(slices.Clone(spoke), func(x netip.Addr) bool { return within(trust, x) })
+	if len(others) > 1 {
+		var err error
+		if others, err = c.onlyWithUs(ctx, v, a, port, callers, others); err != nil {
+			s.trial = unknown("", "it cannot be seen: %v", err)
+			return s
+		}
+	}
 	if len(others) != 1 {
 		s.trial = unknown("", "%d sources spoke at once, and it is not known which of them is this vantage: give its source in vantages, or try again", len(spoke))
 		return s
 	}
 	s.seen = others[0]
 	return s
+}
+
+// onlyWithUs are those sources that speak whenever the vantage does, and are silent
+// whenever it is. Who never stops, as a spammer at a busy server, is none of them; nor is
+// an address that the vantage shares with such a one, and then there is none.
+func (c *Checker) onlyWithUs(ctx context.Context, v Vantage, a netip.Addr, port uint16, callers Callers, spoke []netip.Addr) ([]netip.Addr, error) {
+	for n := 0; n < silences && len(spoke) > 0; n++ {
+		begun := time.Now()
+		now, _, err := c.round(ctx, v, a, port, callers)
+		if err != nil {
+			return nil, err
+		}
+		others, err := silence(ctx, time.Since(begun), callers) // as long as the round was
+		if err != nil {
+			return nil, err
+		}
+		spoke = slices.DeleteFunc(spoke, func(x netip.Addr) bool { return others[x] || !slices.Contains(now, x) })
+	}
+	return spoke, nil
+}
+
+// silence tells who spoke at all while the vantage did not. A greeting that comes after
+// the vantage hung up is answered by its kernel, which is waited for first.
+func silence(ctx context.Context, long time.Duration, callers Callers) (spoke map[netip.Addr]bool, err error) {
+	if err := sleepUntil(ctx, time.Now().Add(long)); err != nil {
+		return nil, err
+	}
+	before, err := callers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := sleepUntil(ctx, time.Now().Add(long)); err != nil {
+		return nil, err
+	}
+	after, err := callers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	spoke = map[netip.Addr]bool{}
+	for x, n := range after {
+		spoke[x] = n > before[x]
+	}
+	return spoke, nil
 }
 
 // round connects some times, and tells who spoke meanwhile as often.

@@ -75,8 +75,12 @@ func TestTrueSources(t *testing.T) {
 		"hidden, and the gateway is not": {
 			from: []who{{"", nat}, {"", nat}}, always: []string{gateway}, want: plan.Fail, says: "as from another vantage",
 		},
-		"a stranger is busy, too": {from: []who{{"", "198.51.100.1"}, {"", "198.51.100.2"}}, always: []string{stranger}, want: plan.Unknown, says: "spoke at once"},
-		"it cannot be read":       {from: []who{{"", "198.51.100.1"}}, err: errors.New("ssh"), want: plan.Unknown, says: "ssh"},
+		"strangers are busy, too": {from: []who{{"", "198.51.100.1"}, {"", "198.51.100.2"}}, always: []string{gateway, stranger, "198.51.100.98"}, want: plan.Pass, says: "another address"},
+		"strangers are as busy as what hides the vantages": {
+			from: []who{{"", nat}, {"", nat}}, always: []string{nat, stranger}, want: plan.Unknown, says: "spoke at once",
+		},
+		"strangers are busy, and the vantages are hidden": {from: []who{{"", nat}, {"", nat}}, always: []string{stranger}, want: plan.Fail, says: "as from another vantage"},
+		"it cannot be read": {from: []who{{"", "198.51.100.1"}}, err: errors.New("ssh"), want: plan.Unknown, says: "ssh"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -222,7 +222,7 @@ func (s *story) revertedHolds(domain string) {
 		return ev.Domain == "" && ev.Wave == "" && ev.Kind == "failed" && ev.Step == "observe"
 	}
 	s.expecting(isObserve)
-	if ev := s.until("isolation is refused for the sake of "+domain, 2*time.Minute, isObserve); !strings.Contains(ev.raw, domain) {
+	if ev := s.until("isolation is refused for the sake of "+domain, 4*time.Minute, isObserve); !strings.Contains(ev.raw, domain) {
 		s.Errorf("isolation failed for another reason: %s", ev.raw)
 	}
 	s.generates(domain, "5 MX 10 gw1.gw.test.", "5 MX 20 gw2.gw.test.")
@@ -293,7 +293,7 @@ func (s *story) cutWhileArming() {
 	s.expecting(func(ev told) bool { return ev.Domain == "" && (ev.Kind == "held" || ev.Kind == "failed") })
 	s.observed()
 	s.types(0, "approve", "--isolate")
-	s.waits("it is armed", 3*time.Minute, func() error {
+	s.waits("it is armed", 5*time.Minute, func() error {
 		tables, err := s.w.Old.Output(s.ctx, "nft", "list", "tables")
 		if err != nil || slices.Contains(strings.Split(string(tables), "\n"), "table inet mxcutover") {
 			return err
@@ -324,9 +324,9 @@ func (s *story) cutWhileArming() {
 	if st := s.status(); st.Isolation.State != "armed" {
 		s.types(0, "approve", "--isolate")
 	}
-	s.until("proven", time.Minute, isolation("done", "prove"))
+	s.until("proven", 2*time.Minute, isolation("done", "prove"))
 	s.types(0, "isolate", "confirm", "--confirm", "isolate")
-	s.until("the old server is closed", time.Minute, isolation("done", "confirm"))
+	s.until("the old server is closed", 2*time.Minute, isolation("done", "confirm"))
 	s.expecting(nil)
 }
 

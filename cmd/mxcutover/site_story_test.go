@@ -67,7 +67,7 @@ func (s *story) isolates() {
 		return func(ev told) bool { return ev.Domain == "" && ev.Wave == "" && ev.Kind == kind && ev.Step == step }
 	}
 	s.expected = isolation("failed", "observe")
-	ev := s.until("isolation is refused for the sake of the inside view", time.Minute, isolation("failed", "observe"))
+	ev := s.until("isolation is refused for the sake of the inside view", 4*time.Minute, isolation("failed", "observe"))
 	if !strings.Contains(ev.raw, "in view inside") {
 		s.Errorf("isolation failed for another reason: %s", ev.raw)
 	}
@@ -77,9 +77,9 @@ func (s *story) isolates() {
 	s.observed()
 	s.expected = nil
 	s.types(0, "approve", "--isolate")
-	s.until("proven", time.Minute, isolation("done", "prove"))
+	s.until("proven", 2*time.Minute, isolation("done", "prove"))
 	s.types(0, "isolate", "confirm", "--confirm", "isolate")
-	s.until("the old server is closed", time.Minute, isolation("done", "confirm"))
+	s.until("the old server is closed", 2*time.Minute, isolation("done", "confirm"))
 }
 
 // observed waits until isolation is earned. Who still came past the gateway a moment ago
@@ -87,7 +87,7 @@ func (s *story) isolates() {
 func (s *story) observed() {
 	s.Helper()
 	for range 8 {
-		ev := s.until("isolation was looked at", time.Minute, func(ev told) bool {
+		ev := s.until("isolation was looked at", 4*time.Minute, func(ev told) bool {
 			return ev.Domain == "" && ev.Wave == "" && ev.Step == "observe" && (ev.Kind == "done" || ev.Kind == "failed")
 		})
 		if ev.Kind == "done" {
