@@ -7,6 +7,7 @@ NFPM    := $(CURDIR)/bin/nfpm-2.45.2
 SBOM    := $(CURDIR)/bin/cyclonedx-gomod-1.10.0
 VULN    := $(CURDIR)/bin/govulncheck-1.9.0
 RACE    ?= -race
+export DIST ?= dist
 export CGO_ENABLED ?= 0
 # What is packaged bears the time of the commit, so that it is the same each time.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
@@ -43,9 +44,9 @@ chaos: ## engines that die at every point, pairs of deaths, and N schedules of f
 mutants: ## break a copy of the code on purpose; the tests must notice
 	./scripts/mutants
 
-man: ## dist/man: a manual page for every command
-	rm -rf dist/man && mkdir -p dist/man
-	$(GO) test -ldflags '-X main.version=$(VERSION)' -count=1 ./cmd/mxcutover -run '^TestManPages$$' -man.dir '$(CURDIR)/dist/man'
+man: ## dist/man (DIST=folder elsewhere): a manual page for every command
+	rm -rf '$(DIST)/man' && mkdir -p '$(DIST)/man'
+	$(GO) test -ldflags '-X main.version=$(VERSION)' -count=1 ./cmd/mxcutover -run '^TestManPages$$' -man.dir '$(abspath $(DIST))/man'
 
 package: build man $(NFPM) ## dist/*.deb, dist/*.rpm: binary, manual, completions, units, documentation
 	./scripts/package $(NFPM) '$(VERSION)'
@@ -79,7 +80,7 @@ conformance: ## the conformance suite at a real account: CONFIG=mxcutover.yaml P
 	./bin/conformance.test -test.v -test.timeout 0 -test.run '^TestAccount$$' -conformance.config '$(abspath $(or $(CONFIG),mxcutover.yaml))' \
 	  -conformance.provider '$(PROVIDER)' -conformance.zone '$(ZONE)' -conformance.minttl '$(or $(MINTTL),0)' -conformance.cleanup '$(CLEANUP)'
 
-integration: build ## real BIND, Knot, PowerDNS, OpenSSH, mail servers, nftables and Chromium; needs root; installs what is missing
+integration: build $(NFPM) ## real BIND, Knot, PowerDNS, OpenSSH, mail servers, nftables and Chromium; needs root; installs what is missing
 	./scripts/integration
 
 site: build ## a migration of sixty domains at a whole site under continuous mail, with each message counted; needs root; installs what is missing; RUN=undisturbed or RUN=faults

@@ -55,7 +55,7 @@ func (s *Status) Check(d Decision) error {
 		if d.Target == Isolate && s.Isolation.Waiting() {
 			return nil
 		}
-		return fmt.Errorf("%w: nothing to retry: no domain of %s is held, drifted or rolled back", ErrRefused, d.Target)
+		return fmt.Errorf("%w: nothing to retry: %s", ErrRefused, s.standing(d.Target, domains))
 	case Rollback:
 		if d.Target == Isolate {
 			return fmt.Errorf("%w: isolation is lifted, not rolled back", ErrRefused)
@@ -162,6 +162,31 @@ func ConfirmName(target string) string {
 	return name
 }
 
+// standing says how a target stands that needs no retry.
+func (s *Status) standing(target string, domains []*DomainStatus) string {
+	switch {
+	case target == Isolate:
+		return fmt.Sprintf("isolation is %s", s.Isolation.State)
+	case len(domains) == 1 && target != All:
+		return fmt.Sprintf("%s is %s", rrset.Bare(domains[0].Domain), domains[0].State)
+	}
+	return fmt.Sprintf("no domain of %s is held, drifted or rolled back", ConfirmName(target))
+}
+
+// waveNames are the plan's waves, as far as a line has room for them.
+func (s *Status) waveNames() string {
+	const most = 12
+	var names []string
+	for n, w := range s.Waves {
+		if n == most {
+			names = append(names, "...")
+			break
+		}
+		names = append(names, w.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
 // Targets are the waves and domains that a decision's target names.
 func (s *Status) Targets(target string) (waves []*WaveStatus, domains []*DomainStatus, err error) {
 	kind, name, _ := strings.Cut(target, ":")
@@ -180,7 +205,7 @@ func (s *Status) Targets(target string) (waves []*WaveStatus, domains []*DomainS
 	case kind == "wave":
 		w := s.Wave(name)
 		if w == nil {
-			return nil, nil, fmt.Errorf("%w: the plan has no wave %q", ErrRefused, name)
+			return nil, nil, fmt.Errorf("%w: the plan has no wave %q; it has %s", ErrRefused, name, s.waveNames())
 		}
 		waves = append(waves, w)
 		for i := range s.Domains {
@@ -191,7 +216,7 @@ func (s *Status) Targets(target string) (waves []*WaveStatus, domains []*DomainS
 	case kind == "domain":
 		d := s.Domain(name)
 		if d == nil {
-			return nil, nil, fmt.Errorf("%w: the plan has no domain %q", ErrRefused, name)
+			return nil, nil, fmt.Errorf("%w: the plan has no domain %q", ErrRefused, rrset.Bare(name))
 		}
 		domains = append(domains, d)
 	default:

@@ -96,6 +96,11 @@ type copied struct {
 func whole(path string, write func(io.Writer) error) (found copied, err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".journal-*.db")
 	if err != nil {
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			at.Path = filepath.Dir(path) // the name beside it means nothing to people
+			return found, fmt.Errorf("write %s: its folder: %w", path, err)
+		}
 		return found, err
 	}
 	defer func() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -48,7 +49,8 @@ func (t *target) flags(c *cobra.Command, names ...string) {
 	}
 }
 
-func (t target) decision(v state.Verb) (state.Decision, error) {
+// decision is what the flags say; names are those that the command has.
+func (t target) decision(v state.Verb, names []string) (state.Decision, error) {
 	var targets []string
 	if t.wave != "" {
 		targets = append(targets, state.WaveTarget(t.wave))
@@ -67,9 +69,22 @@ func (t target) decision(v state.Verb) (state.Decision, error) {
 		targets = append(targets, state.Isolate)
 	}
 	if len(targets) != 1 {
-		return state.Decision{}, usagef("%s: say whom: exactly one of --wave NAME, --domain NAME, --all or --isolate, as far as the command has them", v)
+		return state.Decision{}, usagef("%s: say whom, with exactly one of %s\nsee: mxcutover %[1]s --help", v, whom(names))
 	}
 	return state.Decision{Verb: v, Target: targets[0], Confirm: t.confirm, Drift: t.drift()}, nil
+}
+
+// whom lists the flags that name a target.
+func whom(names []string) string {
+	words := map[string]string{"wave": "--wave NAME", "domain": "--domain NAME", "all": "--all", "isolate": "--isolate"}
+	var out []string
+	for _, n := range names {
+		if w, ok := words[n]; ok {
+			out = append(out, w)
+		}
+	}
+	last := len(out) - 1
+	return strings.Join(out[:last], ", ") + " or " + out[last]
 }
 
 func (t target) drift() state.Drift {
@@ -90,7 +105,7 @@ func decider(s *streams, verb state.Verb, short, long, example string, flags ...
 	c := &cobra.Command{
 		Use: string(verb), Short: short, Long: long, Example: example,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := t.decision(verb)
+			d, err := t.decision(verb, flags)
 			if err != nil {
 				return err
 			}

@@ -180,6 +180,9 @@ func runWatch(ctx context.Context, s *streams, until string, timeout time.Durati
 	if err != nil {
 		return err
 	}
+	if err := goal.in(v.status, until); err != nil {
+		return errors.Join(err, v.close())
+	}
 	fold := state.NewStatus(v.plan)
 	since := uint64(0)
 	old := v.status.Seq
@@ -206,6 +209,9 @@ func runWatch(ctx context.Context, s *streams, until string, timeout time.Durati
 		if err = goal.exit(fold); err != nil && until == "" {
 			s.say("a person is needed: mxcutover status says for what; mxcutover watch --until done goes on watching")
 		}
+	}
+	if timeout > 0 && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("after %s %s (--timeout): %w", timeout, goal.now(fold), err)
 	}
 	return err
 }

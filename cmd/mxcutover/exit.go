@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/user"
 
 	"mxcutover/config"
 	"mxcutover/plan"
@@ -66,4 +68,16 @@ func codeOf(err error) int {
 		return codeInterrupted
 	}
 	return codeError
+}
+
+// whoMay is the cure of what this user may not do.
+func whoMay(err error) string {
+	if !errors.Is(err, os.ErrPermission) {
+		return ""
+	}
+	who := fmt.Sprintf("uid %d", os.Getuid())
+	if u, err := user.Current(); err == nil {
+		who = u.Username
+	}
+	return fmt.Sprintf("\nyou are %s: run it as the user whose files these are, as in: sudo -u mxcutover mxcutover ...; while an engine runs, members of its group may look and decide too", who)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"mxcutover/rrset"
@@ -18,8 +19,8 @@ func parseGoal(s string) (goal, error) {
 		return goal{what: s}, nil
 	}
 	target, what, ok := strings.Cut(s, "=")
-	if ok && target == "isolation" && what != "" {
-		return goal{what: what, target: state.Isolate}, nil
+	if ok && target == "isolation" {
+		return goal{what: what, target: state.Isolate}, oneOf(s, what, isolationStates)
 	}
 	kind, name, named := strings.Cut(target, ":")
 	if !ok || !named || what == "" || (kind != "wave" && kind != "domain") {
@@ -30,9 +31,57 @@ func parseGoal(s string) (goal, error) {
 		if err != nil {
 			return goal{}, usagef("--until: %w", err)
 		}
-		target = state.DomainTarget(c)
+		return goal{what: what, target: state.DomainTarget(c)}, oneOf(s, what, domainStates)
 	}
-	return goal{what: what, target: target}, nil
+	return goal{what: what, target: target}, oneOf(s, what, waveStates)
+}
+
+// The states that can be waited for, as the status shows them.
+var (
+	waveStates   = []state.Phase{state.WaveWaiting, state.WaveRunning, state.Live, state.IsHeld}
+	domainStates = []state.Phase{
+		state.Planned, state.Preflighted, state.TTLLowered, state.Waited, state.Published, state.Propagated, state.Probed, state.Soaking, state.Live, state.Settled,
+		state.IsHeld, state.IsDrifted, state.IsInDoubt, state.IsRollingBack, state.IsRolledBack, state.IsSkipped,
+	}
+	isolationStates = []state.Phase{
+		state.IsolationOpen, state.IsolationObserved, state.IsolationArmed, state.IsolationProven, state.IsolationPartly, state.IsolationConfirmed, state.IsolationLifted,
+		state.IsHeld, state.IsDrifted, state.IsInDoubt,
+	}
+)
+
+// oneOf is a fault where nothing could ever be so: it would be waited for in vain.
+func oneOf(said, what string, known []state.Phase) error {
+	if slices.Contains(known, state.Phase(what)) {
+		return nil
+	}
+	words := make([]string, len(known))
+	for n, k := range known {
+		words[n] = string(k)
+	}
+	return usagef("--until %s: no such state; there are %s", said, strings.Join(words, ", "))
+}
+
+// in is a fault where the plan does not have what is waited for.
+func (g goal) in(s *state.Status, said string) error {
+	kind, name, _ := strings.Cut(g.target, ":")
+	if kind == "wave" && s.Wave(name) == nil || kind == "domain" && s.Domain(name) == nil {
+		return usagef("--until %s: the plan has no such %s; see: mxcutover status", said, kind)
+	}
+	return nil
+}
+
+// now is how what was waited for stands, for a watch that gave up.
+func (g goal) now(s *state.Status) string {
+	kind, name, _ := strings.Cut(g.target, ":")
+	switch {
+	case g.target == state.Isolate:
+		return "isolation is " + string(s.Isolation.State) + ", and not " + g.what
+	case kind == "wave" && s.Wave(name) != nil:
+		return "wave " + name + " is " + string(s.Wave(name).State) + ", and not " + g.what
+	case kind == "domain" && s.Domain(name) != nil:
+		return rrset.Bare(name) + " is " + string(s.Domain(name).State) + ", and not " + g.what
+	}
+	return "the migration goes on"
 }
 
 // reached tells whether the status is what was waited for. The end of the

@@ -34,7 +34,11 @@ func settingsOf(kind string) []setting {
 		return nil
 	}
 	words := map[string]string{}
-	for line := range strings.SplitSeq(kinds[at].Settings, "\n") {
+	lines := strings.Split(kinds[at].Settings, "\n")
+	for n, line := range lines {
+		if clause := strings.LastIndex(line, "; "); clause > 0 && n+1 < len(lines) && strings.HasPrefix(lines[n+1], "     ") {
+			line = line[:clause] // what goes on in the next line is left out whole
+		}
 		if m := settingWords.FindStringSubmatch(line); m != nil {
 			for key := range strings.SplitSeq(m[1], ", ") {
 				words[key] = m[2]

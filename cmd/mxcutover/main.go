@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return codeInterrupted
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "mxcutover: "+report.HarmlessLines(err.Error()))
+		fmt.Fprintln(stderr, "mxcutover: "+report.HarmlessLines(err.Error()+whoMay(err)))
 	}
 	return codeOf(err)
 }

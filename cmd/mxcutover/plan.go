@@ -97,6 +97,9 @@ func runPlan(ctx context.Context, s *streams, o planOptions) error {
 		s.say("look at it with: mxcutover plan show %[1]s\nthen end the engine (Ctrl-C is safe), and go on with:\n  mxcutover run --plan %[1]s", report.Quote(o.out))
 	} else {
 		s.say("look at it with: mxcutover plan show %s", report.Quote(o.out))
+		if _, err := os.Stat(cfg.State.Path); err == nil {
+			s.say("a migration was begun (%s), and goes on by the plan that it has, not by this one; to add domains to it:\n  mxcutover plan --extend --out more.jsonl", report.Harmless(cfg.State.Path))
+		}
 	}
 	if o.detailed && (base == nil && p.Size().Domains > 0 || base != nil) {
 		return exitCode(codeChanges)

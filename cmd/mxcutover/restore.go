@@ -84,7 +84,7 @@ func restoreDecision(cmd *cobra.Command) (state.Decision, error) {
 		domain: text("domain"), confirm: text("confirm"), all: text("all") == "true",
 		adopt: text("adopt") == "true", force: text("force") == "true", skip: text("skip") == "true",
 	}
-	return t.decision(state.Rollback)
+	return t.decision(state.Rollback, []string{"domain", "all"})
 }
 
 // readSnapshots reads what is whole in the file. What is damaged is told, and

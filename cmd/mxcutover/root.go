@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -45,7 +46,7 @@ const rootExample = `  mxcutover demo                      see a whole migration
 func newRoot(s *streams) *cobra.Command {
 	root := &cobra.Command{
 		Use: "mxcutover", Short: "move the public mail of many domains to a new gateway, safely",
-		Long: longHelp, Example: rootExample, Args: cobra.NoArgs,
+		Long: longHelp, Example: rootExample,
 		SilenceUsage: true, SilenceErrors: true, Version: version,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBare(cmd.Context(), s) },
 	}
@@ -55,43 +56,25 @@ func newRoot(s *streams) *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVarP(&s.configPath, "config", "c", "", "the configuration file (default $MXCUTOVER_CONFIG, ./mxcutover.yaml, /etc/mxcutover/mxcutover.yaml)")
 	f.BoolVar(&s.ascii, "ascii", false, "no symbols beyond ASCII")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usagef("%w\nsee: %s --help", err, c.CommandPath())
-	})
+	root.SetFlagErrorFunc(flagFault)
 	root.AddCommand(
 		newDemo(s), newInit(s), newInventory(s), newTraffic(s), newPlan(s), newPreflight(s), newParity(s), newRun(s), newStatus(s), newWatch(s), newEvents(s),
 		newApprove(s), newHold(s), newResume(s), newRetry(s), newRollback(s), newIsolate(s), newVerify(s), newChecks(s), newConfig(s), newReport(s), newBackup(s), newState(s), newProviders(s), newVersion(s),
 	)
-	for _, c := range root.Commands() {
-		wrapArgs(c)
-	}
+	root.InitDefaultCompletionCmd()
+	wrapArgs(root)
+	wrapHelp(root)
 	return root
-}
-
-// wrapArgs gives errors in a command's arguments the exit code of usage.
-func wrapArgs(c *cobra.Command) {
-	args := c.Args
-	if args == nil {
-		args = cobra.NoArgs
-	}
-	c.Args = func(cmd *cobra.Command, a []string) error {
-		if err := args(cmd, a); err != nil {
-			return usagef("%w\nsee: %s --help", err, cmd.CommandPath())
-		}
-		return nil
-	}
-	for _, sub := range c.Commands() {
-		wrapArgs(sub)
-	}
 }
 
 // load reads the configuration file that was named, or the first that is there.
 func (s *streams) load() (*config.Config, error) {
-	if path := cmp.Or(s.configPath, os.Getenv("MXCUTOVER_CONFIG")); path != "" {
-		return config.Load(path)
-	}
-	if path := defaultConfig(); path != "" {
-		return config.Load(path)
+	if path := cmp.Or(s.configPath, os.Getenv("MXCUTOVER_CONFIG"), defaultConfig()); path != "" {
+		cfg, err := config.Load(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, usagef("%w; it is named by --config or $MXCUTOVER_CONFIG, and written by:\n  mxcutover init --out %s", err, report.Quote(path))
+		}
+		return cfg, err
 	}
 	return nil, usagef("no configuration: neither ./mxcutover.yaml nor /etc/mxcutover/mxcutover.yaml is there; name one with --config, or look around first with:\n  mxcutover demo")
 }
@@ -100,7 +83,7 @@ func (s *streams) load() (*config.Config, error) {
 // there.
 func defaultConfig() string {
 	for _, path := range []string{"mxcutover.yaml", "/etc/mxcutover/mxcutover.yaml"} {
-		if _, err := os.Stat(path); err == nil {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) { // one that cannot be looked at says so when it is read
 			return path
 		}
 	}
