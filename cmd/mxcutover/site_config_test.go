@@ -64,7 +64,7 @@ isolate:
   ports: [25]
   trust: [%[15]s]
   after: 5s
-  confirm_within: 30s
+  confirm_within: 60s
   confirm_after: 5s
   look_back: 20s
 state: {path: state/site.db}

@@ -314,7 +314,7 @@ func (s *story) cutWhileArming() {
 	s.until("it is held", 2*time.Minute, func(ev told) bool {
 		return ev.Domain == "" && ev.Wave == "" && (ev.Kind == "held" || ev.Kind == "failed")
 	})
-	s.waits("the old server opens by itself", time.Minute, func() error { return s.w.Greets(s.ctx) })
+	s.waits("the old server opens by itself", 3*time.Minute, func() error { return s.w.Greets(s.ctx) })
 	s.Logf("the old server is open again %v after it was armed", time.Since(armed).Round(time.Second))
 	if err := s.w.Campus.Rules("delete table inet cut"); err != nil {
 		s.Fatal(err)

@@ -87,7 +87,7 @@ func (s *story) isolates() {
 func (s *story) observed() {
 	s.Helper()
 	for range 8 {
-		ev := s.until("isolation was looked at", 4*time.Minute, func(ev told) bool {
+		ev := s.until("isolation was looked at", 8*time.Minute, func(ev told) bool {
 			return ev.Domain == "" && ev.Wave == "" && ev.Step == "observe" && (ev.Kind == "done" || ev.Kind == "failed")
 		})
 		if ev.Kind == "done" {

@@ -66,6 +66,7 @@ deliver_drop_privilege = true
 keep_environment =
 local_interfaces = <; {{.Addr.Addr}}{{range .Also}} ; {{.}}{{end}}
 daemon_smtp_ports = {{.Addr.Port}}
+smtp_accept_max = 200
 tls_advertise_hosts = {{if .Certificate.Given}}*
 tls_certificate = {{.Dir}}/server.crt
 tls_privatekey = {{.Dir}}/server.key{{end}}
