@@ -171,7 +171,7 @@ func parsesArgs(args []string) error {
 		}
 		return nil
 	}
-	if !c.Runnable() {
+	if c.Annotations[onlyHelp] != "" {
 		return errors.New("this is no command by itself")
 	}
 	if err := errors.Join(c.ValidateArgs(c.Flags().Args()), c.ValidateRequiredFlags(), c.ValidateFlagGroups()); err != nil {

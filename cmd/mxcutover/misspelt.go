@@ -11,6 +11,9 @@ import (
 	"mxcutover/report"
 )
 
+// onlyHelp marks a command that has commands below it, and does nothing by itself.
+const onlyHelp = "only help"
+
 // wrapArgs lets each command answer arguments that it does not take with the exit code of
 // usage and the cure. A command that only has others below it shows its help where none is
 // named; a misspelt one is an error, and no success to a script.
@@ -21,6 +24,10 @@ func wrapArgs(c *cobra.Command) {
 	args := c.Args
 	if !c.Runnable() {
 		c.RunE, args = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }, nil
+		if c.Annotations == nil {
+			c.Annotations = map[string]string{}
+		}
+		c.Annotations[onlyHelp] = "yes"
 	}
 	c.Args = func(cmd *cobra.Command, a []string) error {
 		if args == nil {
