@@ -174,7 +174,7 @@ func (s shelf) closing(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"moved.plain.test.": "in view inside", "vanity.plain.test.": "in view inside", "own.people.plain.test.": "", "null.plain.test.": "",
-		"only-in.plain.test.": "in view inside", "new.plain.test.": "", "only-out.plain.test.": "says ns1.infra.test.", "www.plain.test.": "in view inside",
+		"only-in.plain.test.": "in view inside", "new.plain.test.": "", "only-out.plain.test.": "says ns1.infra.test.", "www.plain.test.": "in view outside",
 	} {
 		leads, why, err := site.checker.LeadsToOld(t.Context(), "plain.test.", name)
 		if err != nil || leads != (want != "") || !strings.Contains(why, want) {
