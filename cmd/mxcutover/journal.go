@@ -156,14 +156,37 @@ type viewing struct {
 
 // view looks at a migration without changing it.
 func view(ctx context.Context, cfg *config.Config) (*viewing, error) {
-	client, err := control.Dial(socketDir(cfg))
-	if err == nil {
+	return viewSoon(ctx, func() (*viewing, error) {
+		client, err := control.Dial(socketDir(cfg))
+		if err != nil {
+			return nil, err
+		}
 		return viewEngine(ctx, client)
+	}, func() (*viewing, error) { return viewJournal(ctx, cfg) })
+}
+
+// viewTries bounds the looks at a journal that somebody holds and no engine answers for;
+// each waits a second for it.
+const viewTries = 5
+
+// viewSoon asks the engine, or else reads the journal. An engine that begins just then has
+// the journal before it answers, so both are tried again.
+func viewSoon(ctx context.Context, engine, journal func() (*viewing, error)) (*viewing, error) {
+	var taken error
+	for range viewTries {
+		v, err := engine()
+		if !errors.Is(err, control.ErrNoEngine) {
+			return v, err
+		}
+		if v, err = journal(); !errors.Is(err, state.ErrLocked) {
+			return v, err
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		taken = err
 	}
-	if !errors.Is(err, control.ErrNoEngine) {
-		return nil, err
-	}
-	return viewJournal(ctx, cfg)
+	return nil, taken
 }
 
 func viewEngine(ctx context.Context, client *control.Client) (*viewing, error) {
