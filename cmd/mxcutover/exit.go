@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"os"
 	"os/user"
 
@@ -70,9 +72,13 @@ func codeOf(err error) int {
 	return codeError
 }
 
-// whoMay is the cure of what this user may not do.
+// whoMay is the cure of what this user may not do with a file or a socket. A network
+// that a firewall forbids has another one.
 func whoMay(err error) string {
-	if !errors.Is(err, os.ErrPermission) {
+	var file *fs.PathError
+	var socket *net.OpError
+	local := errors.As(err, &file) || errors.As(err, &socket) && socket.Net == "unix"
+	if !local || !errors.Is(err, fs.ErrPermission) {
 		return ""
 	}
 	who := fmt.Sprintf("uid %d", os.Getuid())
