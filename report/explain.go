@@ -70,8 +70,14 @@ func (p Printer) advice(d state.DomainStatus, name string) []string {
 	switch {
 	case d.Paused:
 		return append(lines, "    mxcutover resume --domain "+q+"     take the hold back", back)
-	case d.State == state.IsHeld, d.State == state.IsDrifted:
+	case d.State == state.IsHeld:
 		return append(lines, retry, back)
+	case d.State == state.IsDrifted:
+		return append(lines,
+			"    mxcutover retry --domain "+q+" --adopt    build upon what is there now",
+			fmt.Sprintf("    mxcutover retry --domain %s --force --confirm %s    overwrite it", q, q),
+			"    mxcutover retry --domain "+q+" --skip     leave the domain as it is, out of the migration",
+			"    mxcutover retry --domain "+q+"            look again, once it was put back", back)
 	case d.State == state.IsRolledBack:
 		return append(lines, "    mxcutover retry --domain "+q+"      begin anew, once the cause is mended")
 	case d.State == state.IsInDoubt:

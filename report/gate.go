@@ -98,7 +98,7 @@ func allLive(st *state.Status) Line {
 			}
 		default:
 			if first == "" {
-				first = rrset.Bare(d.Domain) + " is " + string(d.State)
+				first = rrset.Bare(d.Domain) + ": " + string(d.State)
 			}
 		}
 	}

@@ -235,7 +235,7 @@ func (s *Story) domainViews() (out []sheetView) {
 // view makes a sheet's words harmless.
 func view(t sheet) sheetView {
 	v := sheetView{
-		ID: t.ID, Title: t.Title, Caption: Harmless(t.Title), Empty: or(t.Empty, "Nothing."), Note: Harmless(t.Note), Head: t.Head, Count: count(len(t.Rows), "row"),
+		ID: t.ID, Title: t.Title, Caption: Harmless(t.Title), Empty: or(t.Empty, "Nothing."), Note: Harmless(t.Note), Head: t.Head, Count: Counted(len(t.Rows), "row"),
 		Folded: len(t.Rows) >= foldedFrom, Long: len(t.Rows) >= longFrom,
 	}
 	if t.Numbers > 0 {

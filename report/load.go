@@ -145,7 +145,7 @@ func (s *Story) loadWords() []said {
 	out = append(out, l.Gateway.words("The gateway", l.phases()[1:])...)
 	for _, x := range l.Seen {
 		say("Refused connections since it was closed: %s, from %s, as the firewall has them %s; it forgets a source a day after its last call.",
-			number(int(x.Refused)), count(x.Sources, "source"), stamp(x.At))
+			number(int(x.Refused)), Counted(x.Sources, "source"), stamp(x.At))
 	}
 	switch {
 	case len(l.Seen) > 0:

@@ -49,7 +49,7 @@ func (s *Story) Needs() (out []Need) {
 	out = append(out, s.domainNeeds()...)
 	if v := s.Verified; v != nil {
 		if t := Count(v.Findings); t.Fail > 0 {
-			out = append(out, Need{What: fmt.Sprintf("%s failed in the verification", count(t.Fail, "finding")), Command: "mxcutover verify", tone: Bad})
+			out = append(out, Need{What: fmt.Sprintf("%s failed in the verification", Counted(t.Fail, "finding")), Command: "mxcutover verify", tone: Bad})
 		}
 	}
 	out = append(out, s.gateNeeds()...)
@@ -101,7 +101,7 @@ func (s *Story) gateNeeds() (out []Need) {
 	live := true
 	for i, w := range st.Waves {
 		if w.State == state.WaveWaiting && live && (!w.Approved || st.WavesWait) && !s.Begun.IsZero() {
-			why := fmt.Sprintf("%s in it", count(w.Total, "domain"))
+			why := fmt.Sprintf("%s in it", Counted(w.Total, "domain"))
 			if i > 0 {
 				why += "; the wave before is live"
 			}

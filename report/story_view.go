@@ -33,7 +33,7 @@ type line struct {
 // Headline is the story in one sentence.
 func (s *Story) Headline() string {
 	n := s.tally()
-	parts := []string{fmt.Sprintf("%s of %s live", number(n[state.Live]), count(len(s.Domains), "domain"))}
+	parts := []string{fmt.Sprintf("%s of %s live", number(n[state.Live]), Counted(len(s.Domains), "domain"))}
 	for _, p := range []struct {
 		n     int
 		words string
@@ -78,14 +78,14 @@ func (s *Story) probeWords() string {
 	for _, x := range s.Probes {
 		t.Pass, t.Warn, t.Fail, t.Unknown = t.Pass+x.Pass, t.Warn+x.Warn, t.Fail+x.Fail, t.Unknown+x.Unknown
 	}
-	words := fmt.Sprintf("no message lost in %s", count(t.Total(), "probe"))
+	words := fmt.Sprintf("no message lost in %s", Counted(t.Total(), "probe"))
 	switch {
 	case t.Total() == 0:
 		return "no probe was sent"
 	case t.Fail > 0:
-		words = fmt.Sprintf("%s of %s failed", number(t.Fail), count(t.Total(), "probe"))
+		words = fmt.Sprintf("%s of %s failed", number(t.Fail), Counted(t.Total(), "probe"))
 	case t.Unknown > 0 && t.Pass == 0:
-		words = fmt.Sprintf("%s, none with an answer", count(t.Total(), "probe"))
+		words = fmt.Sprintf("%s, none with an answer", Counted(t.Total(), "probe"))
 	}
 	if t.Unknown > 0 && t.Pass > 0 {
 		words += fmt.Sprintf(", %s without an answer", number(t.Unknown))
@@ -120,13 +120,13 @@ func (s *Story) Standing() []string {
 	}
 	out = append(out, old)
 	if s.Crashes > 0 {
-		out = append(out, fmt.Sprintf("%s, %d of which ended without order", count(s.Engines, "engine"), s.Crashes))
+		out = append(out, fmt.Sprintf("%s, %d of which ended without order", Counted(s.Engines, "engine"), s.Crashes))
 	}
 	if !s.Since.IsZero() || !s.Until.IsZero() {
 		out = append(out, "listed is what was from "+cmp.Or(stamp(s.Since), "the beginning")+" until "+cmp.Or(stamp(s.Until), "now"))
 	}
 	if s.Unlisted > 0 {
-		out = append(out, fmt.Sprintf("%s more than a report lists; see: mxcutover events", count(s.Unlisted, "event")))
+		out = append(out, fmt.Sprintf("%s more than a report lists; see: mxcutover events", Counted(s.Unlisted, "event")))
 	}
 	return out
 }
@@ -307,7 +307,7 @@ func (d *DomainStory) way(now *state.DomainStatus) string {
 		what string
 	}{{d.Failures, "failed step"}, {d.Backs, "rollback"}, {d.HeldTimes, "hold"}} {
 		if x.n > 0 {
-			words = append(words, count(x.n, x.what))
+			words = append(words, Counted(x.n, x.what))
 		}
 	}
 	way := strings.Join(words, ", ")

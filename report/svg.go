@@ -197,7 +197,7 @@ func (s *Story) latencyChart(by, title string) *chart {
 		off := (float64(slices.Index(ways, g.Way)) - 1.5) * min(width/5, 14)
 		c.Ranges = append(c.Ranges, whisker{
 			string(g.Way), coord(c.Left + width*(float64(i)+0.5) + off), y(g.P50), y(g.P95),
-			fmt.Sprintf("%s, %s: p50 %s, p95 %s of %s", Harmless(g.Name), g.Way.Words(), milliseconds(g.P50), milliseconds(g.P95), count(g.N, "probe")),
+			fmt.Sprintf("%s, %s: p50 %s, p95 %s of %s", Harmless(g.Name), g.Way.Words(), milliseconds(g.P50), milliseconds(g.P95), Counted(g.N, "probe")),
 		})
 	}
 	for _, w := range ways {

@@ -176,7 +176,7 @@ func (v Verification) Headline() string {
 		line = fmt.Sprintf("all %s findings passed", number(t.Total()))
 	}
 	if v.Domains > 0 {
-		line += " over " + count(v.Domains, "domain")
+		line += " over " + Counted(v.Domains, "domain")
 	}
 	for _, s := range severities[:3] {
 		if n := t.Of(s); n > 0 {
@@ -197,7 +197,7 @@ func (v Verification) leftWords() string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s not verified, since they are not moved: %s", count(n, "domain"), strings.Join(parts, ", "))
+	return fmt.Sprintf("%s not verified, since they are not moved: %s", Counted(n, "domain"), strings.Join(parts, ", "))
 }
 
 // stateWord is a state's name; a newer release may have states of its own.
@@ -283,8 +283,8 @@ func number(n int) string {
 	return s
 }
 
-// count is a number and its noun.
-func count(n int, noun string) string {
+// Counted is a number and its noun: 1 domain, 2,000 domains.
+func Counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -7,6 +7,7 @@ import (
 
 	"mxcutover/plan"
 	"mxcutover/report"
+	"mxcutover/rrset"
 	"mxcutover/state"
 )
 
@@ -29,7 +30,7 @@ func (m *model) aspect(a aspect) []string {
 		case a.word != records:
 		case strings.HasPrefix(l, "-"):
 			tone = report.Bad
-		default:
+		case strings.HasPrefix(l, "+"):
 			tone = report.Good
 		}
 		if tone != report.Quiet {
@@ -124,7 +125,7 @@ func (m *model) subject(d *dialog) string {
 	case len(domains) == 1:
 		return strings.TrimSuffix(bareList(domains, 1), ".")
 	}
-	return fmt.Sprintf("%s domains (%s)", report.Number(len(domains)), bareList(domains, 12))
+	return fmt.Sprintf("%s (%s)", report.Counted(len(domains), "domain"), bareList(domains, 12))
 }
 
 // targets are the domains that a dialog is about.
@@ -138,7 +139,7 @@ func (m *model) targets(d *dialog) (out []*state.DomainStatus) {
 }
 
 func (m *model) aboutStart() []aspect {
-	how := "It outlives this terminal: by the system's unit, by systemd-run or, without these, in a session of its own."
+	how := "The engine outlives this terminal: by the system's unit, by systemd-run or, without these, in a session of its own."
 	if m.begun() {
 		out := []aspect{does("An engine goes on where the journal stands. Each step observes before it acts.", how), takes("a few seconds until it answers; longer with very many domains")}
 		if m.status().Engine == "running" {
@@ -148,7 +149,7 @@ func (m *model) aboutStart() []aspect {
 	}
 	first := m.plan.Waves[0]
 	return []aspect{
-		does(fmt.Sprintf("Begins the migration: the first wave, %s with %d domains, starts at once: preflight, TTLs, then its MX records change.", first.Name, len(first.Cutovers)),
+		does(fmt.Sprintf("Begins the migration: the first wave, %s with %s, starts at once: preflight, TTLs, then its MX records change.", first.Name, report.Counted(len(first.Cutovers), "domain")),
 			"Later waves wait at their gates. "+how),
 		takes(m.waveTakes(0)),
 		undo("H or P holds, R, W or : rolls back; Q stops the engine"),
@@ -161,7 +162,15 @@ func (m *model) waveTakes(i int) string {
 	w := &m.plan.Waves[i]
 	var high, low uint32
 	for j := range w.Cutovers {
-		high, low = max(high, w.Cutovers[j].Before().TTL), max(low, w.Cutovers[j].After().TTL)
+		c := &w.Cutovers[j]
+		low = max(low, c.After().TTL)
+		if d := m.status().Domain(c.Domain); d == nil || !d.Steps[string(plan.AwaitTTL)].Done { // of the others they have run out
+			high = max(high, c.Before().TTL)
+		}
+	}
+	if high == 0 {
+		return fmt.Sprintf("at least %s: caches within %s, then a soak of %s; the old TTLs have run out", report.Span(time.Duration(low)*time.Second+time.Duration(w.Gate.Soak)),
+			seconds(low), report.Span(time.Duration(w.Gate.Soak)))
 	}
 	return fmt.Sprintf("at least %s: old TTLs of up to %s run out, then caches within %s, then a soak of %s", report.Span(time.Duration(high+low)*time.Second+time.Duration(w.Gate.Soak)),
 		seconds(high), seconds(low), report.Span(time.Duration(w.Gate.Soak)))
@@ -188,7 +197,7 @@ func (m *model) aboutApprove(a state.Decision) []aspect {
 	}
 	w := m.plan.Waves[i]
 	out := []aspect{
-		does(fmt.Sprintf("%s domains of wave %s may move: %s.", report.Number(len(w.Cutovers)), w.Name, cutoverNames(w.Cutovers, 4)), before, "Gate: "+report.GateWords(w.Gate)),
+		does(fmt.Sprintf("%s of wave %s may move: %s.", report.Counted(len(w.Cutovers), "domain"), w.Name, cutoverNames(w.Cutovers, 4)), before, "Gate: "+report.GateWords(w.Gate)),
 		takes(m.waveTakes(i)), undo("holding (H, P) or rolling it back (R, W)"),
 	}
 	if w.Gate.Persons > 1 {
@@ -215,8 +224,11 @@ func (m *model) aboutIsolate() []aspect {
 			"It opens by itself unless that is confirmed (C)."),
 		takes("seconds, once all domains are live and caches have let go"), undo("L (lift), or waiting: the kernel itself opens again"),
 	}
-	if missing > 0 {
-		out = append(out, mind(fmt.Sprintf("%d conditions do not hold yet, or are not known, so it waits: %s", missing, first)))
+	switch {
+	case missing == 1:
+		out = append(out, mind("One condition does not hold yet, or is not known, so it waits: "+first))
+	case missing > 1:
+		out = append(out, mind(fmt.Sprintf("%d conditions do not hold yet, or are not known, so it waits. The first: %s", missing, first)))
 	}
 	return out
 }
@@ -252,14 +264,20 @@ func (m *model) aboutRollback(d *dialog) []aspect {
 			write += max(r.DoneAt.At.Sub(r.Begun.At), 0)
 		}
 	}
-	what := []string{fmt.Sprintf("Restores the journaled MX of %s domains, %s of them moved: %s.", report.Number(len(domains)), report.Number(moved), bareList(domains, 12))}
+	what := []string{
+		fmt.Sprintf("Restores the journaled MX of %s, %s of them moved: %s.", report.Counted(len(domains), "domain"), report.Number(moved), bareList(domains, 12)),
+		"Each is proven by a probe on the old path; then its old TTL is restored.",
+	}
 	if len(domains) == 1 {
-		what[0] = "Restores the journaled MX, proves it by a probe on the old path, then restores the old TTL."
+		what = []string{"Restores the journaled MX, proves it by a probe on the old path, then restores the old TTL."}
 		if moved == 0 {
 			what[0] = "Its MX was not changed yet: what was done (a lower TTL) is taken back, and it does not move."
 		}
 	}
-	if left := len(m.status().Domains) - len(domains); left > 0 {
+	switch left := len(m.status().Domains) - len(domains); {
+	case left == 1:
+		what = append(what, "One other domain is not touched.")
+	case left > 1:
 		what = append(what, report.Number(left)+" other domains are not touched.")
 	}
 	out := []aspect{does(what...)}
@@ -272,10 +290,39 @@ func (m *model) aboutRollback(d *dialog) []aspect {
 		out = append(out, mind("The old server is opened first, and proven open: no MX goes back before that."))
 	}
 	out = append(append(out, m.driftWords(d)...), undo("T (retry), which begins anew"))
-	if len(domains) == 1 {
-		if c, ok := m.status().Cutover(domains[0].Domain); ok {
-			out = append(out, aspect{word: records, lines: m.p.Diff(c.After(), c.Before(), "")})
+	return append(out, m.restored(d, domains)...)
+}
+
+// mostRestored is of how many domains a dialog shows what a rollback restores.
+const mostRestored = 3
+
+// restored are the records that a rollback takes away and puts back.
+func (m *model) restored(d *dialog, domains []*state.DomainStatus) []aspect {
+	if c := d.asks[0].Drift; c == state.Adopt || c == state.Skip {
+		return nil // they stay
+	}
+	a := aspect{word: records}
+	for _, x := range domains[:min(len(domains), mostRestored)] {
+		c, ok := m.status().Cutover(x.Domain)
+		switch {
+		case !ok:
+		case x.Moved() && x.State != state.IsDrifted:
+			a.lines = append(a.lines, m.p.Diff(c.After(), c.Before(), "")...)
+		default: // what is there now is not ours, or was never changed
+			a.lines = append(a.lines, marked("+", c.Before())...)
 		}
+	}
+	if n := len(domains) - mostRestored; n > 0 {
+		a.lines = append(a.lines, fmt.Sprintf("and those of %s more: p has each domain's", report.Number(n)))
+	}
+	return []aspect{a}
+}
+
+// marked are the lines of an RRset in a master file, each behind a mark.
+func marked(mark string, s rrset.Set) []string {
+	var out []string
+	for l := range strings.Lines(s.String()) {
+		out = append(out, mark+" "+strings.TrimSuffix(l, "\n"))
 	}
 	return out
 }
@@ -297,7 +344,16 @@ func (m *model) driftWords(d *dialog) []aspect {
 	if now != "" {
 		flag = "--" + string(now)
 	}
-	return []aspect{mind("Somebody else changed the record. It "+words[now]+" ("+flag+").", "Tab chooses another: look again, adopt, force, skip.")}
+	out := []aspect{mind("Somebody else changed the record. It "+words[now]+" ("+flag+").", "Tab chooses another: look again, adopt, force, skip.")}
+	domains := m.targets(d)
+	if len(domains) != 1 {
+		return out
+	}
+	out = append(out, aspect{word: "found", lines: []string{domains[0].Reason}})
+	if c, ok := m.status().Cutover(domains[0].Domain); ok && now == state.Force && !back {
+		out = append(out, aspect{word: records, lines: marked("+", c.After())})
+	}
+	return out
 }
 
 func (m *model) aboutRetry(d *dialog) []aspect {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"mxcutover/plan"
 	"mxcutover/report"
 	"mxcutover/state"
@@ -52,15 +54,15 @@ func (a *arrivals) look(s *report.Story) {
 		}
 		switch l.Way {
 		case report.Public:
-			a.after = fmt.Sprintf("p50 %s p95 %s of %s", report.Took(l.P50), report.Took(l.P95), report.Number(l.N))
+			a.after = fmt.Sprintf("p50 %s p95 %s", report.Took(l.P50), report.Took(l.P95))
 		case report.Direct:
 			a.before = "before " + report.Took(l.P50)
 		}
 	}
 }
 
-// words are the sparkline of so many probes, and the quantiles.
-func (a *arrivals) words(most int) string {
+// words are the sparkline of so many probes, and the quantiles, as far as there is room.
+func (a *arrivals) words(most, room int) string {
 	if len(a.last) == 0 {
 		return "none by the new MX yet"
 	}
@@ -77,14 +79,15 @@ func (a *arrivals) words(most int) string {
 		}
 	}
 	line := a.p.Blocks(shares)
-	if a.after != "" {
-		line += "  " + a.after
+	add := func(words string) {
+		if words != "" && ansi.StringWidth(line)+2+ansi.StringWidth(words) <= room {
+			line += "  " + words
+		}
 	}
+	add(a.after)
 	if lost > 0 {
-		line += fmt.Sprintf("  %d of the last %d did not arrive", lost, len(last))
+		add(fmt.Sprintf("%d of %d failed", lost, len(last)))
 	}
-	if a.before != "" {
-		line += "  " + a.before
-	}
+	add(a.before)
 	return line
 }

@@ -17,7 +17,7 @@ func (m *model) dialogView() []string {
 	if n := len(d.asks); n > 1 {
 		same = fmt.Sprintf("the same as this, and %d more like it", n-1)
 	}
-	under := []string{m.rule(same, "Ctrl+O copies it"), " " + m.style.title.Render(report.Harmless(m.commands(d)[0]))}
+	under := append([]string{m.rule(same, "Ctrl+O copies it")}, wrapped(" "+m.style.title.Render(report.Harmless(m.commands(d)[0])), m.width-1, "   ")...)
 	room := m.height - len(lines) - len(ask) - len(under)
 	var about []string
 	for _, a := range m.about(d) {

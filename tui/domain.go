@@ -34,7 +34,7 @@ func (m *model) domainContent() content {
 	section("Probes and checks, the last of each", "", m.checks(d.Findings))
 	c := text(body)
 	c.title, c.end = title, fmt.Sprintf("%d of %d", m.at[overview].cursor+1, len(m.list.rows))
-	c.keys = "esc back  [,] neighbours  e explain  H hold  U resume  T retry  R roll back  a ask servers  y copy dig  l log  ? help"
+	c.keys = "esc back  e explain  R roll back  H hold  T retry  U resume  a ask servers  [,] neighbours  y copy dig  l log  ? help"
 	return c
 }
 
@@ -157,7 +157,7 @@ func (m *model) explainContent() content {
 	}
 	c := text(lines)
 	c.title = "Why " + name(d.Domain) + " is " + string(d.State) + ", and what can be done"
-	c.keys = "esc back  [,] neighbours  H hold  U resume  T retry  R roll back  y copy the command  ? help"
+	c.keys = "esc back  R roll back  H hold  T retry  U resume  y copy the command  [,] neighbours  ? help"
 	return c
 }
 

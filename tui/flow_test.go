@@ -53,7 +53,7 @@ func seized() []tea.Msg {
 
 // drifts are the events of a domain whose record somebody else changed.
 func drifts(p plan.Plan) batchMsg {
-	return append(tale(p), state.Event{Seq: 100, Kind: state.Drifted, Domain: "apex-tools.example.", Reason: "somebody else changed it", At: noon})
+	return append(tale(p), state.Event{Seq: 100, Kind: state.Drifted, Domain: "apex-tools.example.", Reason: "apex-tools.example. MX: somebody else changed it: expected 10 gw1.example., 20 gw2.example. TTL 300, found 5 mail.elsewhere.example. TTL 3600", At: noon})
 }
 
 const domainA, bareA = "domain:apex-tools.example.", "apex-tools.example"

@@ -1,12 +1,14 @@
 package tui
 
+import "strings"
+
 // helpContent lists the keys.
 func (m *model) helpContent() content {
 	var lines []string
 	for _, part := range helpParts {
 		lines = append(lines, m.style.hd.Render(" "+part.title))
 		for _, k := range part.keys {
-			lines = append(lines, "   "+m.style.title.Render(m.pad(k[0], 16))+" "+k[1])
+			lines = append(lines, wrapped("   "+m.style.title.Render(m.pad(k[0], 13))+" "+k[1], m.width-1, strings.Repeat(" ", 17))...)
 		}
 	}
 	c := text(lines)

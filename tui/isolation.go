@@ -76,7 +76,7 @@ func (m *model) isolationContent() content {
 		body = append(body, wrapped(" "+m.painted(t, report.Harmless(i.Reason)), m.width-1, " ")...)
 	}
 	body = append(body, m.deadMan()...)
-	body = append(body, m.rule("What must hold", "and since when it does"))
+	body = append(body, m.rule("What must hold", "and of when the evidence is"))
 	body = append(body, m.conditions()...)
 	body = append(body, m.rule("The firewall", m.wallEnd()))
 	body = append(body, m.wallLines()...)
@@ -90,7 +90,7 @@ func (m *model) isolationContent() content {
 		word += ", held"
 	}
 	c.title = "Isolate the old server: " + word
-	c.keys = "esc back  A approve  C confirm  L lift  H hold  U resume  T retry  a ask the firewall  y copy the next command  ? help"
+	c.keys = "esc back  A approve  C confirm  L lift  T retry  a ask anew  H hold  U resume  y copy the next command  ? help"
 	switch {
 	case strings.HasPrefix(i.Asks, state.OpeningTable):
 		c.keys = "esc back  L it is open again  T retry  a ask anew  y copy the next command  ? help"
@@ -133,6 +133,9 @@ func (m *model) deadMan() []string {
 		m.style.title.Render(m.opens()+" "+report.Span(left)), words)}
 }
 
+// detailIndent is beneath a condition's words.
+const detailIndent = "              "
+
 func (m *model) conditions() []string {
 	var out []string
 	for _, l := range report.IsolationGate(&m.plan, m.status()) {
@@ -144,14 +147,17 @@ func (m *model) conditions() []string {
 		case !l.At.IsZero():
 			when = m.ago(l.At)
 		}
-		line := fmt.Sprintf(" %s %s %s %s", m.mark(t), m.pad(l.What, max(min(m.width/2, 48), 30)), m.pad(when, 10), report.Harmless(l.Detail))
-		if l.Severity != plan.Pass && ansi.StringWidth(line) > m.width {
-			line = fmt.Sprintf(" %s %s %s", m.mark(t), m.pad(l.What, max(min(m.width/2, 48), 30)), when)
+		head := fmt.Sprintf(" %s %s ", m.mark(t), m.pad(when, 10))
+		switch line := head + m.pad(l.What, 48) + " " + report.Harmless(l.Detail); {
+		case l.Detail == "":
+			out = append(out, wrapped(head+l.What, m.width-1, detailIndent)...)
+		case ansi.StringWidth(line) <= m.width-1:
 			out = append(out, line)
-			out = append(out, wrapped("     "+m.painted(t, report.Harmless(l.Detail)), m.width-1, "     ")...)
-			continue
+		case l.Severity == plan.Pass:
+			out = append(out, m.cut(head+l.What+": "+report.Harmless(l.Detail), m.width-1))
+		default:
+			out = append(out, wrapped(head+l.What+": "+m.painted(t, report.Harmless(l.Detail)), m.width-1, detailIndent)...)
 		}
-		out = append(out, line)
 		if l.Command != "" {
 			out = append(out, "   "+m.painted(report.Wary, "next: "+l.Command))
 		}

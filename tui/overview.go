@@ -53,13 +53,13 @@ func (m *model) overviewView() []string {
 	body := m.table(l.rows)
 	lines = append(lines, fill(body, l.rows)...)
 	if l.latency > 0 {
-		lines = append(lines, m.rule("Arrival of probes", m.arrivals.words(max(min(m.width-68, mostArrivals), 8))))
+		lines = append(lines, m.rule("Arrival", m.arrivals.words(max(min(m.width-68, mostArrivals), 8), m.width-15)))
 	}
 	if l.latency == 0 {
 		lines = append(lines, m.rule("Events", ""))
 	}
 	lines = append(lines, m.lastEvents(m.height-1-len(lines))...)
-	return append(fill(lines, m.height-1), m.foot("enter open  space mark  A approve  R,W back  H hold  T retry  i isolate  / filter  l log  : all  q detach  ? help"))
+	return append(fill(lines, m.height-1), m.foot("enter open  A approve  R,W back  H hold  / filter  : all  q detach  T retry  space mark  i isolate  l log  ? help"))
 }
 
 // needLines are what waits for a person, the most urgent first.
@@ -251,8 +251,15 @@ func (m *model) tableEnd() string {
 	if n := len(m.list.marks); n > 0 {
 		parts = append(parts, m.painted(report.Busy, report.Number(n)+" marked"))
 	}
-	if below := len(m.list.rows) - m.at[overview].top - m.tableRows(); below > 0 {
-		parts = append(parts, fmt.Sprintf("row %s, %s below", report.Number(m.at[overview].cursor+1), report.Number(below)))
+	at := m.at[overview]
+	shown := m.layout().rows
+	if i, ok := m.list.at(at.cursor); ok && m.whyLine(i) != "" {
+		shown--
+	}
+	if below := len(m.list.rows) - at.top - shown; below > 0 {
+		parts = append(parts, fmt.Sprintf("row %s, %s below", report.Number(at.cursor+1), report.Number(below)))
+	} else if at.top > 0 {
+		parts = append(parts, "row "+report.Number(at.cursor+1))
 	}
 	return strings.Join(parts, "  ")
 }

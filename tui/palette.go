@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"fmt"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -115,9 +116,11 @@ func (p *palette) search(m *model) {
 		return true
 	}
 	p.found, p.cursor = nil, 0
-	for _, c := range choices() {
-		if has(c.name) {
-			p.found = append(p.found, c)
+	for _, begins := range []bool{true, false} { // what begins so is meant before what has it somewhere
+		for _, c := range choices() {
+			if has(c.name) && (len(words) == 0 || strings.HasPrefix(c.name, words[0])) == begins {
+				p.found = append(p.found, c)
+			}
 		}
 	}
 	for i := range m.status().Waves {
@@ -195,7 +198,11 @@ func (m *model) paletteView() []string {
 	if len(p.found) == 0 {
 		lines = append(lines, m.style.dim.Render("   nothing has that name"))
 	}
-	return append(fill(lines, m.height-1), m.style.dim.Render(" changes open their dialog first"))
+	end := " changes open their dialog first"
+	if below := len(p.found) - top - h; below > 0 {
+		end = fmt.Sprintf(" arrow down: %d more  %s", below, end)
+	}
+	return append(fill(lines, m.height-1), m.style.dim.Render(end))
 }
 
 func (m *model) pasteIntoPalette(text string) {

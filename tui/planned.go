@@ -5,6 +5,8 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"mxcutover/plan"
 	"mxcutover/report"
 	"mxcutover/rrset"
@@ -30,14 +32,17 @@ func (m *model) planContent() content {
 		}
 		return m.planDomain(&m.plan.Waves[w].Cutovers[i-first[w]-1])
 	}}
-	c.title = fmt.Sprintf("Plan %.12s, made %s", m.plan.ID, m.plan.Made.UTC().Format("2006-01-02 15:04Z"))
-	c.end = fmt.Sprintf("%s domains in %d waves, %d left", report.Number(len(m.status().Domains)), len(m.plan.Waves), len(m.plan.Left))
+	c.title = fmt.Sprintf("Plan %.12s of %s", m.plan.ID, m.plan.Made.UTC().Format("2006-01-02 15:04Z"))
+	if m.width < 100 {
+		c.title = fmt.Sprintf("Plan %.12s", m.plan.ID)
+	}
+	c.end = fmt.Sprintf("%s in %s, %s left", report.Counted(len(m.status().Domains), "domain"), report.Counted(len(m.plan.Waves), "wave"), report.Number(len(m.plan.Left)))
 	c.keys = "esc back  enter its domain  / search  n next  arrows sideways  y copy  ? help"
 	if !m.begun() {
 		c.keys = "B begin  enter its domain  / search  n next  y copy  q leave  ? help"
 	}
 	if i := m.at[planned].cursor; i >= 0 && i < n {
-		c.under = m.planUnder(i, first, len(head))
+		c.under = m.planUnder(i, first, len(head), c.line(i))
 	}
 	return c
 }
@@ -62,7 +67,7 @@ func (m *model) planHead() []string {
 	for _, f := range m.plan.Findings {
 		if f.Severity != plan.Pass {
 			t := report.ToneOfSeverity(f.Severity)
-			out = append(out, m.painted(t, fmt.Sprintf("%s %s %s: %s", m.p.Symbol(t), report.Harmless(f.Check), name(f.Target), report.Harmless(f.Detail))))
+			out = append(out, wrapped(m.painted(t, fmt.Sprintf("%s %s %s: %s", m.p.Symbol(t), report.Harmless(f.Check), name(f.Target), report.Harmless(f.Detail))), m.width-2, "  ")...)
 		}
 	}
 	for _, l := range m.plan.Left {
@@ -91,20 +96,40 @@ func (m *model) portsToClose() string {
 
 func (m *model) planWave(i int) string {
 	w := &m.plan.Waves[i]
-	return m.style.hd.Render(fmt.Sprintf("wave %s: %s domains", report.Harmless(w.Name), report.Number(len(w.Cutovers)))) + m.style.dim.Render("  "+report.GateWords(w.Gate))
+	return m.style.hd.Render(fmt.Sprintf("%s: %s", report.Harmless(w.Name), report.Counted(len(w.Cutovers), "domain"))) + m.style.dim.Render("  "+report.GateWords(w.Gate))
 }
 
 func (m *model) planDomain(c *plan.Cutover) string {
 	more := ""
 	if n := len(c.Companions()); n > 0 {
-		more = fmt.Sprintf("  and %d other records", n)
+		more = "  and " + report.Counted(n, "other record")
 	}
 	arrow := "→"
 	if m.p.ASCII {
 		arrow = "->"
 	}
-	return fmt.Sprintf("  %s %s %s %s%s", m.pad(name(c.Domain), max(min(m.width/3, 34), 18)), m.style.dim.Render(report.Harmless(inShort(c.Before()))), arrow,
-		m.painted(report.Good, report.Harmless(inShort(c.After()))), m.style.dim.Render(more))
+	set := inShort
+	if m.width < 100 {
+		set = hosts
+	}
+	return fmt.Sprintf("  %s %s %s %s%s", m.pad(name(c.Domain), max(min(m.width/3, 34), 18)), m.style.dim.Render(report.Harmless(set(c.Before()))), arrow,
+		m.painted(report.Good, report.Harmless(set(c.After()))), m.style.dim.Render(more))
+}
+
+// hosts are those of an MX RRset, without preferences.
+func hosts(s rrset.Set) string {
+	var out []string
+	for _, d := range s.Data {
+		_, host, found := strings.Cut(d, " ")
+		if !found {
+			return inShort(s)
+		}
+		out = append(out, rrset.Bare(host))
+	}
+	if s.Absent() {
+		return inShort(s)
+	}
+	return strings.Join(out, ", ")
 }
 
 // inShort is a RRset on one line.
@@ -115,9 +140,13 @@ func inShort(s rrset.Set) string {
 	return inLine(s) + fmt.Sprintf(" TTL %d", s.TTL)
 }
 
-// planUnder is the whole change of the chosen domain.
-func (m *model) planUnder(i int, first []int, head int) []string {
+// planUnder is the whole change of the chosen domain, or the whole of a long line of
+// the head.
+func (m *model) planUnder(i int, first []int, head int, line string) []string {
 	room := max(min((m.height-6)/3, 7), 1)
+	if i < head && ansi.StringWidth(line) > m.width-1 { // it has no room
+		return append([]string{m.rule("", "")}, fill(wrapped(" "+line, m.width-1, "   "), room)...)
+	}
 	if i < head || len(first) == 0 {
 		return nil
 	}

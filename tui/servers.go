@@ -110,18 +110,18 @@ func (m *model) answerLine(a Answer, cut plan.Cutover, width int) string {
 			keep = report.Span(left) + " left"
 		}
 	}
-	tone, what := report.Wary, a.Err
+	tone, what, of := report.Wary, report.Harmless(a.Err), together(report.Harmless(inLine(a.Set)))
 	switch {
 	case a.Err != "":
 		keep = ""
 	case a.Set.SameData(cut.After()):
-		tone, what = report.Good, "new: "+inLine(a.Set)
+		tone, what = report.Good, "new: "+of
 	case a.Set.SameData(cut.Before()):
-		tone, what = report.Busy, "old: "+inLine(a.Set)
+		tone, what = report.Busy, "old: "+of
 	default:
-		what = "other: " + inLine(a.Set)
+		what = "other: " + of
 	}
-	return fmt.Sprintf(" %s %s %s %s %s", m.mark(tone), m.pad(role, 5), m.pad(report.Harmless(a.Server), width), m.pad(keep, 11), m.painted(tone, report.Harmless(what)))
+	return fmt.Sprintf(" %s %s %s %s %s", m.mark(tone), m.pad(role, 5), m.pad(report.Harmless(a.Server), width), m.pad(keep, 11), m.painted(tone, what))
 }
 
 // journaled are the last findings about name servers and resolvers.
@@ -175,18 +175,24 @@ func (m *model) beforeWrite(d *state.DomainStatus, cut plan.Cutover) []string {
 		if l := left.Add(time.Duration(a.set.TTL) * time.Second).Sub(m.clock()); l > 0 {
 			may = "caches may have it for " + report.Span(l) + " more"
 		}
-		line := fmt.Sprintf("     %s TTL %d at %s; %s", report.Harmless(inLine(a.set)), a.set.TTL, report.Harmless(strings.Join(a.servers, ", ")), may)
+		line := fmt.Sprintf("     %s TTL %d at %s; %s", together(report.Harmless(inLine(a.set))), a.set.TTL, report.Harmless(strings.Join(a.servers, ", ")), may)
 		out = append(out, wrapped(line, m.width-1, "       ")...)
 	}
 	return out
 }
 
-// inLine is a RRset's data on one line.
+// inLine is an RRset's data on one line.
 func inLine(s rrset.Set) string {
 	if s.Absent() {
 		return "no " + s.Type
 	}
 	return strings.Join(s.Data, ", ")
+}
+
+// together keeps the fields of each record, which commas divide, on one line where
+// they are wrapped.
+func together(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, " ", noBreak), ","+noBreak, ", ")
 }
 
 // countdown is how long a resolver still has what it answered.

@@ -108,9 +108,20 @@ func (m *model) pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(width-ansi.StringWidth(s), 0))
 }
 
+// noBreak is a space at which a line is not broken.
+const noBreak = "\u00a0"
+
 // wrapped breaks a painted line between words into lines of a width; those after the
 // first are indented, and have its colours.
 func wrapped(s string, width int, indent string) []string {
+	out := broke(s, width, indent)
+	for i, l := range out {
+		out[i] = strings.ReplaceAll(l, noBreak, " ")
+	}
+	return out
+}
+
+func broke(s string, width int, indent string) []string {
 	if width <= len(indent)+8 || ansi.StringWidth(s) <= width {
 		return []string{s}
 	}

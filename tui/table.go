@@ -83,7 +83,7 @@ func (m *model) row(i int) string {
 
 // why is what a domain waits for, or what befell it.
 func (m *model) why(d *state.DomainStatus) string {
-	why := report.Harmless(d.Reason)
+	why := report.Harmless(strings.TrimPrefix(d.Reason, d.Domain+" MX: ")) // whose it is stands before it
 	switch {
 	case d.Asked != "":
 		why = report.Harmless(d.Asked)
