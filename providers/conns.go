@@ -12,6 +12,11 @@ import (
 // for few).
 const maxConns = 8
 
+// maxMessages is how many messages a connection is used for. A server may close one
+// at any time (RFC 7766 section 6.2.4); some do after 128 messages, and an update that is
+// under way then is in doubt.
+const maxMessages = 100
+
 // conns keeps TCP connections to one server open between uses.
 type conns struct {
 	network net.Dialer
@@ -19,7 +24,7 @@ type conns struct {
 	slots   chan struct{} // one for each connection in use
 
 	mu   sync.Mutex
-	idle []net.Conn
+	idle []*buffered
 }
 
 func newConns(server string, source net.Addr, timeout time.Duration) *conns {
@@ -31,7 +36,7 @@ func newConns(server string, source net.Addr, timeout time.Duration) *conns {
 
 // get waits for its turn. The connection is an old one, or nil: then the caller
 // dials. Each get is followed by a put.
-func (c *conns) get(ctx context.Context) (net.Conn, error) {
+func (c *conns) get(ctx context.Context) (*buffered, error) {
 	select {
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -47,12 +52,12 @@ func (c *conns) get(ctx context.Context) (net.Conn, error) {
 	return nil, nil
 }
 
-func (c *conns) dial(ctx context.Context) (net.Conn, error) {
+func (c *conns) dial(ctx context.Context) (*buffered, error) {
 	conn, err := c.network.DialContext(ctx, "tcp", c.server)
 	if err != nil {
 		return nil, err
 	}
-	return &buffered{Conn: conn, reader: bufio.NewReaderSize(conn, readSize)}, nil
+	return newBuffered(conn), nil
 }
 
 // readSize is about what a few answers have.
@@ -62,12 +67,21 @@ const readSize = 4096
 type buffered struct {
 	net.Conn
 	reader *bufio.Reader
+	sent   int // messages
+}
+
+func newBuffered(conn net.Conn) *buffered {
+	return &buffered{Conn: conn, reader: bufio.NewReaderSize(conn, readSize)}
 }
 
 func (b *buffered) Read(p []byte) (int, error) { return b.reader.Read(p) }
 
 // put takes a connection back, or nil if it was closed.
-func (c *conns) put(conn net.Conn) {
+func (c *conns) put(conn *buffered) {
+	if conn != nil && conn.sent >= maxMessages {
+		conn.Close()
+		conn = nil
+	}
 	if conn != nil {
 		c.mu.Lock()
 		c.idle = append(c.idle, conn)

@@ -37,7 +37,7 @@ func TestGivingUpRightAfterSending(t *testing.T) {
 	a, b := net.Pipe()
 	defer b.Close()
 	r := opened(bed{"127.0.0.1:1", testKey, testSecret}.open(t)).(*rfc2136)
-	s := &session{rfc2136: r, zone: siteZone, conn: &hasty{Conn: a, giveUp: cancel, closed: make(chan struct{})}}
+	s := &session{rfc2136: r, zone: siteZone, conn: newBuffered(&hasty{Conn: a, giveUp: cancel, closed: make(chan struct{})})}
 	m := new(dns.Msg)
 	m.SetUpdate(siteZone)
 	err := s.update(ctx, m)

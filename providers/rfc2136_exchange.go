@@ -64,6 +64,7 @@ func (s *session) send(ctx context.Context, ms ...*dns.Msg) ([]request, error) {
 		requests[i] = request{m, mac}
 		wire = append(binary.BigEndian.AppendUint16(wire, uint16(len(b))), b...)
 	}
+	s.conn.sent += len(ms)
 	defer s.limit(ctx)()
 	if _, err := s.conn.Write(wire); err != nil {
 		s.drop()
@@ -115,7 +116,6 @@ func (s *session) verified(reply *dns.Msg, raw []byte, mac string, timersOnly bo
 		s.drop()
 		return err
 	}
-	s.stale = false
 	return nil
 }
 

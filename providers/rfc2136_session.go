@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"syscall"
 
 	"github.com/miekg/dns"
@@ -19,9 +18,8 @@ const fudge = 30
 // zone.
 type session struct {
 	*rfc2136
-	zone  string // canonical
-	conn  net.Conn
-	stale bool // from an earlier session: the server may have closed it
+	zone string // canonical
+	conn *buffered
 }
 
 // session waits for a connection. Errors are transient.
@@ -30,7 +28,7 @@ func (r *rfc2136) session(ctx context.Context, zone string) (*session, error) {
 	if err != nil {
 		return nil, &transient{fmt.Errorf("%s: waiting for a connection: %w", r.where(zone), err)}
 	}
-	s := &session{rfc2136: r, zone: zone, conn: conn, stale: conn != nil}
+	s := &session{rfc2136: r, zone: zone, conn: conn}
 	if err := s.ready(ctx); err != nil {
 		s.end()
 		return nil, err
@@ -47,7 +45,7 @@ func (s *session) ready(ctx context.Context) error {
 	if err != nil {
 		return &transient{fmt.Errorf("%s: %w", s.where(s.zone), err)}
 	}
-	s.conn, s.stale = conn, false
+	s.conn = conn
 	return nil
 }
 
@@ -77,12 +75,11 @@ func (s *session) query(ctx context.Context, name string, typ uint16) (*dns.Msg,
 
 // queries asks questions at once; the server may answer them in any order, as of
 // any moment (RFC 7766 section 6.2.1.1). The answers are signed, with authority,
-// and NOERROR or NXDOMAIN. A connection that the server closed meanwhile is
-// dialed anew, once.
+// and NOERROR or NXDOMAIN. Where the server closes the connection instead of answering,
+// as it may at any time (RFC 7766 section 6.2.4), they are asked anew, once.
 func (s *session) queries(ctx context.Context, asked ...question) ([]*dns.Msg, error) {
-	stale := s.stale
 	replies, err := s.exchange(ctx, messages(asked)...)
-	if gone := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE); gone && stale {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		replies, err = s.exchange(ctx, messages(asked)...)
 	}
 	if err != nil {

@@ -65,6 +65,10 @@ func (s *Status) Check(d Decision) error {
 		if st := s.Isolation.State; st != IsolationArmed && st != IsolationProven {
 			return fmt.Errorf("%w: isolation is %s: there is nothing armed to confirm", ErrRefused, st)
 		}
+		// Nothing carries it out, and whoever confirmed would take it for closed for good.
+		if i := &s.Isolation; i.Held && !i.Paused {
+			return fmt.Errorf("%w: isolation is held, so it would not be kept (%s); retry it, then confirm", ErrRefused, i.Reason)
+		}
 	case Lift:
 		if d.Target != Isolate {
 			return fmt.Errorf("%w: only isolate is lifted", ErrRefused)

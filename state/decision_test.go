@@ -95,6 +95,8 @@ func TestCheckOfDecisions(t *testing.T) {
 		"rollback by yes":             {nil, state.Decision{Verb: state.Rollback, Target: "all", Confirm: "yes"}, `confirm with "all"`},
 		"rollback of isolation":       {armed, state.Decision{Verb: state.Rollback, Target: "isolate", Confirm: "isolate"}, "lifted, not rolled back"},
 		"confirm what is armed":       {armed, state.Decision{Verb: state.Keep, Target: "isolate", Confirm: "isolate"}, ""},
+		"confirm too late":            {append(armed[:len(armed):len(armed)], state.Event{Kind: state.Held, Step: "confirm", Reason: "nobody confirmed in time"}), state.Decision{Verb: state.Keep, Target: "isolate", Confirm: "isolate"}, "nobody confirmed in time"},
+		"confirm what a person holds": {append(armed[:len(armed):len(armed)], state.Event{Kind: state.Decided, Decision: &state.Decision{Verb: state.Hold, Target: "isolate"}}), state.Decision{Verb: state.Keep, Target: "isolate", Confirm: "isolate"}, ""},
 		"confirm unconfirmed":         {armed, state.Decision{Verb: state.Keep, Target: "isolate"}, `confirm with "isolate"`},
 		"confirm what is open":        {nil, state.Decision{Verb: state.Keep, Target: "isolate", Confirm: "isolate"}, "nothing armed"},
 		"confirm a wave":              {armed, state.Decision{Verb: state.Keep, Target: "wave:pilot", Confirm: "pilot"}, "only isolate"},

@@ -78,7 +78,7 @@ func (m *model) planHead() []string {
 		out = append(out, m.mark(t)+" "+m.painted(t, fmt.Sprintf("%s (%s), %s: %s", name(l.Domain), l.PointsTo, word, report.Harmless(l.Reason))))
 	}
 	if ports := m.portsToClose(); ports != "" {
-		out = append(out, m.style.dim.Render("  then the old server is isolated: "+ports+" closed to all but trusted networks"))
+		out = append(out, m.style.dim.Render("  then "+ports+" of the old server is closed to all but trusted networks"))
 	}
 	return out
 }

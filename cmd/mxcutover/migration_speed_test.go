@@ -120,7 +120,13 @@ func measured(t *testing.T, bin string, args ...string) {
 	begun := time.Now()
 	if err := c.Run(); err != nil {
 		words, _ := os.ReadFile(said.Name())
-		t.Fatalf("%v: %v\n%s", args, err, words[max(0, len(words)-4000):])
+		var troubles []string
+		for line := range strings.Lines(string(words)) {
+			if strings.Contains(line, "✖") && len(troubles) < 20 {
+				troubles = append(troubles, line)
+			}
+		}
+		t.Fatalf("%v: %v\n%s%s", args, err, strings.Join(troubles, ""), words[max(0, len(words)-1000):])
 	}
 	used := c.ProcessState.SysUsage().(*syscall.Rusage) //nolint:forcetypeassert // so it is on each system that we measure on
 	cpu := c.ProcessState.UserTime() + c.ProcessState.SystemTime()

@@ -84,7 +84,7 @@ func newStory(ctx context.Context, t *testing.T, bin string) *story {
 	s := &story{T: t, bin: bin, dir: t.TempDir()}
 	// What hangs is ended in time for everything to be taken away.
 	var cancel context.CancelFunc
-	s.ctx, cancel = context.WithTimeoutCause(ctx, 20*time.Minute, errors.New("the story took more than twenty minutes"))
+	s.ctx, cancel = context.WithTimeoutCause(ctx, 30*time.Minute, errors.New("the story took more than half an hour"))
 	t.Cleanup(cancel)
 	identity := filepath.Join(s.dir, "identity")
 	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", identity).CombinedOutput(); err != nil {
