@@ -175,7 +175,11 @@ func persons(p *plan.Plan, i *state.IsolationStatus) []Line {
 	}
 	if !i.Keep && i.State != state.IsolationConfirmed {
 		keep.Severity, keep.Detail, keep.Until = plan.Unknown, "not yet", i.Until
-		if i.State == state.IsolationProven {
+		switch {
+		case i.State != state.IsolationProven:
+		case i.Stuck() && i.Asks == "":
+			keep.Command = closeAgain
+		case !i.Stuck():
 			keep.Command = "mxcutover isolate confirm --confirm isolate"
 		}
 	}
@@ -236,7 +240,7 @@ func (p Printer) IsolationStatus(w io.Writer, pl *plan.Plan, st *state.Status) e
 		return err
 	}
 	if i.State == state.IsDrifted {
-		fmt.Fprintf(w, "next: %s\n", afterDrift)
+		fmt.Fprintf(w, "next: %s\n", closeAgain)
 	}
 	for _, l := range IsolationGate(pl, st) {
 		if l.Command != "" {

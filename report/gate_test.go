@@ -94,6 +94,13 @@ func TestIsolationGate(t *testing.T) {
 	if l := by()["refused from outside"]; l.Severity != plan.Unknown {
 		t.Errorf("armed, and not asked: %+v", l)
 	}
+	i.Held = true // nobody confirmed in time: that would be refused now
+	if l := by()["a person confirmed"]; l.Command != "mxcutover retry --isolate" {
+		t.Errorf("held: %+v", l)
+	}
+	if i.Paused = true; by()["a person confirmed"].Command != "mxcutover isolate confirm --confirm isolate" {
+		t.Errorf("on hold: %+v", by()["a person confirmed"])
+	}
 }
 
 // TestDriftOfTheFirewall shows in each place that what was closed for good is not any

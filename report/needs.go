@@ -20,8 +20,8 @@ type Need struct {
 	tone    Tone
 }
 
-// afterDrift closes the old server again, with fresh evidence and proof.
-const afterDrift = "mxcutover retry --isolate"
+// closeAgain closes the old server again, with fresh evidence and proof.
+const closeAgain = "mxcutover retry --isolate"
 
 // mostNamed is how many domains of one need are named.
 const mostNamed = 20
@@ -35,11 +35,11 @@ func (s *Story) Needs() (out []Need) {
 	}
 	if i := &st.Isolation; strings.HasPrefix(i.Asks, state.OpeningTable) {
 		out = append(out, Need{What: "the old server must be opened again by hand: nothing opens it by itself", Why: i.Reason, Command: "mxcutover isolate lift", tone: Bad})
-	} else if st.Isolation.Held && !st.Isolation.Paused {
+	} else if i.Stuck() {
 		out = append(out, Need{What: "isolation of the old server is held", Why: st.Isolation.Reason, Command: "mxcutover isolate status", tone: Bad})
 	}
 	if st.Isolation.State == state.IsDrifted && !st.Isolation.Held {
-		out = append(out, Need{What: "the old server was closed for good, and is not any more", Why: st.Isolation.Reason, Command: afterDrift, tone: Bad})
+		out = append(out, Need{What: "the old server was closed for good, and is not any more", Why: st.Isolation.Reason, Command: closeAgain, tone: Bad})
 	}
 	for _, w := range st.Waves {
 		if w.State == state.IsHeld {
@@ -114,6 +114,7 @@ func (s *Story) gateNeeds() (out []Need) {
 	case !live || len(st.Waves) == 0:
 	case i.Asks != "" && !strings.HasPrefix(i.Asks, state.OpeningTable) && !i.Held:
 		out = append(out, Need{What: "a person is to load the table " + i.Asks, Why: "mxcutover isolate show", Command: askedCommand(&i), tone: Wary})
+	case i.Stuck():
 	case i.State == state.IsolationProven && !i.Keep && i.Hand:
 		out = append(out, Need{What: "the old server is closed by hand and proven; confirm that, or you are told to open it: nothing opens by itself", Why: "until " + stamp(i.Until), Command: "mxcutover isolate confirm --confirm isolate", tone: Wary})
 	case i.State == state.IsolationProven && !i.Keep:

@@ -204,7 +204,7 @@ func (p Printer) Status(w io.Writer, s *state.Status, all bool) error {
 	}
 	fmt.Fprintf(b, "\nisolation: %s %s\n", s.Isolation.State, Harmless(s.Isolation.Reason))
 	if s.Isolation.State == state.IsDrifted {
-		fmt.Fprintf(b, "  the old server was closed for good, and is not any more; to close it again, with fresh proof: %s\n", afterDrift)
+		fmt.Fprintf(b, "  the old server was closed for good, and is not any more; to close it again, with fresh proof: %s\n", closeAgain)
 	}
 	if c := askedCommand(&s.Isolation); c != "" {
 		fmt.Fprintf(b, "  a person is asked for %s: mxcutover isolate show, then: %s\n", Harmless(s.Isolation.Asks), Harmless(c))

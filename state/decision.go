@@ -66,7 +66,7 @@ func (s *Status) Check(d Decision) error {
 			return fmt.Errorf("%w: isolation is %s: there is nothing armed to confirm", ErrRefused, st)
 		}
 		// Nothing carries it out, and whoever confirmed would take it for closed for good.
-		if i := &s.Isolation; i.Held && !i.Paused {
+		if i := &s.Isolation; i.Stuck() {
 			return fmt.Errorf("%w: isolation is held, so it would not be kept (%s); retry it, then confirm", ErrRefused, i.Reason)
 		}
 	case Lift:

@@ -165,6 +165,10 @@ type IsolationStatus struct {
 	stages   int                   // how many sets of ports are closed, one after the other
 }
 
+// Stuck tells whether isolation is held for another reason than a person's hold: a
+// confirmation would not be carried out, and a retry begins anew.
+func (i *IsolationStatus) Stuck() bool { return i.Held && !i.Paused }
+
 // Waiting tells whether isolation waits for a person.
 func (i *IsolationStatus) Waiting() bool { return i.Held || i.State == IsDrifted }
 

@@ -46,6 +46,7 @@ func TestGoldenViews(t *testing.T) {
 		"hand_overview": {handing(p), nil}, "hand": {handing(p), []string{"i"}}, "hand_table": {handing(p), []string{"i", "end"}}, "hand_done": {handing(p), []string{"i", "D"}},
 		"hand_closed": {handed(p), []string{"i"}}, "hand_open": {lapsed(p), []string{"i"}}, "hand_open_overview": {lapsed(p), nil},
 		"drift_of_the_firewall": {drifted(p), nil}, "drift_of_the_firewall_isolation": {drifted(p), []string{"i"}},
+		"late": {late(p), []string{"i"}}, "late_overview": {late(p), nil},
 		"drift": {drifts(p), nil}, "drift_adopt": {drifts(p), []string{"T", "tab"}}, "drift_force": {drifts(p), []string{"T", "tab", "tab"}},
 	} {
 		a.forms(view, func(w, h int, ascii bool) *stage {

@@ -124,7 +124,9 @@ func (m *model) deadMan() []string {
 		}
 	}
 	words := "unless it is confirmed: C"
-	if i.Keep {
+	if i.Stuck() {
+		words = "; T begins anew"
+	} else if i.Keep {
 		words = "; a person confirmed it, and it is being proven once more"
 	} else if i.State != state.IsolationProven {
 		words = "; it is being proven"

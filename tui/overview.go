@@ -166,7 +166,7 @@ func (m *model) isolationLine() string {
 	word := string(i.State)
 	switch {
 	case i.Held:
-		t, word = report.Bad, string(i.State)+", held"
+		t, word = report.Bad, "held"
 	case m.asked() != "":
 		t, what = report.Wary, "D says that "+report.Harmless(i.Asks)+" is loaded  "+what
 	case i.State == state.IsDrifted:

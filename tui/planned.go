@@ -59,7 +59,7 @@ func (m *model) planHead() []string {
 	for i, l := range loads {
 		sum += l.Share
 		out = append(out, fmt.Sprintf("%s %s %8s domains %12s messages %5.1f%% %s", m.mark(report.ToneOf(m.status().Waves[min(i, len(m.status().Waves)-1)].State)),
-			m.pad(report.Harmless(l.Wave), 10), report.Number(l.Domains), report.Number(int(l.Messages)), 100*l.Share, m.p.Bar(l.Share, max(min(m.width-66, 30), 6)))) //nolint:gosec // a count of messages
+			m.pad(report.Harmless(l.Wave), 10), report.Number(l.Domains), report.Number(int(l.Messages)), 100*l.Share, m.p.Bar(l.Share, max(min(m.width-66, 30), 0)))) //nolint:gosec // a count of messages
 	}
 	if len(out) > 0 {
 		out = append(out, m.style.dim.Render("  shares "+what))

@@ -398,6 +398,13 @@ func lapsed(p plan.Plan) batchMsg {
 	return s.b
 }
 
+// late is closing, when nobody confirmed it in time, and the kernel is left to open it.
+func late(p plan.Plan) batchMsg {
+	s := &teller{p: p, b: closing(p)}
+	s.add(60, state.Event{Kind: state.Held, Step: "confirm", Reason: "confirm: nobody confirmed in time; it is left to expire, and the old server opens again at 12:07:30"})
+	return s.b
+}
+
 // drifted is closing, confirmed, and then found open.
 func drifted(p plan.Plan) batchMsg {
 	s := &teller{p: p, b: closing(p)}
