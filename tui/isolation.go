@@ -124,11 +124,12 @@ func (m *model) deadMan() []string {
 		}
 	}
 	words := "unless it is confirmed: C"
-	if i.Stuck() {
+	switch {
+	case i.Stuck():
 		words = "; T begins anew"
-	} else if i.Keep {
+	case i.Keep:
 		words = "; a person confirmed it, and it is being proven once more"
-	} else if i.State != state.IsolationProven {
+	case i.State != state.IsolationProven:
 		words = "; it is being proven"
 	}
 	return []string{fmt.Sprintf(" %s %s %s", m.painted(report.Wary, m.p.Bar(float64(left)/float64(max(within, left)), 20)),
