@@ -83,7 +83,7 @@ conformance: ## the conformance suite at a real account: CONFIG=mxcutover.yaml P
 integration: build $(NFPM) ## real BIND, Knot, PowerDNS, OpenSSH, mail servers, nftables and Chromium; needs root; installs what is missing
 	./scripts/integration
 
-site: build ## a migration of sixty domains at a whole site under continuous mail, with each message counted; needs root; installs what is missing; RUN=undisturbed or RUN=faults
+site: build ## a migration of sixty domains at a whole site under continuous mail, with each message counted; needs root; installs what is missing; RUN=undisturbed or RUN=faults; RUN=stay leaves it up to be tried by hand
 	RUN='$(RUN)' LOGS='$(LOGS)' ./scripts/site
 
 clean:

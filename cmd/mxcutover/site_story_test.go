@@ -4,8 +4,12 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	real "mxcutover/lab/site"
@@ -114,6 +118,30 @@ func (s *story) insideLetsGo() error {
 		}
 	}
 	return nil
+}
+
+// stays leaves the site up, with its mail, for a person who tries each command, until
+// Ctrl-C. The mail is counted then.
+func stays(s *story) []tableRow {
+	interrupted, stop := signal.NotifyContext(s.ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	row := tableRow{name: "by hand", before: time.Now()}
+	fmt.Printf(`The site is up, and mail goes on. In another terminal, as the operator:
+
+  ip netns exec %s bash
+  cd %s
+  export PATH=%s:$PATH MXCUTOVER_CONFIG=%s
+  mxcutover inventory
+
+The mailboxes of the old server are in %s, its log is %s,
+the gateway's are %s and %s; named's zones are in %s.
+Ctrl-C here counts the mail, and takes the site away.
+`, s.w.Operator.Name, s.dir, filepath.Dir(s.bin), s.config(), s.w.Postfix.Mail, s.w.Postfix.Log(), s.w.Exim[0].Log(), s.w.Exim[1].Log(), s.w.BIND.Dir)
+	<-interrupted.Done()
+	row.migrated = time.Now()
+	s.spam.End()
+	s.count(&row)
+	return []tableRow{row}
 }
 
 // undisturbed is the whole way, with nothing that goes wrong.
