@@ -54,7 +54,7 @@ package: build man $(NFPM) ## dist/*.deb, dist/*.rpm: binary, manual, completion
 release: $(SBOM) ## dist/release: binaries of all systems, built twice and compared, with sums and parts list; KEY=ssh-key signs them
 	./scripts/release $(SBOM) '$(VERSION)' '$(KEY)'
 
-vuln: build $(VULN) ## known vulnerabilities in what is used, and in the binary
+vuln: $(VULN) ## known vulnerabilities in what is used, and in the binary
 	./scripts/vuln $(VULN)
 
 $(NFPM):
