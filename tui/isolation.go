@@ -132,8 +132,8 @@ func (m *model) deadMan() []string {
 	case i.State != state.IsolationProven:
 		words = "; it is being proven"
 	}
-	return []string{fmt.Sprintf(" %s %s %s", m.painted(report.Wary, m.p.Bar(float64(left)/float64(max(within, left)), 20)),
-		m.style.title.Render(m.opens()+" "+report.Span(left)), words)}
+	return wrapped(fmt.Sprintf(" %s %s %s", m.painted(report.Wary, m.p.Bar(float64(left)/float64(max(within, left)), 20)),
+		m.style.title.Render(m.opens()+" "+report.Span(left)), words), m.width-1, "   ")
 }
 
 // detailIndent is beneath a condition's words.
