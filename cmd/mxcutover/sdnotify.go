@@ -44,8 +44,8 @@ func (s supervisor) say(lines string) {
 // quietest is between two messages where no watchdog waits for them.
 const quietest = time.Minute
 
-// attend tells the supervisor that the engine is ready once it answers, then that it
-// still does, and at the end that it stops. An engine that does not answer is not
+// attend tells the supervisor that the engine is ready once it answers and is at work,
+// then that it still does, and at the end that it stops. An engine that does not answer is not
 // spoken for. What it returns waits until the last is said.
 func (s supervisor) attend(ctx context.Context, look func(context.Context) (*state.Status, error)) (finish func()) {
 	if s.socket == "" {
@@ -63,7 +63,7 @@ func (s supervisor) attend(ctx context.Context, look func(context.Context) (*sta
 		for ctx.Err() == nil {
 			st, err := s.answered(ctx, every, look)
 			switch {
-			case err != nil && !ready:
+			case !ready && (err != nil || st.Engine != "running"): // it answers a moment before its first step
 				_ = pause(ctx, 50*time.Millisecond) // it is just starting
 				continue
 			case err == nil && !ready:

@@ -103,15 +103,18 @@ func TestNotSpokenFor(t *testing.T) {
 		case n <= 3:
 			looks <- "fails"
 			return fails(ctx)
-		case n <= 5:
+		case n <= 4:
+			looks <- "begins"
+			return &state.Status{Engine: "stopped"}, nil
+		case n <= 6:
 			looks <- "answers"
-			return &state.Status{}, nil
+			return &state.Status{Engine: "running"}, nil
 		}
 		looks <- "hangs"
 		return hangs(ctx)
 	}
 	finish := supervisor{socket: path, watch: 90 * time.Millisecond}.attend(t.Context(), answer)
-	for range 8 { // three that fail, two that answer, three that hang
+	for range 9 { // three that fail, one of an engine that begins, two that answer, three that hang
 		<-looks
 	}
 	finish()
