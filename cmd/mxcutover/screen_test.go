@@ -138,7 +138,7 @@ func TestIntegrationScreen(t *testing.T) {
 	w, dir, bin := screenWorld(t, lab.Options{})
 	tmux := newTerminals(t)
 	a := open(t, tmux, "first", dir, bin, 100, 30)
-	a.await("NO ENGINE", "B begins it", "wave pilot: 3 domains")
+	a.await("NO ENGINE", "B begins it", "pilot: 3 domains")
 	a.press("B")
 	a.await("Begin the migration demo")
 	a.typeIn("demo")
