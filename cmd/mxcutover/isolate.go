@@ -46,6 +46,7 @@ does next. --all adds every finding.`,
 		},
 	}
 	confirm.Flags().StringVar(&t.confirm, "confirm", "", `the word "isolate"`)
+	t.takeFlag(confirm)
 	completeWith(confirm, "confirm", func() []string { return []string{state.Isolate} })
 	lift := &cobra.Command{
 		Use: "lift", Short: "open the old server again, and prove it",

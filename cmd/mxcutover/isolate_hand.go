@@ -27,7 +27,7 @@ It is of use with isolate.driver: script.`,
 		},
 	}
 	c.Flags().StringVar(&t.confirm, "confirm", "", "the name of the table that is loaded")
-	c.Flags().BoolVar(&t.take, "take-control", false, "decide though another session has control, and take it away")
+	t.takeFlag(c)
 	return c
 }
 
