@@ -89,17 +89,13 @@ func runIsolateStatus(ctx context.Context, s *streams, all bool) (err error) {
 
 // runLift opens first and asks afterwards.
 func runLift(ctx context.Context, s *streams) error {
-	cfg, err := s.load()
+	cfg, _, err := s.isolation()
 	if err != nil {
-		return err
-	}
-	if cfg.Isolate == nil {
-		_, _, err := s.isolation()
 		return err
 	}
 	w := rollout.World{Policy: policy(cfg), Handed: handed(cfg.Isolate)}
 	if w.Firewall, err = openFirewall(cfg); err != nil {
-		return fmt.Errorf("isolate: %w", err)
+		return err
 	}
 	_, hand := w.Firewall.(firewall.Hand)
 	if hand {

@@ -61,7 +61,7 @@ func openSite(cfg *config.Config) (*site, error) {
 	s.companions = s.checker.Companions
 	if cfg.Isolate != nil {
 		if s.firewall, err = openFirewall(cfg); err != nil {
-			return nil, fmt.Errorf("isolate: %w", err)
+			return nil, err
 		}
 	}
 	return s, nil

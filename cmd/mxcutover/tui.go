@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"net/netip"
 	"os"
@@ -230,7 +229,7 @@ func (a *attached) refused(ctx context.Context) ([]report.Refused, error) {
 	defer cancel()
 	driver, err := openFirewall(a.cfg)
 	if err != nil {
-		return nil, fmt.Errorf("isolate: %w", err)
+		return nil, err
 	}
 	seen, err := driver.Seen(ctx)
 	if err != nil {
