@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -195,31 +194,18 @@ func within(set map[string]bool, name []byte) bool {
 	}
 }
 
-// readDomains reads one domain a line.
+// readDomains reads a list of names, below which all count.
 func readDomains(path string) (map[string]bool, error) {
-	f, err := os.Open(path)
+	names, err := readNames(path)
 	if err != nil {
 		return nil, fmt.Errorf("--domains: %w", err)
 	}
-	defer f.Close()
-	out := map[string]bool{}
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		text, _, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "\ufeff"), "#")
-		if text = strings.TrimSpace(text); text == "" {
-			continue
-		}
-		name, err := rrset.CanonicalName(strings.TrimPrefix(text, "*."))
-		if err != nil {
-			return nil, usagef("%s:%d: expected one domain, as in: example.org", path, n)
-		}
-		out[rrset.Bare(name)] = true
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("--domains %s: %w", path, err)
-	}
-	if len(out) == 0 {
+	if len(names) == 0 {
 		return nil, usagef("%s: no domain is in it", path)
+	}
+	out := map[string]bool{}
+	for _, n := range names {
+		out[strings.TrimPrefix(rrset.Bare(n), "*.")] = true
 	}
 	return out, nil
 }
