@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"mxcutover/rrset"
 	"slices"
 )
 
@@ -59,7 +60,7 @@ func (k *checker) mayHold(others []string, name, zone, key string) bool {
 		default:
 			continue
 		}
-		k.fault(key, fmt.Sprintf("%.80q %s", bare(zone), message), cure)
+		k.fault(key, fmt.Sprintf("%.80q %s", rrset.Bare(zone), message), cure)
 		return false
 	}
 	return true

@@ -23,7 +23,6 @@ import (
 //	yaml:"key,required,nonempty"  the key; it must stand there; a list or map must have members
 //	is:"host"                     what a text is, and how it is made canonical (see conversions)
 //	keys:"name"                   the same for the keys of a map
-//	later:"cure"                  a known key that this release refuses, and what to do instead
 
 // A Config is a checked configuration file. Domain names in it are canonical
 // (lower case, final dot, IDN in its ASCII form) unless a field says otherwise;

@@ -259,7 +259,7 @@ func TestExample(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, f := range fields {
-			if f.later != "" || f.name == "view" || f.name == "addr" {
+			if f.name == "view" || f.name == "addr" {
 				continue
 			}
 			if !regexp.MustCompile(`(?m)^[ #{-]*` + f.name + `:`).Match(text) {

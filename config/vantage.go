@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"mxcutover/rrset"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -63,7 +64,7 @@ func parseSSH(s string) (SSHHost, error) {
 	} else {
 		h.Host, port, hasPort = strings.Cut(rest, ":")
 		_, isAddr := netip.ParseAddr(h.Host)
-		if name, err := canonicalName(h.Host); isAddr != nil && (err != nil || bare(name) != strings.ToLower(h.Host) || strings.HasPrefix(h.Host, "-")) {
+		if name, err := canonicalName(h.Host); isAddr != nil && (err != nil || rrset.Bare(name) != strings.ToLower(h.Host) || strings.HasPrefix(h.Host, "-")) {
 			return bad("the host")
 		}
 	}
