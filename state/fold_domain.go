@@ -48,7 +48,7 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 			d.set(d.reached(c), e)
 		}
 	case Observed:
-		if u := untilOf(e); !u.IsZero() {
+		if u := intentOf(e).Until; !u.IsZero() {
 			d.Until = u
 		}
 	case Done:
@@ -70,7 +70,7 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 		d.Beside = stepKind(c, e.Step) == plan.WriteCompanion
 	case InDoubt:
 		d.set(IsInDoubt, e)
-		d.Until = untilOf(e)
+		d.Until = intentOf(e).Until
 		d.doubt(e.Step, stepKind(c, e.Step), Wait{From: at, For: intentOf(e).Wait})
 		d.Doubts++
 	case RollingBack:
@@ -160,7 +160,7 @@ func sameSet(a, b rrset.Change) bool {
 // letGo notes until when a cache may have the gateway's MX, or a companion that
 // was undone: until the later of what was known and what is told now.
 func (d *DomainStatus) letGo(e Event, at Moment, k plan.Kind) {
-	u, known := untilOf(e), &d.Caches
+	u, known := intentOf(e).Until, &d.Caches
 	if k == plan.WriteCompanion {
 		known = &d.Others
 	}
@@ -181,7 +181,7 @@ func (d *DomainStatus) begin(e Event) {
 	if d.Step != e.Step {
 		d.Doubts = 0
 	}
-	d.Step, d.Until = e.Step, untilOf(e)
+	d.Step, d.Until = e.Step, intentOf(e).Until
 }
 
 func (d *DomainStatus) endStep() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mxcutover/state"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -52,7 +53,7 @@ func writeHolder(path, command string) error {
 		return err
 	}
 	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if noSpace(err) {
+	if state.NoSpace(err) {
 		return removeHolder(path)
 	}
 	if err != nil {
@@ -62,7 +63,7 @@ func writeHolder(path, command string) error {
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(fresh, path)
 	}
-	if noSpace(err) {
+	if state.NoSpace(err) {
 		return errors.Join(removeHolder(fresh), removeHolder(path))
 	}
 	if err != nil {
