@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"mxcutover/plan"
 	"mxcutover/rrset"
 	"slices"
 )
@@ -111,9 +112,6 @@ func (k *checker) views() {
 
 func viewKey(provider string) string { return inner(inner("providers", provider), "view") }
 
-// Public is the view that the world has.
-const Public = "public"
-
 // MovedView is the view of the DNS in which domains move: the one that a provider
 // names whose zones may be changed, else the public one, else the resolvers' first.
 func (c *Config) MovedView() string {
@@ -122,8 +120,8 @@ func (c *Config) MovedView() string {
 			return p.View // no two differ in a file that was checked
 		}
 	}
-	if len(c.Resolvers) == 0 || slices.ContainsFunc(c.Resolvers, func(r Resolver) bool { return r.View == Public }) {
-		return Public
+	if len(c.Resolvers) == 0 || slices.ContainsFunc(c.Resolvers, func(r Resolver) bool { return r.View == plan.PublicView }) {
+		return plan.PublicView
 	}
 	return c.Resolvers[0].View
 }

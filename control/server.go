@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -183,7 +184,7 @@ func (s *server) decide(w http.ResponseWriter, r *http.Request) {
 // events streams events. Each write has a deadline, so that a slow watcher is
 // dropped and never waited for.
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
-	since, err := strconv.ParseUint(or(r.URL.Query().Get("since"), "0"), 10, 64)
+	since, err := strconv.ParseUint(cmp.Or(r.URL.Query().Get("since"), "0"), 10, 64)
 	if err != nil {
 		answer(w, http.StatusBadRequest, refusal{"since: a sequence number was expected"})
 		return
@@ -284,11 +285,4 @@ func (s *server) metrics(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(w, "mxcutover_wave_domains{wave=%q,count=%q} %d\n", x.Name, k, n)
 		}
 	}
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -287,7 +287,7 @@ func (w World) Watch(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	}
 	served, found := w.Checker.Served(ctx, t.Cutover.Zone, t.Cutover.Domain, "MX")
 	for server, s := range served {
-		f := plan.Finding{Check: "ns.sync", Target: server, Severity: plan.Pass, At: t.Now(), Detail: "serves " + inLine(s)}
+		f := plan.Finding{Check: "ns.sync", Target: server, Severity: plan.Pass, At: t.Now(), Detail: "serves " + s.InLineTTL()}
 		if s.SameData(t.Cutover.After()) {
 			f.Severity, f.Detail = plan.Fail, "serves the gateway's MX again, though it was rolled back: a write came late, or somebody wrote it"
 		}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"mxcutover/plan"
-	"mxcutover/rrset"
 )
 
 // set enters a state. While the domain is to be rolled back, the late outcome
@@ -146,15 +145,11 @@ func (d *DomainStatus) noteTTL() {
 // ends with the record that they wrote since.
 func (d *DomainStatus) keep(i Intent) {
 	for id, r := range d.Steps {
-		if r.Intent.Change == nil || i.Change == nil || sameSet(*r.Intent.Change, *i.Change) {
+		if r.Intent.Change == nil || i.Change == nil || r.Intent.Change.SameRRset(*i.Change) {
 			r.Kept = true
 			d.Steps[id] = r
 		}
 	}
-}
-
-func sameSet(a, b rrset.Change) bool {
-	return a.After.Name == b.After.Name && a.After.Type == b.After.Type
 }
 
 // letGo notes until when a cache may have the gateway's MX, or a companion that

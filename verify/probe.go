@@ -92,7 +92,7 @@ func (c *Checker) public(ctx context.Context, cut plan.Cutover, want rrset.Set, 
 		if a.Set.Absent() {
 			wait = a.Negative
 		}
-		return []plan.Finding{unknown(cut.Domain, "our resolver still answers %s, for %d more seconds", inLine(got), wait)}, nil
+		return []plan.Finding{unknown(cut.Domain, "our resolver still answers %s, for %d more seconds", got.InLine(), wait)}, nil
 	}
 	members := got.MX()
 	if got.Absent() {

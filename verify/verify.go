@@ -82,7 +82,7 @@ type Settings struct {
 	HTTPSPort     uint16       // of MTA-STS policies; default 443
 	HTTPSCA       string       // PEM file of an authority to trust besides the system's for those; "" = none
 	Resolvers     []Resolver
-	View          string    // in which domains move; "" = Public, or the first resolver's
+	View          string    // in which domains move; "" = the public one, or the first resolver's
 	Vantages      []Vantage // none = here
 	Hello         string    // the EHLO name
 	From          string    // the probes' sender
