@@ -11,7 +11,7 @@
 //	POST /v1/decisions                   on the control socket only
 //	POST /v1/control                     decide alone, for as long as the connection lives
 //	GET  /v1/backup                      the journal's file; on the control socket only
-//	GET  /metrics
+//	GET  /metrics                        as run --metrics
 package control
 
 import (

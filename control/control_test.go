@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"mxcutover/plan"
+	"mxcutover/report"
 	"mxcutover/rrset"
 	"mxcutover/state"
 )
@@ -225,6 +226,25 @@ func TestStatusAndPlan(t *testing.T) {
 
 // TestSlowWatcherHoldsUpNobody leaves a watcher that reads nothing, and follows
 // all events beside it.
+// The socket's numbers are those of run --metrics.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	f, dir := serve(t)
+	r, err := dial(t, dir).get(t.Context(), "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	got, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	if err := report.MetricsOf(f.status(), "test", time.Now()).Write(&want); err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("%s\nwant: %s, %v", got, want.Bytes(), err)
+	}
+}
+
 func TestSlowWatcherHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	f, dir := serve(t)

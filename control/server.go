@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mxcutover/plan"
+	"mxcutover/report"
 	"mxcutover/state"
 )
 
@@ -267,22 +268,8 @@ func (o *stream) keepAlive(ctx context.Context, cancel func()) {
 	}
 }
 
-// metrics are gauges without the names of domains.
+// metrics are the same numbers as run --metrics has, for whoever may watch.
 func (s *server) metrics(w http.ResponseWriter, _ *http.Request) {
-	st := s.Status()
-	byState := map[state.Phase]int{}
-	for _, d := range st.Domains {
-		byState[d.State]++
-	}
-	fmt.Fprintf(w, "# TYPE mxcutover_events_total counter\nmxcutover_events_total %d\n", st.Seq)
-	fmt.Fprintln(w, "# TYPE mxcutover_domains gauge")
-	for p, n := range byState {
-		fmt.Fprintf(w, "mxcutover_domains{state=%q} %d\n", p, n)
-	}
-	fmt.Fprintln(w, "# TYPE mxcutover_wave_domains gauge")
-	for _, x := range st.Waves {
-		for k, n := range map[string]int{"total": x.Total, "live": x.Live, "held": x.Held, "failed": x.Failed} {
-			fmt.Fprintf(w, "mxcutover_wave_domains{wave=%q,count=%q} %d\n", x.Name, k, n)
-		}
-	}
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_ = report.MetricsOf(s.Status(), s.Version, time.Now()).Write(w) // a reader that went away asks again
 }
