@@ -175,7 +175,7 @@ file can be looked at and decided about: status, retry and rollback --journal FI
 	decide := c.RunE
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if from != "" {
-			return runRestore(cmd, s, from)
+			return runRollbackFrom(cmd, s, from)
 		}
 		return decide(cmd, args)
 	}

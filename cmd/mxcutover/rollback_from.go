@@ -22,10 +22,10 @@ import (
 // restoreWave is the wave of a journal that was made from snapshots.
 const restoreWave = "restore"
 
-// runRestore rolls back from the snapshots file alone. What was written is told
+// runRollbackFrom rolls back from the snapshots file alone. What was written is told
 // to a new journal as if it had just been done, and then undone by the same code
 // as any rollback.
-func runRestore(cmd *cobra.Command, s *streams, from string) (err error) {
+func runRollbackFrom(cmd *cobra.Command, s *streams, from string) (err error) {
 	ctx := cmd.Context()
 	cfg, err := s.load()
 	if err != nil {
