@@ -150,20 +150,3 @@ type Preflight struct {
 	Addresses string        `yaml:"addresses" is:"path"` // addresses, one a line, that old server and gateway must judge alike; "" = none
 	Each      int           `yaml:"each"`                // so many of each domain are asked for; default 3
 }
-
-// ProviderOf tells which provider holds a zone that may be changed, in whatever
-// spelling it is named.
-func (c *Config) ProviderOf(zone string) (name string, ok bool) {
-	z, err := canonicalName(zone)
-	if err != nil {
-		return "", false
-	}
-	for p, v := range c.Providers {
-		for _, have := range v.Zones {
-			if have == z && !v.Compared {
-				return p, true
-			}
-		}
-	}
-	return "", false
-}

@@ -1,7 +1,7 @@
 // Package control is the engine's API: HTTP/1.1 over two unix sockets, one to
 // watch and one to control, in a directory that only the group may enter.
 //
-// The engine calls [Serve]; commands and the screen call [Dial] and get a
+// The engine calls [Listen] and [Sockets.Serve]; commands and the screen call [Dial] and get a
 // [Client], which is an Engine like the one served. The caller's uid, as the
 // kernel tells it, is journaled with each Decision. There is no TCP.
 //

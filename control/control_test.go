@@ -109,13 +109,15 @@ func serveWith(t *testing.T, f *fake, adjust func(*Options)) (dir string) {
 		t.Fatal(err)
 	}
 	dir = filepath.Join(base, "run")
-	o := Options{Dir: dir, Engine: f, Plan: thePlan(), Status: f.status, Version: "test"}
+	o := Options{Engine: f, Plan: thePlan(), Status: f.status, Version: "test"}
 	adjust(&o)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() {
-		ended <- Serve(ctx, o)
-	}()
+	sockets, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { ended <- sockets.Serve(ctx, o) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -292,7 +294,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	if r.StatusCode != http.StatusNotFound {
 		t.Errorf("a decision at the watching socket: %s", r.Status)
 	}
-	if err := Serve(t.Context(), Options{Dir: dir, Engine: &fake{}, Status: func() *state.Status { return nil }}); err == nil {
+	if _, err := Listen(dir); err == nil {
 		t.Error("a second server took a socket that answers")
 	}
 }

@@ -21,7 +21,6 @@ import (
 
 // Options of a server.
 type Options struct {
-	Dir     string // of the sockets; made with mode 0750
 	Engine  Engine
 	Plan    plan.Plan
 	Status  func() *state.Status
@@ -63,24 +62,7 @@ func Listen(dir string) (*Sockets, error) {
 	return &Sockets{dir: dir, watch: watch, control: control}, nil
 }
 
-// Close ends listening. What serves them closes them too.
-func (k *Sockets) Close() error {
-	err := errors.Join(k.watch.Close(), k.control.Close())
-	_ = os.Remove(k.dir) // not empty, or not ours: it does no harm
-	return err
-}
-
-// Serve listens in Options.Dir, and answers until the context ends.
-func Serve(ctx context.Context, o Options) error {
-	k, err := Listen(o.Dir)
-	if err != nil {
-		return err
-	}
-	return k.Serve(ctx, o)
-}
-
-// Serve answers until the context ends, and closes the sockets. Options.Dir is
-// not looked at.
+// Serve answers until the context ends, and closes the sockets.
 func (k *Sockets) Serve(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -18,12 +18,8 @@ type Reserver interface {
 	// without the store asking for more disk: it writes real blocks, not holes.
 	// While there is enough, it writes nothing.
 	//
-	// An error that is NoSpace: the store goes on with what Room tells. ErrReadOnly,
-	// ErrClosed, and the end of ctx: as of Commit. After any other error the store is
-	// dead.
+	// An error that is NoSpace: the store goes on with the room that it has.
+	// ErrReadOnly, ErrClosed, and the end of ctx: as of Commit. After any other error
+	// the store is dead.
 	Reserve(ctx context.Context, bytes int64) error
-
-	// Room is about how many bytes of values can be committed without the store
-	// asking for more disk; 0 if the store can not be written.
-	Room() int64
 }

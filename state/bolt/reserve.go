@@ -123,7 +123,8 @@ func noise(at, n int64) []byte {
 	return b
 }
 
-// Room is told from the ballast that is left.
+// Room is about how many bytes of values can be committed without the store asking for
+// more disk, as the ballast that is left tells; 0 if the store can not be written.
 func (s *Store) Room() int64 {
 	leave, err := s.enter()
 	if err != nil {
