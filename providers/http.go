@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mxcutover/rrset"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -321,7 +322,7 @@ func (c call) writes() bool {
 func (a *api) where(c call) string {
 	w := fmt.Sprintf("%s %s%s", c.method, a.base.Host, a.clean(c.path))
 	if c.zone != "" {
-		w += ", zone " + strings.TrimSuffix(c.zone, ".")
+		w += ", zone " + rrset.Bare(c.zone)
 	}
 	return w
 }
