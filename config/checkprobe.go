@@ -3,10 +3,11 @@ package config
 import (
 	"fmt"
 	"maps"
-	"mxcutover/rrset"
 	"regexp"
 	"slices"
 	"strings"
+
+	"mxcutover/rrset"
 )
 
 func (k *checker) probe() {

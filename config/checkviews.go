@@ -3,9 +3,10 @@ package config
 import (
 	"fmt"
 	"maps"
+	"slices"
+
 	"mxcutover/plan"
 	"mxcutover/rrset"
-	"slices"
 )
 
 // providers checks that each zone has one provider in each view, and lists those

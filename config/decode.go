@@ -3,12 +3,13 @@ package config
 import (
 	"encoding"
 	"fmt"
-	"mxcutover/rrset"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"mxcutover/rrset"
 )
 
 // A decoder fills Go values from a document, strictly: it tells unknown,

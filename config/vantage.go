@@ -2,10 +2,11 @@ package config
 
 import (
 	"fmt"
-	"mxcutover/rrset"
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"mxcutover/rrset"
 )
 
 // An SSHHost is where an SSH connection goes, written "user@host:port"; an IPv6

@@ -2,9 +2,10 @@ package plan
 
 import (
 	"fmt"
-	"mxcutover/rrset"
 	"slices"
 	"strings"
+
+	"mxcutover/rrset"
 )
 
 // A Load is what a wave carries.

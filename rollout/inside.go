@@ -5,10 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+
 	"mxcutover/firewall"
 	"mxcutover/plan"
 	"mxcutover/state"
-	"slices"
 )
 
 // nobodyListens is the evidence of a port at which the old server itself was not let in

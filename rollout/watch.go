@@ -3,9 +3,10 @@ package rollout
 import (
 	"context"
 	"errors"
+	"slices"
+
 	"mxcutover/plan"
 	"mxcutover/state"
-	"slices"
 )
 
 // Watch looks at a domain that is where it should be: every authoritative server

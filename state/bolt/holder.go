@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mxcutover/state"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mxcutover/state"
 )
 
 // maxHolder bounds the sidecar file, in bytes.
