@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -107,7 +106,7 @@ func readSnapshots(s *streams, path string) ([]state.Snapshot, error) {
 
 // restoreJournal is the path of a new journal beside the lost one.
 func restoreJournal(cfg *config.Config, now time.Time) string {
-	return strings.TrimSuffix(cfg.State.Path, ".db") + ".restore-" + now.UTC().Format("20060102T150405") + ".db"
+	return beside(cfg.State.Path, ".restore-") + now.UTC().Format("20060102T150405") + ".db"
 }
 
 // beginRestore begins the journal of a rollback from snapshots, or goes on with

@@ -107,7 +107,7 @@ func (s *streams) beginOrResume(ctx context.Context, site *site, o runOptions) (
 		s.say("going on with migration %s, plan %.12s", j.Plan().Migration, j.Plan().ID)
 		return j, nil
 	}
-	if !errors.Is(err, errNoMigration) && !errors.Is(err, state.ErrNone) {
+	if !notBegun(err) {
 		return nil, err
 	}
 	if err := noTraces(cfg); err != nil {

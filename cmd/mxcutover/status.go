@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,8 +68,8 @@ func lookAt(ctx context.Context, cfg *config.Config) (*state.Status, error) {
 	if !errors.Is(err, control.ErrNoEngine) {
 		return nil, err
 	}
-	if _, err := os.Stat(cfg.State.Path); errors.Is(err, os.ErrNotExist) {
-		return nil, errNoMigration
+	if err := begunHere(cfg); err != nil {
+		return nil, err
 	}
 	store, err := bolt.Open(cfg.State.Path, bolt.Options{ReadOnly: true, Wait: time.Second})
 	if err != nil {

@@ -70,7 +70,7 @@ func (a *attached) first(ctx context.Context) (plan.Plan, error) {
 		switch {
 		case err == nil:
 			return v.plan, v.close()
-		case errors.Is(err, errNoMigration), errors.Is(err, state.ErrNone):
+		case notBegun(err):
 			return readPlan(defaultPlan)
 		case !errors.Is(err, state.ErrLocked), time.Now().After(end):
 			return plan.Plan{}, err

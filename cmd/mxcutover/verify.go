@@ -342,7 +342,7 @@ func moved(cuts []plan.Cutover, st *state.Status) (out []plan.Cutover, left map[
 // planOrMigration is the plan that was begun, with its status, or else the file.
 func planOrMigration(ctx context.Context, cfg *config.Config, file string) (plan.Plan, *state.Status, error) {
 	v, err := view(ctx, cfg)
-	if errors.Is(err, errNoMigration) || errors.Is(err, state.ErrNone) {
+	if notBegun(err) {
 		p, err := readPlan(file)
 		return p, nil, err
 	}
