@@ -66,7 +66,7 @@ func (k *checker) migration() {
 }
 
 func (k *checker) old() {
-	unique(k, "old.hosts", k.c.Old.Hosts, bare)
+	unique(k, "old.hosts", k.c.Old.Hosts, rrset.Bare)
 	unique(k, "old.addresses", k.c.Old.Addresses, netip.Addr.String)
 	unique(k, "outbound", k.c.Outbound, netip.Addr.String)
 	unique(k, "dkim.selectors", k.c.DKIM.Selectors, strings.Clone)
@@ -103,13 +103,13 @@ func (k *checker) inZone(zones map[string]bool, name, key string) {
 			break
 		}
 	}
-	k.fault(key, fmt.Sprintf("%.80q lies in none of the providers' zones", bare(name)), "add its zone to a provider, or delete it here")
+	k.fault(key, fmt.Sprintf("%.80q lies in none of the providers' zones", rrset.Bare(name)), "add its zone to a provider, or delete it here")
 }
 
 func (k *checker) mx(zones map[string]bool) {
 	k.records(k.c.MX.Records, "mx.records")
 	for _, d := range slices.Sorted(maps.Keys(k.c.MX.Templates)) {
-		key := inner("mx.templates", bare(d))
+		key := inner("mx.templates", rrset.Bare(d))
 		if len(k.c.MX.Templates[d]) == 0 && k.good(key) {
 			k.fault(key, "is an empty list", "write the domain's records, or exclude it in domains.exclude")
 		}
@@ -118,15 +118,15 @@ func (k *checker) mx(zones map[string]bool) {
 			k.inZone(zones, d, key)
 		}
 	}
-	unique(k, "mx.keep", k.c.MX.Keep, bare)
+	unique(k, "mx.keep", k.c.MX.Keep, rrset.Bare)
 	for i, h := range k.c.MX.Keep {
 		key := item("mx.keep", i)
 		switch planned := func(m rrset.MX) bool { return m.Host == h }; {
 		case !k.good(key):
 		case slices.Contains(k.c.Old.Hosts, h):
-			k.fault(key, fmt.Sprintf("%.80q is a host of the old server (old.hosts), which mail is to leave", bare(h)), "delete it here")
+			k.fault(key, fmt.Sprintf("%.80q is a host of the old server (old.hosts), which mail is to leave", rrset.Bare(h)), "delete it here")
 		case slices.ContainsFunc(k.c.MX.Records, planned):
-			k.fault(key, fmt.Sprintf("%.80q is a host of the gateway (mx.records) already", bare(h)), "delete it here")
+			k.fault(key, fmt.Sprintf("%.80q is a host of the gateway (mx.records) already", rrset.Bare(h)), "delete it here")
 		}
 	}
 }
@@ -138,9 +138,9 @@ func (k *checker) records(list []rrset.MX, key string) {
 		switch host := item(key, i) + ".host"; {
 		case !k.good(host):
 		case slices.Contains(k.c.Old.Hosts, m.Host):
-			k.fault(host, fmt.Sprintf("%.80q is a host of the old server (old.hosts): mail would still be led there", bare(m.Host)), "write a host of the gateway")
+			k.fault(host, fmt.Sprintf("%.80q is a host of the old server (old.hosts): mail would still be led there", rrset.Bare(m.Host)), "write a host of the gateway")
 		case seen[m.Host]:
-			k.fault(host, fmt.Sprintf("%.80q stands twice", bare(m.Host)), "delete one of the two records")
+			k.fault(host, fmt.Sprintf("%.80q stands twice", rrset.Bare(m.Host)), "delete one of the two records")
 		default:
 			seen[m.Host] = true
 		}
@@ -148,7 +148,7 @@ func (k *checker) records(list []rrset.MX, key string) {
 }
 
 func (k *checker) domains(zones map[string]bool) {
-	unique(k, "domains.own_name", k.c.Domains.OwnName, bare)
+	unique(k, "domains.own_name", k.c.Domains.OwnName, rrset.Bare)
 	for i, n := range k.c.Domains.OwnName {
 		if key := item("domains.own_name", i); k.good(key) {
 			k.inZone(zones, n, key)
@@ -183,9 +183,9 @@ func (k *checker) waves(zones map[string]bool) {
 			switch had, twice := pinned[d]; {
 			case !k.good(ki):
 			case twice:
-				k.fault(ki, fmt.Sprintf("%.80q is pinned to %s already", bare(d), had), "delete one of the two")
+				k.fault(ki, fmt.Sprintf("%.80q is pinned to %s already", rrset.Bare(d), had), "delete one of the two")
 			case !k.selected(d):
-				k.fault(ki, fmt.Sprintf("%.80q is pinned, and not chosen by domains.include and domains.exclude", bare(d)), "choose it there, or delete it here")
+				k.fault(ki, fmt.Sprintf("%.80q is pinned, and not chosen by domains.include and domains.exclude", rrset.Bare(d)), "choose it there, or delete it here")
 			default:
 				pinned[d] = wave
 				k.inZone(zones, d, ki)
@@ -203,7 +203,7 @@ func waveName(s string) bool {
 // selected tells whether include and exclude choose a domain.
 func (k *checker) selected(name string) bool {
 	fits := func(glob string) bool {
-		ok, err := path.Match(glob, bare(name))
+		ok, err := path.Match(glob, rrset.Bare(name))
 		return ok && err == nil
 	}
 	return slices.ContainsFunc(k.c.Domains.Include, fits) && !slices.ContainsFunc(k.c.Domains.Exclude, fits)

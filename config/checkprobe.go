@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"mxcutover/rrset"
 )
 
 func (k *checker) probe() {
@@ -22,7 +24,7 @@ func (k *checker) probe() {
 	k.positive("probe.greylist_retry", p.GreylistRetry)
 	k.stays("probe.from", p.From)
 	k.stays("probe.strict_sender", p.StrictSender)
-	unique(k, "probe.catch_all", p.CatchAlls, bare)
+	unique(k, "probe.catch_all", p.CatchAlls, rrset.Bare)
 	for n, net := range p.GatewaySends {
 		if key := item("probe.gateway_sends", n); k.good(key) && net.Bits() == 0 {
 			k.fault(key, fmt.Sprintf("%s is everybody: mail that came past the gateway would count as its", net), "name the gateway's own addresses")

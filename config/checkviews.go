@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"mxcutover/plan"
+	"mxcutover/rrset"
 )
 
 // providers checks that each zone has one provider in each view, and lists those
@@ -59,7 +62,7 @@ func (k *checker) mayHold(others []string, name, zone, key string) bool {
 		default:
 			continue
 		}
-		k.fault(key, fmt.Sprintf("%.80q %s", bare(zone), message), cure)
+		k.fault(key, fmt.Sprintf("%.80q %s", rrset.Bare(zone), message), cure)
 		return false
 	}
 	return true
@@ -110,9 +113,6 @@ func (k *checker) views() {
 
 func viewKey(provider string) string { return inner(inner("providers", provider), "view") }
 
-// Public is the view that the world has.
-const Public = "public"
-
 // MovedView is the view of the DNS in which domains move: the one that a provider
 // names whose zones may be changed, else the public one, else the resolvers' first.
 func (c *Config) MovedView() string {
@@ -121,8 +121,8 @@ func (c *Config) MovedView() string {
 			return p.View // no two differ in a file that was checked
 		}
 	}
-	if len(c.Resolvers) == 0 || slices.ContainsFunc(c.Resolvers, func(r Resolver) bool { return r.View == Public }) {
-		return Public
+	if len(c.Resolvers) == 0 || slices.ContainsFunc(c.Resolvers, func(r Resolver) bool { return r.View == plan.PublicView }) {
+		return plan.PublicView
 	}
 	return c.Resolvers[0].View
 }

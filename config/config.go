@@ -23,7 +23,6 @@ import (
 //	yaml:"key,required,nonempty"  the key; it must stand there; a list or map must have members
 //	is:"host"                     what a text is, and how it is made canonical (see conversions)
 //	keys:"name"                   the same for the keys of a map
-//	later:"cure"                  a known key that this release refuses, and what to do instead
 
 // A Config is a checked configuration file. Domain names in it are canonical
 // (lower case, final dot, IDN in its ASCII form) unless a field says otherwise;
@@ -150,21 +149,4 @@ type Preflight struct {
 	Lifetime  time.Duration `yaml:"lifetime"`            // how long its findings count; default 1h
 	Addresses string        `yaml:"addresses" is:"path"` // addresses, one a line, that old server and gateway must judge alike; "" = none
 	Each      int           `yaml:"each"`                // so many of each domain are asked for; default 3
-}
-
-// ProviderOf tells which provider holds a zone that may be changed, in whatever
-// spelling it is named.
-func (c *Config) ProviderOf(zone string) (name string, ok bool) {
-	z, err := canonicalName(zone)
-	if err != nil {
-		return "", false
-	}
-	for p, v := range c.Providers {
-		for _, have := range v.Zones {
-			if have == z && !v.Compared {
-				return p, true
-			}
-		}
-	}
-	return "", false
 }

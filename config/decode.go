@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mxcutover/rrset"
 )
 
 // A decoder fills Go values from a document, strictly: it tells unknown,
@@ -198,17 +200,13 @@ func (d *decoder) structure(n *node, v reflect.Value, key string) {
 		k := inner(key, e.name)
 		d.at[k] = place{e.key, e.value}
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == e.name })
-		switch {
-		case i < 0:
+		if i < 0 {
 			d.closed = append(d.closed, spans(e.value)...)
 			d.at[k] = place{e.key, e.key}
 			d.fault(k, "no such key", suggest(e.name, names(fields)))
-		case fields[i].later != "":
-			d.at[k] = place{e.key, e.key}
-			d.fault(k, "is not supported in this release", fields[i].later)
-		default:
-			d.value(e.value, v.FieldByIndex(fields[i].index), k, fields[i].rule)
+			continue
 		}
+		d.value(e.value, v.FieldByIndex(fields[i].index), k, fields[i].rule)
 	}
 	for _, f := range fields {
 		if k := inner(key, f.name); f.required && d.at[k].value == nil {
@@ -257,7 +255,7 @@ func (d *decoder) table(n *node, v reflect.Value, key string, r rule) {
 			if !ok {
 				continue
 			}
-			name, k = made, inner(key, bare(made))
+			name, k = made, inner(key, rrset.Bare(made))
 			d.at[k] = place{e.key, e.value}
 		}
 		mk := reflect.ValueOf(name).Convert(v.Type().Key())

@@ -13,7 +13,6 @@ type field struct {
 	name     string
 	index    []int
 	required bool
-	later    string
 }
 
 // fieldsOf lists the keys of a struct, those of embedded and inlined ones too.
@@ -22,8 +21,7 @@ func fieldsOf(t reflect.Type) ([]field, error) {
 	var out []field
 	for i := range t.NumField() {
 		sf := t.Field(i)
-		later := sf.Tag.Get("later")
-		if !sf.IsExported() && later == "" {
+		if !sf.IsExported() {
 			continue
 		}
 		tag := sf.Tag.Get("yaml")
@@ -50,7 +48,7 @@ func fieldsOf(t reflect.Type) ([]field, error) {
 			name = strings.ToLower(sf.Name)
 		}
 		out = append(out, field{
-			name: name, index: []int{i}, required: slices.Contains(options, "required"), later: later,
+			name: name, index: []int{i}, required: slices.Contains(options, "required"),
 			rule: rule{is: sf.Tag.Get("is"), keys: sf.Tag.Get("keys"), nonempty: slices.Contains(options, "nonempty")},
 		})
 	}
@@ -68,9 +66,7 @@ func fieldsOf(t reflect.Type) ([]field, error) {
 func names(fields []field) []string {
 	var out []string
 	for _, f := range fields {
-		if f.later == "" {
-			out = append(out, f.name)
-		}
+		out = append(out, f.name)
 	}
 	return out
 }

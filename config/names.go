@@ -120,9 +120,6 @@ func toASCII(s string) (string, error) {
 	return star + ascii, nil
 }
 
-// bare is a canonical name as people write it.
-func bare(name string) string { return rrset.Bare(name) }
-
 // canonicalGlob checks a glob over names without their final dot.
 func canonicalGlob(s string) (string, error) {
 	g := s
@@ -131,7 +128,7 @@ func canonicalGlob(s string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return bare(n), nil
+		return rrset.Bare(n), nil
 	}
 	labels := strings.Split(strings.ToLower(strings.TrimSuffix(g, ".")), ".")
 	for i, l := range labels {
@@ -165,7 +162,7 @@ func mailAddress(s string) (string, error) {
 	if err != nil || rrset.IsWildcard(domain) || len(rrset.Labels(domain)) < 2 {
 		return "", errors.New("is no mail address: the part after the @ is no domain")
 	}
-	return s[:i+1] + bare(domain), nil
+	return s[:i+1] + rrset.Bare(domain), nil
 }
 
 const maxLocal = 64 // octets, RFC 5321 section 4.5.3.1.1
@@ -208,5 +205,5 @@ func hostPort(s string) (string, error) {
 	if err != nil || rrset.IsWildcard(name) {
 		return "", errors.New("has a host that is neither a name nor an address")
 	}
-	return net.JoinHostPort(bare(name), port), nil
+	return net.JoinHostPort(rrset.Bare(name), port), nil
 }

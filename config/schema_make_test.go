@@ -249,9 +249,6 @@ func (m *schemaMaker) structure(t reflect.Type, v reflect.Value, path string) sc
 	}
 	keys, required := schema{}, []string{}
 	for _, f := range fields {
-		if f.later != "" {
-			continue
-		}
 		sf := t.FieldByIndex(f.index)
 		at := schemaPath(path, f.name)
 		d := reflect.Value{}

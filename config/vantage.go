@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"mxcutover/rrset"
 )
 
 // An SSHHost is where an SSH connection goes, written "user@host:port"; an IPv6
@@ -63,7 +65,7 @@ func parseSSH(s string) (SSHHost, error) {
 	} else {
 		h.Host, port, hasPort = strings.Cut(rest, ":")
 		_, isAddr := netip.ParseAddr(h.Host)
-		if name, err := canonicalName(h.Host); isAddr != nil && (err != nil || bare(name) != strings.ToLower(h.Host) || strings.HasPrefix(h.Host, "-")) {
+		if name, err := canonicalName(h.Host); isAddr != nil && (err != nil || rrset.Bare(name) != strings.ToLower(h.Host) || strings.HasPrefix(h.Host, "-")) {
 			return bad("the host")
 		}
 	}

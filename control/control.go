@@ -1,7 +1,7 @@
 // Package control is the engine's API: HTTP/1.1 over two unix sockets, one to
 // watch and one to control, in a directory that only the group may enter.
 //
-// The engine calls [Serve]; commands and the screen call [Dial] and get a
+// The engine calls [Listen] and [Sockets.Serve]; commands and the screen call [Dial] and get a
 // [Client], which is an Engine like the one served. The caller's uid, as the
 // kernel tells it, is journaled with each Decision. There is no TCP.
 //
@@ -11,7 +11,7 @@
 //	POST /v1/decisions                   on the control socket only
 //	POST /v1/control                     decide alone, for as long as the connection lives
 //	GET  /v1/backup                      the journal's file; on the control socket only
-//	GET  /metrics
+//	GET  /metrics                        as run --metrics
 package control
 
 import (

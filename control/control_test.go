@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"mxcutover/plan"
+	"mxcutover/report"
 	"mxcutover/rrset"
 	"mxcutover/state"
 )
@@ -108,13 +109,15 @@ func serveWith(t *testing.T, f *fake, adjust func(*Options)) (dir string) {
 		t.Fatal(err)
 	}
 	dir = filepath.Join(base, "run")
-	o := Options{Dir: dir, Engine: f, Plan: thePlan(), Status: f.status, Version: "test"}
+	o := Options{Engine: f, Plan: thePlan(), Status: f.status, Version: "test"}
 	adjust(&o)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() {
-		ended <- Serve(ctx, o)
-	}()
+	sockets, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { ended <- sockets.Serve(ctx, o) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -225,6 +228,25 @@ func TestStatusAndPlan(t *testing.T) {
 
 // TestSlowWatcherHoldsUpNobody leaves a watcher that reads nothing, and follows
 // all events beside it.
+// The socket's numbers are those of run --metrics.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	f, dir := serve(t)
+	r, err := dial(t, dir).get(t.Context(), "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	got, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	if err := report.MetricsOf(f.status(), "test", time.Now()).Write(&want); err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("%s\nwant: %s, %v", got, want.Bytes(), err)
+	}
+}
+
 func TestSlowWatcherHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	f, dir := serve(t)
@@ -272,7 +294,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	if r.StatusCode != http.StatusNotFound {
 		t.Errorf("a decision at the watching socket: %s", r.Status)
 	}
-	if err := Serve(t.Context(), Options{Dir: dir, Engine: &fake{}, Status: func() *state.Status { return nil }}); err == nil {
+	if _, err := Listen(dir); err == nil {
 		t.Error("a second server took a socket that answers")
 	}
 }

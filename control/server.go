@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,12 +15,12 @@ import (
 	"time"
 
 	"mxcutover/plan"
+	"mxcutover/report"
 	"mxcutover/state"
 )
 
 // Options of a server.
 type Options struct {
-	Dir     string // of the sockets; made with mode 0750
 	Engine  Engine
 	Plan    plan.Plan
 	Status  func() *state.Status
@@ -61,24 +62,7 @@ func Listen(dir string) (*Sockets, error) {
 	return &Sockets{dir: dir, watch: watch, control: control}, nil
 }
 
-// Close ends listening. What serves them closes them too.
-func (k *Sockets) Close() error {
-	err := errors.Join(k.watch.Close(), k.control.Close())
-	_ = os.Remove(k.dir) // not empty, or not ours: it does no harm
-	return err
-}
-
-// Serve listens in Options.Dir, and answers until the context ends.
-func Serve(ctx context.Context, o Options) error {
-	k, err := Listen(o.Dir)
-	if err != nil {
-		return err
-	}
-	return k.Serve(ctx, o)
-}
-
-// Serve answers until the context ends, and closes the sockets. Options.Dir is
-// not looked at.
+// Serve answers until the context ends, and closes the sockets.
 func (k *Sockets) Serve(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -183,7 +167,7 @@ func (s *server) decide(w http.ResponseWriter, r *http.Request) {
 // events streams events. Each write has a deadline, so that a slow watcher is
 // dropped and never waited for.
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
-	since, err := strconv.ParseUint(or(r.URL.Query().Get("since"), "0"), 10, 64)
+	since, err := strconv.ParseUint(cmp.Or(r.URL.Query().Get("since"), "0"), 10, 64)
 	if err != nil {
 		answer(w, http.StatusBadRequest, refusal{"since: a sequence number was expected"})
 		return
@@ -266,29 +250,8 @@ func (o *stream) keepAlive(ctx context.Context, cancel func()) {
 	}
 }
 
-// metrics are gauges without the names of domains.
+// metrics are the same numbers as run --metrics has, for whoever may watch.
 func (s *server) metrics(w http.ResponseWriter, _ *http.Request) {
-	st := s.Status()
-	byState := map[state.Phase]int{}
-	for _, d := range st.Domains {
-		byState[d.State]++
-	}
-	fmt.Fprintf(w, "# TYPE mxcutover_events_total counter\nmxcutover_events_total %d\n", st.Seq)
-	fmt.Fprintln(w, "# TYPE mxcutover_domains gauge")
-	for p, n := range byState {
-		fmt.Fprintf(w, "mxcutover_domains{state=%q} %d\n", p, n)
-	}
-	fmt.Fprintln(w, "# TYPE mxcutover_wave_domains gauge")
-	for _, x := range st.Waves {
-		for k, n := range map[string]int{"total": x.Total, "live": x.Live, "held": x.Held, "failed": x.Failed} {
-			fmt.Fprintf(w, "mxcutover_wave_domains{wave=%q,count=%q} %d\n", x.Name, k, n)
-		}
-	}
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_ = report.MetricsOf(s.Status(), s.Version, time.Now()).Write(w) // a reader that went away asks again
 }

@@ -38,7 +38,7 @@ var script string
 
 // Places at the machine, and bounds.
 const (
-	DefaultBootFile = "/etc/mxcutover/isolate.nft"                    // confirmed rules, for the next boot
+	defaultBootFile = "/etc/mxcutover/isolate.nft"                    // confirmed rules, for the next boot
 	defaultUnit     = "/etc/systemd/system/mxcutover-isolate.service" // that loads them
 	protocol        = "mxcutover-2"                                   // what the script answers to
 	unitWants       = "sysinit.target.wants"                          // which boot it belongs to
@@ -56,7 +56,7 @@ var plain = regexp.MustCompile(`^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$`)
 // placeOf is the default one, but for the boot file. Tests keep the unit beside it.
 func placeOf(boot, unit string) (place, error) {
 	if boot == "" {
-		boot = DefaultBootFile
+		boot = defaultBootFile
 	}
 	if unit == "" {
 		unit = defaultUnit

@@ -12,7 +12,7 @@ import (
 // Settings are what drivers need; each uses its own part.
 type Settings struct {
 	Socket   string   // lab: the unix socket of the embedded world's firewall
-	BootFile string   // local, ssh: what is loaded at boot once confirmed; "" = DefaultBootFile
+	BootFile string   // local, ssh: what is loaded at boot once confirmed; "" = /etc/mxcutover/isolate.nft
 	Command  []string // local: put before the command, as in ip netns exec NAME
 	Far      Far      // ssh: the old server
 	Sudo     bool     // ssh: whoever logs in is not root, and becomes it by sudo -n

@@ -41,7 +41,6 @@ type nftList struct {
 type nftElem struct {
 	Elem *struct {
 		Val     json.RawMessage `json:"val"`
-		Timeout *float64        `json:"timeout"`
 		Expires *float64        `json:"expires"` // seconds
 		Counter *struct {
 			Packets uint64 `json:"packets"`

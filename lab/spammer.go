@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,33 +27,21 @@ type Spammer struct {
 
 // SpamStats count a spammer's connections by how they ended.
 type SpamStats struct {
-	Accepted uint64    // let in: the server spoke
-	Taken    uint64    // of those, messages that the server took; it refused the other recipients
-	Refused  uint64    // turned away before the server spoke
-	Reset    uint64    // of those, by a TCP reset of an open connection, as the firewall does
-	Failed   uint64    // anything else, such as silence
-	Last     []Attempt // the latest, oldest first
+	Accepted uint64 // let in: the server spoke
+	Taken    uint64 // of those, messages that the server took; it refused the other recipients
+	Refused  uint64 // turned away before the server spoke
+	Reset    uint64 // of those, by a TCP reset of an open connection, as the firewall does
+	Failed   uint64 // anything else, such as silence
 }
 
-// An Attempt is one connection of the spammer.
-type Attempt struct {
-	At     time.Time
-	Result string // taken or rejected if let in; reset or refused if turned away; else failed
-}
-
-// Bounds of the spammer.
-const (
-	maxAttempts = 1000
-	spamTimeout = 5 * time.Second
-)
+// spamTimeout bounds one connection of the spammer.
+const spamTimeout = 5 * time.Second
 
 // Stats gives what became of its connections.
 func (s *Spammer) Stats() SpamStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := s.stats
-	out.Last = slices.Clone(s.stats.Last)
-	return out
+	return s.stats
 }
 
 // run sends until ctx ends.
@@ -64,16 +51,16 @@ func (s *Spammer) run(ctx context.Context) {
 	}
 	pace := rate.NewLimiter(rate.Limit(s.rate), 1)
 	for pace.Wait(ctx) == nil {
-		at := time.Now()
 		result := s.try(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		s.note(Attempt{at, result})
+		s.note(result)
 	}
 }
 
-// try makes one connection, to a mailbox that may or may not exist.
+// try makes one connection, to a mailbox that may or may not exist: taken or rejected
+// if it is let in, reset or refused if it is turned away, else failed.
 func (s *Spammer) try(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, spamTimeout)
 	defer cancel()
@@ -98,10 +85,10 @@ func (s *Spammer) try(ctx context.Context) string {
 	return "failed"
 }
 
-func (s *Spammer) note(a Attempt) {
+func (s *Spammer) note(result string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch a.Result {
+	switch result {
 	case "taken":
 		s.stats.Accepted++
 		s.stats.Taken++
@@ -115,8 +102,4 @@ func (s *Spammer) note(a Attempt) {
 	default:
 		s.stats.Failed++
 	}
-	if len(s.stats.Last) == maxAttempts {
-		s.stats.Last = slices.Delete(s.stats.Last, 0, 1)
-	}
-	s.stats.Last = append(s.stats.Last, a)
 }

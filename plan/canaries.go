@@ -27,7 +27,7 @@ const (
 // traitsOf are those of a cutover that is being made.
 func traitsOf(d Domain, after []rrset.MX) (out []Trait) {
 	switch {
-	case strings.HasPrefix(d.Name, "*."):
+	case rrset.IsWildcard(d.Name):
 		out = append(out, Wildcard)
 	case d.Name != d.Zone:
 		out = append(out, BelowApex)
@@ -56,7 +56,7 @@ func allTraits(provider string, before, after []rrset.MX, own []Trait) []Trait {
 	var hosts []string
 	for _, m := range after {
 		if !slices.ContainsFunc(before, func(b rrset.MX) bool { return b.Host == m.Host }) {
-			hosts = append(hosts, strings.TrimSuffix(m.Host, "."))
+			hosts = append(hosts, rrset.Bare(m.Host))
 		}
 	}
 	return append([]Trait{Trait("provider " + provider), Trait("gateway " + strings.Join(hosts, " "))}, own...)
@@ -163,7 +163,7 @@ func lateTraits(p Plan, waves []usedWave) (found []Finding) {
 			found = append(found, Finding{
 				Check: "plan.canaries", Target: c.Wave, Severity: Warn, At: p.Made,
 				Detail: fmt.Sprintf("%d domains have the trait %q, and none of them moves before wave %s, with %s; if one is little used, pin it to an earlier wave (waves.pin)",
-					c.Domains, c.Trait, c.Wave, strings.TrimSuffix(c.Domain, ".")),
+					c.Domains, c.Trait, c.Wave, rrset.Bare(c.Domain)),
 			})
 		}
 	}

@@ -167,7 +167,7 @@ func (set Settings) made(had []Cutover) map[string][]Companion {
 func join(list []Companion, m mover, made map[string][]Companion) []Companion {
 	for _, to := range m.kind.members {
 		for _, x := range made[to.Host] {
-			if !slices.ContainsFunc(list, func(o Companion) bool { return rrsetKey(o.Change) == rrsetKey(x.Change) }) {
+			if !slices.ContainsFunc(list, func(o Companion) bool { return o.Change.SameRRset(x.Change) }) {
 				list = append(slices.Clip(list), x)
 			}
 		}

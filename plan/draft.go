@@ -251,7 +251,7 @@ func newKinds(set Settings) *kinds {
 func (k *kinds) of(d *Domain) (*kind, string) {
 	key := kindKey{
 		provider: d.Provider, third: strings.Join(d.Third, "\n"),
-		wildcard: strings.HasPrefix(d.Name, "*."), apex: d.Name == d.Zone, absent: d.MX.Absent(), signed: d.Signed, subZone: d.SubZone,
+		wildcard: rrset.IsWildcard(d.Name), apex: d.Name == d.Zone, absent: d.MX.Absent(), signed: d.Signed, subZone: d.SubZone,
 	}
 	if len(d.Third) > 0 || slices.ContainsFunc(d.MX.Data, k.planned) { // else all of it goes
 		key.mx = strings.Join(d.MX.Data, "\n")

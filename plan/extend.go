@@ -151,10 +151,7 @@ func (set Settings) keeps(c Cutover) error {
 			return fmt.Errorf("providers: zone %s is no longer listed, and %s is planned in it", p, name)
 		}
 	}
-	planned := set.Planned
-	if t, ok := set.Templates[c.Domain]; ok {
-		planned = t
-	}
+	planned := set.planned(c.Domain)
 	after, before := c.After().MX(), c.Before().MX()
 	for _, m := range planned {
 		if !slices.Contains(after, m) {

@@ -15,8 +15,8 @@ import (
 	"mxcutover/rrset"
 )
 
-// FileVersion is the version of plan files that this release writes.
-const FileVersion = 1
+// fileVersion is the version of plan files that this release writes.
+const fileVersion = 1
 
 var (
 	// ErrEdited means that a plan file's content does not match its ID.
@@ -74,7 +74,7 @@ func (p Plan) write(w io.Writer, id string, cutovers iter.Seq[Cutover]) error {
 	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
 	err := e.Encode(header{
-		V: FileVersion, ID: id, Migration: p.Migration, Config: p.Config, Made: p.Made,
+		V: fileVersion, ID: id, Migration: p.Migration, Config: p.Config, Made: p.Made,
 		Waves: p.Waves, Isolate: p.Isolate, Fixed: p.Fixed, Kinds: p.Kinds,
 	})
 	for c := range cutovers {
@@ -154,8 +154,8 @@ func readHeader(line []byte) (Plan, error) {
 	switch {
 	case h.V == 0 || h.ID == "":
 		return Plan{}, fmt.Errorf("%w: line 1 is no header with v and id", ErrFormat)
-	case h.V > FileVersion:
-		return Plan{}, fmt.Errorf("%w: version %d, and this mxcutover reads up to %d", ErrFormat, h.V, FileVersion)
+	case h.V > fileVersion:
+		return Plan{}, fmt.Errorf("%w: version %d, and this mxcutover reads up to %d", ErrFormat, h.V, fileVersion)
 	}
 	return Plan{ID: h.ID, Migration: h.Migration, Config: h.Config, Made: h.Made, Waves: h.Waves, Isolate: h.Isolate, Fixed: h.Fixed, Kinds: h.Kinds}, nil
 }

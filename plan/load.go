@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"mxcutover/rrset"
 )
 
 // A Load is what a wave carries.
@@ -79,7 +81,7 @@ func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
 func greatest(w usedWave, n int) (names []string) {
 	all := slices.SortedStableFunc(w.uses, func(a, b use) int { return a.compare(b, true) })
 	for i := len(all) - 1; i >= 0 && len(names) < n; i-- {
-		names = append(names, strings.TrimSuffix(all[i].domain, "."))
+		names = append(names, rrset.Bare(all[i].domain))
 	}
 	return names
 }

@@ -127,14 +127,18 @@ func (d *Domain) left(question bool, reason string) Left {
 	return Left{Domain: d.Name, Zone: d.Zone, Provider: d.Provider, View: d.View, PointsTo: d.PointsTo, Question: question, Reason: reason}
 }
 
+// planned are the gateway's records for a domain.
+func (set Settings) planned(domain string) []rrset.MX {
+	if t, ok := set.Templates[domain]; ok {
+		return t
+	}
+	return set.Planned
+}
+
 // members are the MX records after the cutover: the old server's go, the
 // gateway's come, a third party's stays only if it is named.
 func members(d Domain, set Settings) (after []rrset.MX, odd string) {
-	planned := set.Planned
-	if t, ok := set.Templates[d.Name]; ok {
-		planned = t
-	}
-	after = slices.Clone(planned)
+	after = slices.Clone(set.planned(d.Name))
 	for _, m := range d.MX.MX() {
 		if !slices.Contains(d.Third, m.Host) {
 			continue

@@ -16,7 +16,7 @@ type Verdict struct {
 	Reason   string // why it is left
 }
 
-// String is "wave pilot", or "left".
+// String is the wave's name, "question" or "left".
 func (v Verdict) String() string {
 	switch {
 	case v.Wave != "":

@@ -10,6 +10,9 @@ import (
 	"mxcutover/rrset"
 )
 
+// PublicView is the view of the DNS that the world has.
+const PublicView = "public"
+
 // A View is the DNS as some resolvers see it (RFC 9499 section 6), with what was read
 // and asked in it.
 type View struct {

@@ -31,9 +31,9 @@ type AskedError struct {
 
 // Error says in one line what is asked of whom.
 func (e *AskedError) Error() string {
-	line := fmt.Sprintf("waiting for %s to change %s %s in zone %s from %s to %s", e.Contact, rrset.Bare(e.Change.After.Name), e.Change.After.Type, rrset.Bare(e.Change.Zone), inLine(e.Change.Before), inLine(e.Change.After))
+	line := fmt.Sprintf("waiting for %s to change %s %s in zone %s from %s to %s", e.Contact, rrset.Bare(e.Change.After.Name), e.Change.After.Type, rrset.Bare(e.Change.Zone), e.Change.Before.InLineTTL(), e.Change.After.InLineTTL())
 	if !e.Found.Equal(e.Change.Before) {
-		line += "; there is " + inLine(e.Found)
+		line += "; there is " + e.Found.InLineTTL()
 	}
 	return line
 }

@@ -200,12 +200,12 @@ func azureBody(after rrset.Set, there *azureSet) (any, error) {
 		case "CNAME":
 			p.CNAME = &azureCNAME{rrset.Bare(d)}
 		case "MX":
-			preference, host, err := mxParts(d)
+			mx, err := rrset.ParseMX(d)
 			if err != nil {
 				return nil, err
 			}
-			number := int64(preference)
-			p.MX = append(p.MX, azureMX{&number, rrset.Bare(host)})
+			number := int64(mx.Preference)
+			p.MX = append(p.MX, azureMX{&number, rrset.Bare(mx.Host)})
 		case "TXT":
 			r, err := azureText(d)
 			if err != nil {

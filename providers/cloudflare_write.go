@@ -47,12 +47,12 @@ func cloudflareOf(name, typ string, ttl uint32, data string) (cloudflareRecord, 
 	f := strings.Fields(data)
 	switch typ {
 	case "MX":
-		preference, host, err := mxParts(data)
+		mx, err := rrset.ParseMX(data)
 		if err != nil {
 			return r, err
 		}
-		p := int64(preference)
-		r.Priority, r.Content = &p, rrset.Bare(host)
+		p := int64(mx.Preference)
+		r.Priority, r.Content = &p, rrset.Bare(mx.Host)
 	case "CNAME", "NS":
 		r.Content = rrset.Bare(data)
 	case "A", "AAAA", "TXT":

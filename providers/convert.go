@@ -18,7 +18,7 @@ import (
 // Names of vendors: absolute with or without the final dot ([fullName]), or
 // relative to the zone ([absolute], [relative]). Values: in presentation format
 // ([parseData]), an MX's preference in a field of its own ([mxData],
-// [mxParts]), a text without quotes ([quoted], [textOf]).
+// [rrset.ParseMX]), a text without quotes ([quoted], [textOf]).
 
 // fullName is the canonical name of an absolute one, in any script, with or
 // without its final dot.
@@ -106,13 +106,6 @@ func mxData(preference int64, host string) (string, error) {
 		return "", fmt.Errorf("MX host: %w", err)
 	}
 	return rrset.MX{Preference: uint16(preference), Host: h}.String(), nil
-}
-
-// mxParts takes an MX record's data apart. The host has its final dot; rrset.Bare
-// takes it off.
-func mxParts(data string) (preference uint16, host string, err error) {
-	m, err := rrset.ParseMX(data)
-	return m.Preference, m.Host, err
 }
 
 // textOf is the whole text of a TXT record's data: its strings joined, without

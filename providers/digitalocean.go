@@ -205,15 +205,15 @@ func digitaloceanBody(zone string, r Record) (digitaloceanRecord, error) {
 	switch r.Type {
 	case "A", "AAAA", "CNAME", "NS":
 	case "MX":
-		preference, host, err := mxParts(r.Data)
+		mx, err := rrset.ParseMX(r.Data)
 		if err != nil {
 			return x, err
 		}
-		if host == "." {
+		if mx.Null() {
 			return x, errors.New("a null MX (RFC 7505) is not taken by DigitalOcean")
 		}
-		priority := int64(preference)
-		x.Priority, x.Data = &priority, host
+		priority := int64(mx.Preference)
+		x.Priority, x.Data = &priority, mx.Host
 	case "TXT":
 		text, err := textOf(r.Data)
 		switch {

@@ -55,9 +55,9 @@ func (r dnsimpleRecord) data() (string, error) {
 func dnsimpleContent(typ, data string) (content string, priority *int64, err error) {
 	switch typ {
 	case "MX":
-		preference, host, err := mxParts(data)
-		p := int64(preference)
-		return rrset.Bare(host), &p, err
+		mx, err := rrset.ParseMX(data)
+		p := int64(mx.Preference)
+		return rrset.Bare(mx.Host), &p, err
 	case "SRV":
 		first, rest, _ := strings.Cut(data, " ")
 		p, err := strconv.ParseInt(first, 10, 32)

@@ -98,7 +98,7 @@ func (w *editing) look(ctx context.Context) ([]Record, error) {
 	case !between(w.Editor, w.Change, records) && (mixed || !found.Equal(w.Before) && !found.Equal(w.After)):
 		return nil, w.yield(ctx, raw, found)
 	case w.began && len(w.additions(records)) > 0: // it may only be late
-		return nil, w.half(Transient(fmt.Errorf("what was added is not there: %s is", inLine(found))))
+		return nil, w.half(Transient(fmt.Errorf("what was added is not there: %s is", found.InLineTTL())))
 	}
 	w.began = true
 	return records, nil

@@ -3,7 +3,6 @@ package providers
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"mxcutover/rrset"
@@ -52,7 +51,7 @@ type DriftError struct {
 
 // Error names both RRsets.
 func (e *DriftError) Error() string {
-	return fmt.Sprintf("%s %s: %v: expected %s, found %s", e.Expected.Name, e.Expected.Type, ErrDrifted, inLine(e.Expected), inLine(e.Found))
+	return fmt.Sprintf("%s %s: %v: expected %s, found %s", e.Expected.Name, e.Expected.Type, ErrDrifted, e.Expected.InLineTTL(), e.Found.InLineTTL())
 }
 
 // Is tells that this is an [ErrDrifted].
@@ -68,14 +67,14 @@ type LieError struct {
 
 // Error names what was asked for and what was read back.
 func (e *LieError) Error() string {
-	done := "has " + inLine(e.Got)
+	done := "has " + e.Got.InLineTTL()
 	if e.Got.Equal(e.Change.Before) {
-		done = "still has " + inLine(e.Got)
+		done = "still has " + e.Got.InLineTTL()
 	}
 	if e.Served {
-		return fmt.Sprintf("%s %s: %v: it says that it has %s, and its name servers serve %s", e.Change.After.Name, e.Change.After.Type, ErrLied, inLine(e.Change.After), inLine(e.Got))
+		return fmt.Sprintf("%s %s: %v: it says that it has %s, and its name servers serve %s", e.Change.After.Name, e.Change.After.Type, ErrLied, e.Change.After.InLineTTL(), e.Got.InLineTTL())
 	}
-	return fmt.Sprintf("%s %s: %v: asked for %s, it %s", e.Change.After.Name, e.Change.After.Type, ErrLied, inLine(e.Change.After), done)
+	return fmt.Sprintf("%s %s: %v: asked for %s, it %s", e.Change.After.Name, e.Change.After.Type, ErrLied, e.Change.After.InLineTTL(), done)
 }
 
 // Stale tells whether what was there before was read back: the provider did
@@ -135,11 +134,3 @@ type transient struct{ err error }
 func (e *transient) Error() string        { return e.err.Error() }
 func (e *transient) Unwrap() error        { return e.err }
 func (e *transient) Is(target error) bool { return target == ErrTransient }
-
-// inLine is an RRset's data in one line, as in "10 gw1.example. (TTL 300)".
-func inLine(s rrset.Set) string {
-	if s.Absent() {
-		return "no " + s.Type
-	}
-	return fmt.Sprintf("%.400s (TTL %d)", strings.Join(s.Data, ", "), s.TTL)
-}

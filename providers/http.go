@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mxcutover/rrset"
+
 	"golang.org/x/time/rate"
 )
 
@@ -321,7 +323,7 @@ func (c call) writes() bool {
 func (a *api) where(c call) string {
 	w := fmt.Sprintf("%s %s%s", c.method, a.base.Host, a.clean(c.path))
 	if c.zone != "" {
-		w += ", zone " + strings.TrimSuffix(c.zone, ".")
+		w += ", zone " + rrset.Bare(c.zone)
 	}
 	return w
 }

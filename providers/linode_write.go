@@ -120,21 +120,21 @@ func linodeBody(zone string, r Record) (linodeRecord, error) {
 	switch r.Type {
 	case "A", "AAAA", "CNAME", "NS":
 	case "MX":
-		preference, host, err := mxParts(r.Data)
+		mx, err := rrset.ParseMX(r.Data)
 		switch {
 		case err != nil:
 			return x, err
-		case host == ".":
+		case mx.Null():
 			return x, errors.New("at Linode a null MX (RFC 7505) has no other MX beside it, so that there would be a moment without any; change it by hand")
-		case preference > 255:
-			return x, fmt.Errorf("preference %d: Linode takes 0 to 255", preference)
+		case mx.Preference > 255:
+			return x, fmt.Errorf("preference %d: Linode takes 0 to 255", mx.Preference)
 		}
-		for _, n := range []string{x.Name, rrset.Bare(host)} {
+		for _, n := range []string{x.Name, rrset.Bare(mx.Host)} {
 			if n != "" && !linodeMailName(n) {
 				return x, fmt.Errorf("%s: Linode takes MX names of letters, digits and hyphens whose labels begin with a letter", n)
 			}
 		}
-		x.Priority, x.Target = int64(preference), rrset.Bare(host)
+		x.Priority, x.Target = int64(mx.Preference), rrset.Bare(mx.Host)
 	case "TXT":
 		text, err := textOf(r.Data)
 		if err != nil || text == "" {

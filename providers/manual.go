@@ -103,7 +103,7 @@ func (m *manual) Read(ctx context.Context, zone, name, typ string) (rrset.Set, e
 	}
 	for i, s := range sets {
 		if !s.Equal(sets[0]) {
-			return rrset.Set{}, &transient{fmt.Errorf("the servers do not agree: at %s %s has %s, %s has %s", rrset.Bare(w.name), m.Servers[0], inLine(sets[0]), m.Servers[i], inLine(s))}
+			return rrset.Set{}, &transient{fmt.Errorf("the servers do not agree: at %s %s has %s, %s has %s", rrset.Bare(w.name), m.Servers[0], sets[0].InLineTTL(), m.Servers[i], s.InLineTTL())}
 		}
 	}
 	return sets[0], nil

@@ -180,7 +180,7 @@ func look(ctx context.Context, p Provider, c rrset.Change, doubt *InDoubtError) 
 	case err != nil:
 		doubt.Err = fmt.Errorf("%w; and looking failed: %w", doubt.Err, err)
 	case at.Half:
-		doubt.Err = fmt.Errorf("%w; %s is there now, half way", doubt.Err, inLine(got))
+		doubt.Err = fmt.Errorf("%w; %s is there now, half way", doubt.Err, got.InLineTTL())
 	case got.Equal(c.After), got.SameData(c.After) && !c.Before.SameData(c.After):
 		return published(ctx, p, c, Result{Mode: ModeOf(p), Got: got, Written: true, Clamped: got.TTL != c.After.TTL})
 	}

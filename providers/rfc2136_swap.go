@@ -232,14 +232,7 @@ func (r *rfc2136) enter(ctx context.Context, zone string) (s *session, leave fun
 
 // pause lets another writer finish, longer with each try.
 func pause(ctx context.Context, try int) error {
-	t := time.NewTimer(rand.N(min(time.Duration(try+1)*time.Millisecond, maxPause)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pauseFor(ctx, rand.N(min(time.Duration(try+1)*time.Millisecond, maxPause)))
 }
 
 // Inspect proves that the key may update the zone, by an update that deletes what

@@ -75,11 +75,11 @@ func scalewayRecords(c rrset.Change, members []scalewayRecord) ([]scalewayRecord
 	for _, d := range c.After.Data {
 		r := scalewayRecord{Name: name, Type: c.After.Type, TTL: int64(c.After.TTL), Data: d}
 		if r.Type == "MX" {
-			preference, host, err := mxParts(d)
+			mx, err := rrset.ParseMX(d)
 			if err != nil {
 				return nil, err
 			}
-			r.Priority, r.Data = int64(preference), host
+			r.Priority, r.Data = int64(mx.Preference), mx.Host
 		}
 		if i := slices.IndexFunc(members, func(m scalewayRecord) bool { return m.data == d }); i >= 0 {
 			r.Comment = members[i].Comment

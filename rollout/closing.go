@@ -3,7 +3,6 @@ package rollout
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -69,7 +68,7 @@ func (w World) stillEarned(ctx context.Context, t Turn) error {
 	if err != nil {
 		return err
 	}
-	if v := out.verdict(); v == plan.Fail || v == plan.Unknown {
+	if bad(out.verdict()) {
 		return hold(out.Findings, "closing the old server would lose mail, or it is not known: %s", worst(out.Findings))
 	}
 	return t.givesWay()
@@ -137,78 +136,6 @@ func (w World) nodes(ctx context.Context, t Turn, callers verify.Callers) (found
 	return found
 }
 
-// nobodyListens is the evidence of a port at which the old server itself was not let in
-// before it was armed.
-const nobodyListens = "nobody listens"
-
-func beforeArming(port uint16) string { return fmt.Sprintf("port %d before arming", port) }
-
-// listens tells of each port that is about to be armed whether the old server lets
-// itself in there: what was silent before is not cut off by us.
-func (w World) listens(ctx context.Context, t Turn) (found []plan.Finding) {
-	in, ok := w.Firewall.(firewall.Insider)
-	if !ok {
-		return nil
-	}
-	for _, port := range t.Step.Ports {
-		f := plan.Finding{Check: "old.inside", Target: beforeArming(port), Severity: plan.Pass, At: t.Now()}
-		switch at, err := in.OwnMail(ctx, w.Checker.Old(), port); {
-		case err == nil:
-			f.Detail = "lets itself in at " + at
-		case ctx.Err() == nil && !errors.Is(err, firewall.ErrNoWay):
-			f.Detail, f.Evidence = "nobody listens there", nobodyListens
-		default:
-			continue // it is asked again when it is proven
-		}
-		found = append(found, f)
-	}
-	return found
-}
-
-// silentPorts are the targets of ports that were silent before they were armed.
-func silentPorts(t Turn) (out []string) {
-	t.View(func(s *state.Status) {
-		for _, f := range s.Isolation.Findings {
-			if f.Check == "old.inside" && f.Evidence == nobodyListens {
-				out = append(out, f.Target)
-			}
-		}
-	})
-	return out
-}
-
-// inside asks what nobody outside sees: whether the old server's own mail works, and
-// whether an administrator who comes anew gets in.
-func (w World) inside(ctx context.Context, t Turn) (found []plan.Finding) {
-	in, ok := w.Firewall.(firewall.Insider)
-	if !ok {
-		return nil // an embedded world's has no inside
-	}
-	judge := func(target string, err error, pass string) {
-		f := plan.Finding{Check: "old.inside", Target: target, Severity: plan.Pass, Detail: pass, At: t.Now()}
-		switch {
-		case ctx.Err() != nil, errors.Is(err, firewall.ErrNoWay):
-			f.Severity, f.Detail = plan.Unknown, fmt.Sprint("could not check: ", cmp.Or(ctx.Err(), err))
-		case err != nil:
-			f.Severity, f.Detail = plan.Fail, err.Error()
-		}
-		found = append(found, f)
-	}
-	silent := silentPorts(t)
-	for _, port := range t.Step.Ports {
-		at, err := in.OwnMail(ctx, w.Checker.Old(), port)
-		told := "lets itself in at " + at
-		if err != nil && slices.Contains(silent, beforeArming(port)) && !errors.Is(err, firewall.ErrNoWay) {
-			err, told = nil, "nobody listened there before it was armed, either"
-		}
-		judge(fmt.Sprint("its own mail at port ", port), err, told)
-	}
-	if who, err := in.NewLogin(ctx); who != "" {
-		judge("a new login", err, who+" lets in who comes anew")
-	}
-	return found
-}
-
 // live are the domains whose mail goes to the gateway, by wave.
 func live(t Turn) (out [][]plan.Cutover) {
 	t.View(func(s *state.Status) {
@@ -257,46 +184,4 @@ func (w World) Lift(ctx context.Context, t Turn) ([]plan.Finding, error) {
 		return []plan.Finding{{Check: "old.open", Target: "all", Severity: plan.Unknown, Detail: "nothing is closed by us any more; whether it answers was not tried", At: time.Now()}}, nil
 	}
 	return w.Checker.OldOpen(ctx), nil
-}
-
-// Watch looks at a domain that is where it should be: every authoritative server
-// must still serve what was published or, after a rollback, must not; and once the old
-// server is closed, no view of the DNS may lead to it. What its real mail has come to is
-// told, and changes nothing by itself.
-func (w World) Watch(ctx context.Context, t Turn) ([]plan.Finding, error) {
-	if t.Domain.State != state.IsRolledBack {
-		if err := w.canGoBack(ctx, t); err != nil {
-			return nil, err
-		}
-		found := w.Checker.Only(ctx, t.Cutover, "ns.sync", "mx.target")
-		if t.isolation().Closed {
-			if f := w.ask(ctx, name{t.Cutover.Domain, t.Cutover.Zone}); f != nil && f.Severity == plan.Fail {
-				f.Detail += refused
-				found = append([]plan.Finding{*f}, found...) // the worst comes first
-			}
-		}
-		for _, f := range w.Checker.RealMail(ctx, t.Cutover, t.Domain.Published()) {
-			if f.Severity == plan.Fail {
-				f.Severity = plan.Warn
-			}
-			if f.Severity == plan.Warn || f.Severity == plan.Pass {
-				found = append(found, f)
-			}
-		}
-		return found, nil
-	}
-	served, found := w.Checker.Served(ctx, t.Cutover.Zone, t.Cutover.Domain, "MX")
-	for server, s := range served {
-		f := plan.Finding{Check: "ns.sync", Target: server, Severity: plan.Pass, At: t.Now(), Detail: "serves " + inLine(s)}
-		if s.SameData(t.Cutover.After()) {
-			f.Severity, f.Detail = plan.Fail, "serves the gateway's MX again, though it was rolled back: a write came late, or somebody wrote it"
-		}
-		found = append(found, f)
-	}
-	return found, nil
-}
-
-// Compare probes a domain that was live before, by the public way.
-func (w World) Compare(ctx context.Context, t Turn) ([]plan.Finding, error) {
-	return w.Checker.Routed(ctx, t.Cutover), nil
 }

@@ -84,7 +84,7 @@ func providersOf(c plan.Cutover) []string {
 
 // sameSet tells whether a step of the plan writes the RRset of another.
 func sameSet(a, b plan.Step) bool {
-	return a.Change != nil && b.Change != nil && a.Change.After.Name == b.Change.After.Name && a.Change.After.Type == b.Change.After.Type
+	return a.Change != nil && b.Change != nil && a.Change.SameRRset(*b.Change)
 }
 
 // ttl is how long a cache may hold what a RRset was. That it was not there is held

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"sync"
-	"syscall"
 	"time"
 
 	"mxcutover/plan"
@@ -184,31 +183,6 @@ func (e *Engine) drain() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return len(e.running)
-}
-
-// keepRoom sees that a rollback can be journaled though the disk fills up. Where
-// that is not so, nothing but rollbacks starts. A run that only goes back needs
-// what room there is.
-func (e *Engine) keepRoom(ctx context.Context) error {
-	if e.Policy.BackOnly {
-		return nil
-	}
-	err := e.Journal.KeepRoom(ctx)
-	low := ""
-	e.Journal.View(func(s *state.Status) { low = s.DiskLow })
-	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-	switch {
-	case full && low == "":
-		return e.emit(ctx, state.Event{Kind: state.DiskLow, Reason: err.Error()})
-	case full || ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		return fmt.Errorf("journal: %w", err)
-	case low != "":
-		e.lookAtAll()
-		return e.emit(ctx, state.Event{Kind: state.DiskFree})
-	}
-	return nil
 }
 
 func (e *Engine) loop(ctx context.Context) error {

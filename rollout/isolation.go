@@ -158,8 +158,8 @@ func (e *Engine) lift(ctx context.Context, t Turn) error {
 	if err != nil {
 		return e.isolationTrouble(ctx, t, err)
 	}
-	if j := (Outcome{Findings: found}).verdict(); j == plan.Fail || j == plan.Unknown {
-		return e.isolationTrouble(ctx, t, hold(found, "lift: the old server was not proven open: %s", summary(found, j)))
+	if bad((Outcome{Findings: found}).verdict()) {
+		return e.isolationTrouble(ctx, t, hold(found, "lift: the old server was not proven open: %s", worst(found)))
 	}
 	return e.emit(ctx, e.event(t, state.Event{Kind: state.Lifted, Findings: found}))
 }

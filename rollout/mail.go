@@ -10,9 +10,9 @@ import (
 	"mxcutover/verify"
 )
 
-// MailNames are what a plan and its journal know of the names in a mail log; zones
+// mailNames are what a plan and its journal know of the names in a mail log; zones
 // are those of the providers. Without a status nothing has moved.
-func MailNames(p *plan.Plan, s *state.Status, zones []string) traffic.Known {
+func mailNames(p *plan.Plan, s *state.Status, zones []string) traffic.Known {
 	k := traffic.Known{Names: map[string]traffic.Name{}, Zones: map[string]bool{}}
 	for _, z := range zones {
 		k.Zones[rrset.Bare(z)] = true
@@ -32,9 +32,9 @@ func MailNames(p *plan.Plan, s *state.Status, zones []string) traffic.Known {
 	return k
 }
 
-// LettingGo tells when no cache that honours TTLs led to the old server any more, by
+// lettingGo tells when no cache that honours TTLs led to the old server any more, by
 // domain; zero: the journal does not tell.
-func LettingGo(p *plan.Plan, s *state.Status) func(domain string) time.Time {
+func lettingGo(p *plan.Plan, s *state.Status) func(domain string) time.Time {
 	at := map[string]time.Time{}
 	for _, c := range p.Cutovers() {
 		if s == nil {
@@ -64,6 +64,6 @@ func (w World) Closing(p *plan.Plan, s *state.Status) verify.Closing {
 		}
 	}
 	q.Quiet = max(w.Policy.IsolateAfter, traffic.StaleGone)
-	q.Names, q.LetGo = MailNames(p, s, q.Zones), LettingGo(p, s)
+	q.Names, q.LetGo = mailNames(p, s, q.Zones), lettingGo(p, s)
 	return q
 }

@@ -171,4 +171,5 @@ func (s *streak) add(v plan.Severity) bool {
 // not be made, before a person is asked.
 const unknownTries = 3
 
+// bad tells whether a verdict does not let one go on.
 func bad(v plan.Severity) bool { return v == plan.Fail || v == plan.Unknown }

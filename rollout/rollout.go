@@ -11,7 +11,6 @@ package rollout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -129,10 +128,6 @@ type Held struct {
 }
 
 func (h *Held) Error() string { return h.Reason }
-
-// ErrRefused means that the journal, or what is found in the world, does not
-// allow the run.
-var ErrRefused = errors.New("refused")
 
 func hold(findings []plan.Finding, format string, args ...any) error {
 	return &Held{Reason: fmt.Sprintf(format, args...), Findings: findings}

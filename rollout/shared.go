@@ -141,7 +141,7 @@ func (w World) builtUpon(ctx context.Context, t Turn) ([]plan.Finding, error) {
 	}
 	return []plan.Finding{{
 		Check: "ns.sync", Target: t.about(), Severity: plan.Warn, At: t.Now(),
-		Detail: fmt.Sprintf("it stays, since the MX that was kept, %s, still leads to %s", inLine(mx), rrset.Bare(host)),
+		Detail: fmt.Sprintf("it stays, since the MX that was kept, %s, still leads to %s", mx.InLineTTL(), rrset.Bare(host)),
 	}}, nil
 }
 

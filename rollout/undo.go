@@ -122,7 +122,7 @@ func (w write) restore(ctx context.Context, t Turn, i state.Intent) (r restored,
 		case d == state.Adopt, d == state.Skip && t.beside(): // the MX is back, and the domain is not left half-way
 			r.kept, r.found = true, []plan.Finding{{
 				Check: "ns.sync", Target: t.about(), Severity: plan.Warn, At: t.Now(),
-				Detail: "kept as somebody else wrote it: " + inLine(was), Evidence: was.String(),
+				Detail: "kept as somebody else wrote it: " + was.InLineTTL(), Evidence: was.String(),
 			}}
 			return r, nil
 		default:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"mxcutover/plan"
@@ -211,63 +210,11 @@ func (e *Engine) back(ctx context.Context, t Turn) error {
 		return ctx.Err()
 	case err != nil:
 		return e.emit(ctx, e.event(t, e.trouble(t, err)))
-	case out.verdict() == plan.Fail, out.verdict() == plan.Unknown:
+	case bad(out.verdict()):
 		return e.emit(ctx, e.event(t, state.Event{Kind: state.Held, Step: t.Step.ID, Findings: out.Findings, Reason: "rollback: " + worst(out.Findings)}))
 	}
 	return e.emit(ctx, e.event(t, state.Event{Kind: state.Undone, Step: t.Step.ID, Findings: out.Findings, Intent: out.got(e.Clock.Now())}))
 }
-
-// watch looks at a live domain; an authoritative MX that leads elsewhere is
-// somebody else's change.
-func (e *Engine) watch(ctx context.Context, t Turn) error {
-	found, err := e.Watch(ctx, t)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	e.mu.Lock()
-	e.watched[t.Cutover.Domain] = e.Clock.Now()
-	e.mu.Unlock()
-	var held *Held
-	if errors.As(err, &held) {
-		return e.emit(ctx, e.event(t, e.trouble(t, err)))
-	}
-	if err != nil {
-		found = append(found, plan.Finding{
-			Check: "ns.sync", Target: t.Cutover.Domain, Severity: plan.Unknown, Detail: err.Error(),
-		})
-	}
-	switch (Outcome{Findings: found}).verdict() {
-	case plan.Fail:
-		if err := e.emit(ctx, e.event(t, state.Event{Kind: state.Drifted, Findings: found, Reason: summary(found, plan.Fail)})); err != nil {
-			return err
-		}
-		if e.Policy.AutoLift && slices.ContainsFunc(found, leadsBack) {
-			return e.Do(ctx, state.Decision{Verb: state.Lift, Target: state.Isolate, By: "isolate.auto_lift"})
-		}
-		return nil
-	case plan.Pass:
-		if found = better(t.Domain, found); len(found) == 0 {
-			return nil
-		}
-	}
-	return e.emit(ctx, e.event(t, state.Event{Kind: state.Observed, Findings: found}))
-}
-
-// better are the findings that passed where the domain's last ones did not: what is
-// over must not be shown for ever.
-func better(d state.DomainStatus, found []plan.Finding) (out []plan.Finding) {
-	for _, f := range found {
-		if slices.ContainsFunc(d.Findings, func(o plan.Finding) bool {
-			return o.Check == f.Check && o.Target == f.Target && o.Vantage == f.Vantage && o.Severity != plan.Pass
-		}) {
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
-// leadsBack tells whether mail for a name is refused by the old server.
-func leadsBack(f plan.Finding) bool { return f.Check == checkNames && f.Severity == plan.Fail }
 
 // within bounds an effect that must come to its end though the engine stops.
 func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {

@@ -194,7 +194,7 @@ func (w World) agree(ctx context.Context, t Turn, want rrset.Set) (map[string]rr
 			if s := served[server]; !s.Equal(want) {
 				found = append(found, plan.Finding{
 					Check: "ns.sync", Target: server, Severity: plan.Fail, At: t.Now(),
-					Detail: fmt.Sprintf("serves %s", inLine(s)), Evidence: s.String(), RFC: "RFC 1034 section 4.3.5",
+					Detail: fmt.Sprintf("serves %s", s.InLineTTL()), Evidence: s.String(), RFC: "RFC 1034 section 4.3.5",
 				})
 			}
 		}
@@ -212,23 +212,8 @@ func (w World) agree(ctx context.Context, t Turn, want rrset.Set) (map[string]rr
 func allServe(t Turn, served map[string]rrset.Set, want rrset.Set) plan.Finding {
 	return plan.Finding{
 		Check: "ns.sync", Target: t.about(), Severity: plan.Pass, At: t.Now(), RFC: "RFC 1034 section 4.3.5",
-		Detail: fmt.Sprintf("all %d authoritative servers serve %s", len(served), inLine(want)),
+		Detail: fmt.Sprintf("all %d authoritative servers serve %s", len(served), want.InLineTTL()),
 	}
-}
-
-// inLine is an RRset's data in one line, as in "10 gw1.example. 300s".
-func inLine(s rrset.Set) string {
-	if s.Absent() {
-		return "no " + s.Type
-	}
-	line := ""
-	for i, d := range s.Data {
-		if i > 0 {
-			line += ", "
-		}
-		line += d
-	}
-	return fmt.Sprintf("%s (TTL %d)", line, s.TTL)
 }
 
 func worst(found []plan.Finding) string {

@@ -99,11 +99,33 @@ func (s Set) String() string {
 	return b.String()
 }
 
+// InLine is the data in one line, as in "10 gw1.example., 20 gw2.example.".
+func (s Set) InLine() string {
+	if s.Absent() {
+		return "no " + s.Type
+	}
+	return strings.Join(s.Data, ", ")
+}
+
+// InLineTTL is InLine with the TTL, as in "10 gw1.example. (TTL 300)", for errors and
+// findings: what is long is cut off.
+func (s Set) InLineTTL() string {
+	if s.Absent() {
+		return s.InLine()
+	}
+	return fmt.Sprintf("%.400s (TTL %d)", s.InLine(), s.TTL)
+}
+
 // A Change is one RRset's Before and After, in the zone that holds it.
 type Change struct {
 	Zone   string `json:"zone"`
 	Before Set    `json:"before"`
 	After  Set    `json:"after"`
+}
+
+// SameRRset tells whether two Changes are of one RRset.
+func (c Change) SameRRset(o Change) bool {
+	return c.After.Name == o.After.Name && c.After.Type == o.After.Type
 }
 
 // Inverse is the Change that undoes c.

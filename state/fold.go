@@ -159,13 +159,6 @@ func intentOf(e Event) Intent {
 	return *e.Intent
 }
 
-func untilOf(e Event) (t time.Time) {
-	if e.Intent != nil {
-		t = e.Intent.Until
-	}
-	return t
-}
-
 // mergeFindings keeps the last findings of each check, target and vantage, and
 // not more than a screenful and a half: the oldest that did not fail go first. One
 // event may have several of these, and the worst is not hidden by another.

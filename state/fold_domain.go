@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"mxcutover/plan"
-	"mxcutover/rrset"
 )
 
 // set enters a state. While the domain is to be rolled back, the late outcome
@@ -48,7 +47,7 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 			d.set(d.reached(c), e)
 		}
 	case Observed:
-		if u := untilOf(e); !u.IsZero() {
+		if u := intentOf(e).Until; !u.IsZero() {
 			d.Until = u
 		}
 	case Done:
@@ -70,7 +69,7 @@ func (d *DomainStatus) apply(e Event, at Moment, c *plan.Cutover) {
 		d.Beside = stepKind(c, e.Step) == plan.WriteCompanion
 	case InDoubt:
 		d.set(IsInDoubt, e)
-		d.Until = untilOf(e)
+		d.Until = intentOf(e).Until
 		d.doubt(e.Step, stepKind(c, e.Step), Wait{From: at, For: intentOf(e).Wait})
 		d.Doubts++
 	case RollingBack:
@@ -146,21 +145,17 @@ func (d *DomainStatus) noteTTL() {
 // ends with the record that they wrote since.
 func (d *DomainStatus) keep(i Intent) {
 	for id, r := range d.Steps {
-		if r.Intent.Change == nil || i.Change == nil || sameSet(*r.Intent.Change, *i.Change) {
+		if r.Intent.Change == nil || i.Change == nil || r.Intent.Change.SameRRset(*i.Change) {
 			r.Kept = true
 			d.Steps[id] = r
 		}
 	}
 }
 
-func sameSet(a, b rrset.Change) bool {
-	return a.After.Name == b.After.Name && a.After.Type == b.After.Type
-}
-
 // letGo notes until when a cache may have the gateway's MX, or a companion that
 // was undone: until the later of what was known and what is told now.
 func (d *DomainStatus) letGo(e Event, at Moment, k plan.Kind) {
-	u, known := untilOf(e), &d.Caches
+	u, known := intentOf(e).Until, &d.Caches
 	if k == plan.WriteCompanion {
 		known = &d.Others
 	}
@@ -181,7 +176,7 @@ func (d *DomainStatus) begin(e Event) {
 	if d.Step != e.Step {
 		d.Doubts = 0
 	}
-	d.Step, d.Until = e.Step, untilOf(e)
+	d.Step, d.Until = e.Step, intentOf(e).Until
 }
 
 func (d *DomainStatus) endStep() {

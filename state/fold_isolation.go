@@ -14,7 +14,7 @@ func (i *IsolationStatus) apply(e Event, at Moment) {
 	switch e.Kind {
 	case Intended:
 		i.Step, i.Held = e.Step, i.Paused
-		if u := untilOf(e); !u.IsZero() || !i.Closed || i.Hand {
+		if u := intentOf(e).Until; !u.IsZero() || !i.Closed || i.Hand {
 			i.Until = u
 		}
 		if plan.KindOf(e.Step) == plan.Arm {
@@ -38,7 +38,7 @@ func (i *IsolationStatus) apply(e Event, at Moment) {
 			}
 		}
 	case Observed:
-		if u := untilOf(e); !u.IsZero() {
+		if u := intentOf(e).Until; !u.IsZero() {
 			i.Until = u
 		}
 		if j := plan.Judge(e.Findings); i.State == IsDrifted && (j == plan.Pass || j == plan.Warn) { // it is there again

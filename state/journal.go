@@ -206,9 +206,8 @@ const (
 
 // KeepRoom makes sure that a whole rollback can be journaled though the disk is
 // full, if the store can do that, and tells whether snapshots that did not fit
-// would now: no new step begins without. An error that is syscall.ENOSPC or
-// syscall.EDQUOT tells that it could not, and the journal goes on; any other is
-// the journal's end.
+// would now: no new step begins without. An error that is [NoSpace] tells that it
+// could not, and the journal goes on; any other is the journal's end.
 func (j *Journal) KeepRoom(ctx context.Context) error {
 	if j.readOnly {
 		return nil

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 )
 
 // A snapshotFile is the text file, being written.
@@ -53,7 +52,7 @@ func openSnapshots(path, migration string) (*snapshotFile, error) {
 // new snapshot.
 func (s *snapshotFile) ready() error {
 	err := s.mend()
-	if noSpace(err) {
+	if NoSpace(err) {
 		s.full = err
 		return nil
 	}
@@ -136,7 +135,7 @@ func (s *snapshotFile) write(text []byte) (refused bool, err error) {
 	}
 	if _, err := s.file.Write(text); err != nil {
 		terr := s.file.Truncate(info.Size())
-		return noSpace(err) && terr == nil, errors.Join(err, terr)
+		return NoSpace(err) && terr == nil, errors.Join(err, terr)
 	}
 	return false, s.file.Sync() // after an error nobody knows what is on the disk
 }
@@ -169,10 +168,6 @@ func probe(dir string) error {
 	}
 	_, err = f.Write(make([]byte, probeSize))
 	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
-}
-
-func noSpace(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // Close closes the file; a nil one is none.

@@ -41,9 +41,6 @@ func (a *Addresses) Has(address []byte) bool {
 	return ok
 }
 
-// Len is how many there are.
-func (a *Addresses) Len() int { return len(a.set) }
-
 // maxRanked bounds the addresses that [Recipients] counts at once.
 const maxRanked = 1 << 18
 

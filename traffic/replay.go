@@ -204,15 +204,18 @@ func (c Closed) Cuts(source netip.Addr, port uint16) bool {
 
 // Trusts tells whether a source is let in, whatever the port.
 func (c Closed) Trusts(source netip.Addr) bool {
-	return slices.ContainsFunc(c.Trust, func(p netip.Prefix) bool { return within(p, source) })
+	return Within(c.Trust, source)
 }
 
-// within is Contains, also for an IPv4 network that is written as IPv6.
-func within(p netip.Prefix, a netip.Addr) bool {
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p.Contains(a.Unmap())
+// Within tells whether an address is in one of some networks, also where IPv4 is
+// written as IPv6.
+func Within(all []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(all, func(p netip.Prefix) bool {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		return p.Contains(a.Unmap())
+	})
 }
 
 // A Cut is one use that rules would end. Its texts are foreign.

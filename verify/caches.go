@@ -98,9 +98,9 @@ func cacheResolver(ctx context.Context, c *Checker, when When, cut plan.Cutover)
 		got.Name = want.Name
 		switch {
 		case got.SameData(want):
-			found[i] = pass(target, "it answers %s, for %d more seconds", inLine(got), left)
+			found[i] = pass(target, "it answers %s, for %d more seconds", got.InLine(), left)
 		case when == Before:
-			found[i] = warn(target, "it answers %s, for %d more seconds, and not what the servers serve", inLine(got), left)
+			found[i] = warn(target, "it answers %s, for %d more seconds, and not what the servers serve", got.InLine(), left)
 		default:
 			found[i] = c.held(target, cut.Domain, got, left)
 		}
@@ -121,13 +121,13 @@ func (c *Checker) held(target, domain string, got rrset.Set, left uint32) plan.F
 	again := now.Add(time.Duration(left) * time.Second)
 	switch {
 	case until.IsZero():
-		return warn(target, "it still answers %s; it must ask again in %d seconds, at %s", inLine(got), left, clock(again))
+		return warn(target, "it still answers %s; it must ask again in %d seconds, at %s", got.InLine(), left, clock(again))
 	case now.After(until.Add(slack)):
-		return warn(target, "it still answers %s, which no cache that honours TTLs holds since %s: it serves stale answers (RFC 8767), or the record is pinned there", inLine(got), clock(until))
+		return warn(target, "it still answers %s, which no cache that honours TTLs holds since %s: it serves stale answers (RFC 8767), or the record is pinned there", got.InLine(), clock(until))
 	case again.After(until.Add(slack)):
-		return warn(target, "it still answers %s; it must ask again in %d seconds, at %s, which is later than any TTL that was served allows: %s", inLine(got), left, clock(again), clock(until))
+		return warn(target, "it still answers %s; it must ask again in %d seconds, at %s, which is later than any TTL that was served allows: %s", got.InLine(), left, clock(again), clock(until))
 	}
-	return warn(target, "it still answers %s; it must ask again in %d seconds, at %s; from %s no cache that honours TTLs holds it", inLine(got), left, clock(again), clock(until))
+	return warn(target, "it still answers %s; it must ask again in %d seconds, at %s; from %s no cache that honours TTLs holds it", got.InLine(), left, clock(again), clock(until))
 }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mxcutover/plan"
+	"mxcutover/traffic"
 )
 
 // Callers count what the old server's firewall has seen of each source since it was
@@ -90,7 +91,7 @@ func (c *Checker) noted(ctx context.Context, v Vantage, a netip.Addr, port uint1
 		}
 	}
 	// The gateway is always busy, and is not taken for a vantage if another may be it.
-	others := slices.DeleteFunc(slices.Clone(spoke), func(x netip.Addr) bool { return within(trust, x) })
+	others := slices.DeleteFunc(slices.Clone(spoke), func(x netip.Addr) bool { return traffic.Within(trust, x) })
 	if len(others) > 1 {
 		var err error
 		if others, err = c.onlyWithUs(ctx, v, a, port, callers, others); err != nil {
@@ -186,10 +187,6 @@ func (c *Checker) round(ctx context.Context, v Vantage, a netip.Addr, port uint1
 	return spoke, local, ctx.Err()
 }
 
-func within(all []netip.Prefix, a netip.Addr) bool {
-	return slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
 // notedFrom judges what the firewall saw of each vantage at one address and port.
 func notedFrom(at string, from []Vantage, seen []source, trust []netip.Prefix) (out []plan.Finding) {
 	const hidden = "source addresses are hidden (NAT): a firewall there cannot tell the gateway from the rest of the world, and is not armed"
@@ -200,7 +197,7 @@ func notedFrom(at string, from []Vantage, seen []source, trust []netip.Prefix) (
 			f.Target = at
 		case alike(seen, i):
 			f = fail(at, "its firewall sees %s, as from another vantage: %s", s.seen, hidden)
-		case within(trust, s.seen):
+		case traffic.Within(trust, s.seen):
 			f = fail(at, "its firewall sees %s, which isolate.trust lets in: from here it would stay open, and whoever else has that address comes in, too", s.seen)
 		case source.IsValid() && s.seen != source:
 			f = fail(at, "its firewall sees %s, and the vantage has %s: %s", s.seen, source, hidden)

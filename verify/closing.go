@@ -170,7 +170,7 @@ func (q *Closing) cut(cuts []traffic.Cut) (found []plan.Finding) {
 func (q *Closing) Agreed(x *traffic.Cut) bool {
 	switch x.Use {
 	case traffic.Sends, traffic.Relays:
-		return slices.ContainsFunc(q.Known, func(p netip.Prefix) bool { return p.Contains(x.Source) })
+		return traffic.Within(q.Known, x.Source)
 	case traffic.HasNoPlan:
 		return slices.Contains(q.Without, rrset.Bare(x.Name))
 	}

@@ -161,7 +161,7 @@ func nsSync(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]pla
 	for _, server := range slices.Sorted(maps.Keys(served)) {
 		if s := served[server]; !s.SameData(want) {
 			agreed = false
-			f := fail(server, "it serves %s, and %s was expected", inLine(s), inLine(want))
+			f := fail(server, "it serves %s, and %s was expected", s.InLine(), want.InLine())
 			f.Evidence = s.String()
 			found = append(found, f)
 		}
@@ -171,16 +171,9 @@ func nsSync(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]pla
 		return found, err
 	}
 	if found = append(found, serials...); agreed && len(served) > 0 {
-		found = append(found, pass(cut.Domain, "%d servers serve %s", len(served), inLine(want)))
+		found = append(found, pass(cut.Domain, "%d servers serve %s", len(served), want.InLine()))
 	}
 	return found, nil
-}
-
-func inLine(s rrset.Set) string {
-	if s.Absent() {
-		return "no " + s.Type
-	}
-	return strings.Join(s.Data, ", ")
 }
 
 func nsTTL(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Finding, error) {

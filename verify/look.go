@@ -60,13 +60,8 @@ func (c *Checker) look(ctx context.Context, from Vantage, e endpoint) (*look, er
 
 var errNoTLS = errors.New("it does not offer STARTTLS")
 
-// Certificate is the chain of certificates that a mail server shows at one of its
+// certificate is the chain of certificates that a mail server shows at one of its
 // addresses, its own first, as senders see it that begin TLS under the host's name.
-func (c *Checker) Certificate(ctx context.Context, host string, addr netip.Addr) ([]*x509.Certificate, error) {
-	return c.certificate(ctx, c.toward(addr), endpoint{host, addr})
-}
-
-// certificate is Certificate as a vantage sees it.
 func (c *Checker) certificate(ctx context.Context, from Vantage, e endpoint) ([]*x509.Certificate, error) {
 	l, err := c.look(ctx, from, e)
 	switch {

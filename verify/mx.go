@@ -102,7 +102,7 @@ func mxNull(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]pla
 	for _, server := range slices.Sorted(maps.Keys(served)) {
 		switch s := served[server]; {
 		case null(s) && len(s.MX()) > 1:
-			found = append(found, fail(server, "it serves a null MX beside others: %s", inLine(s)))
+			found = append(found, fail(server, "it serves a null MX beside others: %s", s.InLine()))
 		case null(s) && when == Before:
 			found = append(found, warn(server, "it says that the domain accepts no mail; the cutover makes it accept some"))
 		case null(s):
@@ -178,11 +178,11 @@ func (c *Checker) below(ctx context.Context, when When, cut plan.Cutover) ([]pla
 	for _, server := range slices.Sorted(maps.Keys(served)) {
 		got := served[server]
 		if got.Name = want.Name; !got.SameData(want) {
-			found = append(found, fail(server, "for a name below the wildcard it serves %s, and %s was expected", inLine(got), inLine(want)))
+			found = append(found, fail(server, "for a name below the wildcard it serves %s, and %s was expected", got.InLine(), want.InLine()))
 		}
 	}
 	if len(found) == 0 && len(served) > 0 {
-		found = append(found, pass(cut.Domain, "names below it are answered with %s; names that exist below it have records of their own", inLine(want)))
+		found = append(found, pass(cut.Domain, "names below it are answered with %s; names that exist below it have records of their own", want.InLine()))
 	}
 	return found, nil
 }

@@ -36,7 +36,7 @@ func gwPTR(ctx context.Context, c *Checker, _ When, cut plan.Cutover) ([]plan.Fi
 				return pass(e.String(), "its name is %s", rrset.Bare(name)), nil
 			}
 		}
-		return warn(e.String(), "its name, %s, does not lead back to it", inLine(a.Set)), nil
+		return warn(e.String(), "its name, %s, does not lead back to it", a.Set.InLine()), nil
 	})
 }
 

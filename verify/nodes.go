@@ -7,6 +7,7 @@ import (
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
+	"mxcutover/traffic"
 )
 
 // checkNodes is what is asked of each of the gateway's nodes before the old server is
@@ -75,7 +76,7 @@ func distrusted(seen netip.Addr, trust []netip.Prefix) string {
 	switch {
 	case !seen.IsValid():
 		return "its Received lines do not tell from which address the old server had it"
-	case !within(trust, seen):
+	case !traffic.Within(trust, seen):
 		return fmt.Sprintf("from %s, which isolate.trust does not let in: closing the old server would cut this node off", seen)
 	}
 	return ""

@@ -207,7 +207,7 @@ func (c *Checker) Gateway(ctx context.Context) (func(netip.Addr) bool, error) {
 
 // comesRightly tells whether an address may come to the old server directly.
 func (c *Checker) comesRightly(a netip.Addr, gateway []endpoint) bool {
-	return c.sends(a) || slices.ContainsFunc(c.Mail.Trusted, func(p netip.Prefix) bool { return p.Contains(a) }) ||
+	return c.sends(a) || traffic.Within(c.Mail.Trusted, a) ||
 		slices.ContainsFunc(gateway, func(e endpoint) bool { return e.addr.Unmap() == a })
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
+	"mxcutover/traffic"
 )
 
 // arrivalChecks send messages, or read what came of others'.
@@ -92,7 +93,7 @@ func (c *Checker) public(ctx context.Context, cut plan.Cutover, want rrset.Set, 
 		if a.Set.Absent() {
 			wait = a.Negative
 		}
-		return []plan.Finding{unknown(cut.Domain, "our resolver still answers %s, for %d more seconds", inLine(got), wait)}, nil
+		return []plan.Finding{unknown(cut.Domain, "our resolver still answers %s, for %d more seconds", got.InLine(), wait)}, nil
 	}
 	members := got.MX()
 	if got.Absent() {
@@ -261,7 +262,7 @@ func (c *Checker) chain(hops []hop, planned []endpoint) string {
 
 // sends tells whether the gateway hands mail on from an address, by the configuration.
 func (c *Checker) sends(a netip.Addr) bool {
-	return slices.ContainsFunc(c.GatewaySends, func(p netip.Prefix) bool { return p.Contains(a) })
+	return traffic.Within(c.GatewaySends, a)
 }
 
 // isFrom tells whether a line tells of one of the gateway's addresses as the peer.

@@ -11,6 +11,7 @@ import (
 
 	"mxcutover/plan"
 	"mxcutover/rrset"
+	"mxcutover/traffic"
 )
 
 // The three proofs that connections to the old server's address are handed to the
@@ -341,7 +342,7 @@ func judgeSights(a netip.Addr, v Vantage, n int, seen [][]gatewaySight) (found [
 // foreign leaves out what is the gateway's own: a message goes from node to node.
 func (s *gatewaySight) foreign(all []netip.Addr) (out []netip.Addr) {
 	for _, x := range all {
-		if !slices.Contains(s.gateway, x) && !slices.ContainsFunc(s.sends, func(p netip.Prefix) bool { return p.Contains(x) }) {
+		if !slices.Contains(s.gateway, x) && !traffic.Within(s.sends, x) {
 			out = append(out, x)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"mxcutover/plan"
@@ -130,7 +129,7 @@ func (c *Checker) dialWeb(ctx context.Context, _, address string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	err = fmt.Errorf("%s has no address", strings.TrimSuffix(name, "."))
+	err = fmt.Errorf("%s has no address", rrset.Bare(name))
 	for _, a := range addrs {
 		var conn net.Conn
 		if conn, err = c.dial(ctx, c.here(), a, c.HTTPSPort); err == nil {

@@ -12,10 +12,6 @@ import (
 	"mxcutover/verify/resolve"
 )
 
-// Public is the view of the DNS that the world has. Where no resolver has it, the
-// first one's view is taken for it.
-const Public = "public"
-
 // A View is the DNS as some resolvers see it. What one says is never taken for
 // what another would.
 type View struct {
@@ -65,7 +61,7 @@ func (c *Checker) see() {
 		byName[r.View] = append(byName[r.View], r.Addr)
 	}
 	moves := names[0]
-	for _, want := range []string{Public, c.View} {
+	for _, want := range []string{plan.PublicView, c.View} {
 		if byName[want] != nil {
 			moves = want
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -51,25 +50,21 @@ func addressesIn(path string) ([]string, error) {
 // before it is left as it is, since servers may tell cases apart.
 func readAddresses(name string, r io.Reader) (out []string, err error) {
 	seen := map[string]bool{}
-	lines := bufio.NewScanner(r)
-	for n := 1; lines.Scan(); n++ {
-		text, _, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "\ufeff"), "#")
-		a, ok := address(strings.TrimSpace(text))
+	err = eachLine(name, r, func(n int, text string) error {
+		a, ok := address(text)
 		switch {
-		case strings.TrimSpace(text) == "" || seen[a]:
-			continue
 		case !ok:
-			return nil, usagef("%s:%d: expected one mail address, as in: postmaster@example.org", name, n)
+			return usagef("%s:%d: expected one mail address, as in: postmaster@example.org", name, n)
+		case seen[a]:
+			return nil
 		case len(out) >= maxAddresses:
-			return nil, usagef("%s: more than %d addresses", name, maxAddresses)
+			return usagef("%s: more than %d addresses", name, maxAddresses)
 		}
 		seen[a] = true
 		out = append(out, a)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return out, nil
+		return nil
+	})
+	return out, err
 }
 
 // address checks a mail address as far as it must be to be asked for.
@@ -100,14 +95,7 @@ func recipientsIn(ctx context.Context, cfg *config.Config, globs []string) ([]st
 	for _, z := range m.Domains {
 		zones[rrset.Bare(z)] = true
 	}
-	r := traffic.Recipients{Wanted: func(d []byte) bool {
-		for name := string(d); name != ""; _, name, _ = strings.Cut(name, ".") {
-			if zones[name] {
-				return true
-			}
-		}
-		return false
-	}}
+	r := traffic.Recipients{Wanted: func(d []byte) bool { return within(zones, d) }}
 	got, err := readLogs(ctx, cfg, nil, globs, r.Add)
 	switch {
 	case ctx.Err() != nil:

@@ -69,8 +69,8 @@ func copyJournal(ctx context.Context, cfg *config.Config, w io.Writer) error {
 	case !errors.Is(err, control.ErrNoEngine):
 		return err
 	}
-	if _, err := os.Stat(cfg.State.Path); errors.Is(err, os.ErrNotExist) {
-		return errNoMigration
+	if err := begunHere(cfg); err != nil {
+		return err
 	}
 	store, err := bolt.Open(cfg.State.Path, bolt.Options{ReadOnly: true, Wait: time.Second})
 	if err != nil {

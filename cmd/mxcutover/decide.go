@@ -49,6 +49,11 @@ func (t *target) flags(c *cobra.Command, names ...string) {
 	}
 }
 
+// takeFlag is of every command whose decision is refused while another session has control.
+func (t *target) takeFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&t.take, "take-control", false, "decide though another session has control, and take it away")
+}
+
 // decision is what the flags say; names are those that the command has.
 func (t target) decision(v state.Verb, names []string) (state.Decision, error) {
 	var targets []string
@@ -113,8 +118,8 @@ func decider(s *streams, verb state.Verb, short, long, example string, flags ...
 		},
 	}
 	t.flags(c, flags...)
+	t.takeFlag(c)
 	s.addJournal(c)
-	c.Flags().BoolVar(&t.take, "take-control", false, "decide though another session has control, and take it away")
 	return c
 }
 
@@ -170,7 +175,7 @@ file can be looked at and decided about: status, retry and rollback --journal FI
 	decide := c.RunE
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if from != "" {
-			return runRestore(cmd, s, from)
+			return runRollbackFrom(cmd, s, from)
 		}
 		return decide(cmd, args)
 	}

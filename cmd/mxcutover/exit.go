@@ -58,7 +58,7 @@ func codeOf(err error) int {
 		return codeDone
 	case errors.As(err, &usage), errors.As(err, &faults):
 		return codeUsage
-	case errors.As(err, &no), errors.Is(err, state.ErrRefused), errors.Is(err, rollout.ErrRefused), errors.Is(err, plan.ErrEdited), errors.Is(err, plan.ErrChanges):
+	case errors.As(err, &no), errors.Is(err, state.ErrRefused), errors.Is(err, plan.ErrEdited), errors.Is(err, plan.ErrChanges):
 		return codeRefused
 	case errors.Is(err, rollout.ErrPersonNeeded):
 		return codePerson

@@ -48,16 +48,20 @@ func openFirewall(cfg *config.Config) (firewall.Driver, error) {
 		if v := i.Via; v != nil {
 			var err error
 			if via, err = openSSH(v.Host, v.Identity, v.Passphrase, v.KnownHosts, nil); err != nil {
-				return nil, fmt.Errorf("via: %w", err)
+				return nil, fmt.Errorf("isolate: via: %w", err)
 			}
 		}
 		far, err := openSSH(i.Host, i.Identity, i.Passphrase, i.KnownHosts, via)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("isolate: %w", err)
 		}
 		set.Far, set.Sudo = far, !far.Root()
 	}
-	return firewall.Open(i.Driver, set)
+	driver, err := firewall.Open(i.Driver, set)
+	if err != nil {
+		return nil, fmt.Errorf("isolate: %w", err)
+	}
+	return driver, nil
 }
 
 // roots are the authorities of the gateway's certificates: the system's, and those

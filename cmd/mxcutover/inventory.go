@@ -14,7 +14,6 @@ import (
 	"mxcutover/plan"
 	"mxcutover/report"
 	"mxcutover/rrset"
-	"mxcutover/state"
 )
 
 // inventoryOptions are the flags of inventory.
@@ -137,7 +136,7 @@ func forgetRecords(zones []plan.Zone) {
 func (s *streams) begunPlan(ctx context.Context, site *site) (plan.Plan, error) {
 	v, err := view(ctx, site.cfg)
 	switch {
-	case errors.Is(err, errNoMigration), errors.Is(err, state.ErrNone):
+	case notBegun(err):
 		return plan.Plan{}, nil
 	case err != nil && ctx.Err() == nil: // also a journal that is damaged: to look is never refused
 		s.say("the migration cannot be looked at, so what it wrote is not told apart: %s", report.HarmlessLines(err.Error()))

@@ -46,6 +46,7 @@ does next. --all adds every finding.`,
 		},
 	}
 	confirm.Flags().StringVar(&t.confirm, "confirm", "", `the word "isolate"`)
+	t.takeFlag(confirm)
 	completeWith(confirm, "confirm", func() []string { return []string{state.Isolate} })
 	lift := &cobra.Command{
 		Use: "lift", Short: "open the old server again, and prove it",
@@ -88,17 +89,13 @@ func runIsolateStatus(ctx context.Context, s *streams, all bool) (err error) {
 
 // runLift opens first and asks afterwards.
 func runLift(ctx context.Context, s *streams) error {
-	cfg, err := s.load()
+	cfg, _, err := s.isolation()
 	if err != nil {
-		return err
-	}
-	if cfg.Isolate == nil {
-		_, _, err := s.isolation()
 		return err
 	}
 	w := rollout.World{Policy: policy(cfg), Handed: handed(cfg.Isolate)}
 	if w.Firewall, err = openFirewall(cfg); err != nil {
-		return fmt.Errorf("isolate: %w", err)
+		return err
 	}
 	_, hand := w.Firewall.(firewall.Hand)
 	if hand {

@@ -27,7 +27,7 @@ It is of use with isolate.driver: script.`,
 		},
 	}
 	c.Flags().StringVar(&t.confirm, "confirm", "", "the name of the table that is loaded")
-	c.Flags().BoolVar(&t.take, "take-control", false, "decide though another session has control, and take it away")
+	t.takeFlag(c)
 	return c
 }
 
@@ -35,7 +35,7 @@ It is of use with isolate.driver: script.`,
 func (s *streams) showTable(cfg *config.Config, want firewall.Rules, stage int, open bool) error {
 	driver, err := openFirewall(cfg)
 	if err != nil {
-		return fmt.Errorf("isolate: %w", err)
+		return err
 	}
 	hand, ok := driver.(firewall.Hand)
 	if !ok {

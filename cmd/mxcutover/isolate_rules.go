@@ -39,7 +39,7 @@ counts; as text, JSON, CSV, or as nft reads it. --open prints what opens again.`
 			case open || s.output == "csv":
 				return usagef("isolate.driver is %s: --open, and -o csv, are of use with script, where a person loads the rules", cfg.Isolate.Driver)
 			}
-			return runIsolateShow(cmd.Context(), s, offline, stage)
+			return runIsolateShow(cmd.Context(), s, cfg, want, offline, stage)
 		},
 	}
 	c.Flags().BoolVar(&open, "open", false, "script: what opens the old server again")
@@ -66,12 +66,9 @@ func rulesOf(i *config.Isolate) firewall.Rules {
 	return firewall.Rules{Ports: i.Ports, Trust: i.Trust, Action: firewall.Action(i.Action)}
 }
 
-func runIsolateShow(ctx context.Context, s *streams, offline bool, stage int) error {
-	cfg, want, err := s.isolation()
+func runIsolateShow(ctx context.Context, s *streams, cfg *config.Config, want firewall.Rules, offline bool, stage int) error {
+	want, err := upTo(cfg.Isolate, want, stage)
 	if err != nil {
-		return err
-	}
-	if want, err = upTo(cfg.Isolate, want, stage); err != nil {
 		return err
 	}
 	var shown report.Rules
@@ -111,7 +108,7 @@ func askRules(ctx context.Context, cfg *config.Config, want firewall.Rules) (sho
 	}
 	driver, err := openFirewall(cfg)
 	if err != nil {
-		return shown, fmt.Errorf("isolate: %w", err)
+		return shown, err
 	}
 	if hand, ok := driver.(firewall.Hand); ok { // a person loads them, and nobody can ask
 		t, err := hand.Closing(want)
@@ -161,7 +158,7 @@ func runIsolateWatch(ctx context.Context, s *streams, every time.Duration) error
 	}
 	driver, err := openFirewall(cfg)
 	if err != nil {
-		return fmt.Errorf("isolate: %w", err)
+		return err
 	}
 	if cfg.Isolate.Driver == "script" {
 		return usagef("isolate.driver is script: who is refused by a firewall that a person loads is seen there alone; who still comes by the old server's log: mxcutover traffic --stragglers")

@@ -20,13 +20,14 @@ import (
 	"mxcutover/state/bolt"
 )
 
+// beside is what stands beside a journal, under its name with another ending.
+func beside(path, ending string) string { return strings.TrimSuffix(path, ".db") + ending }
+
 // socketDir is where the engine of a migration listens.
-func socketDir(cfg *config.Config) string { return strings.TrimSuffix(cfg.State.Path, ".db") + ".run" }
+func socketDir(cfg *config.Config) string { return beside(cfg.State.Path, ".run") }
 
 // snapshotFile holds each snapshot as text, for the day when the journal is lost.
-func snapshotFile(cfg *config.Config) string {
-	return strings.TrimSuffix(cfg.State.Path, ".db") + ".snapshots"
-}
+func snapshotFile(cfg *config.Config) string { return beside(cfg.State.Path, ".snapshots") }
 
 // named is the configuration with another journal in place of its own, such as
 // that of a rollback from the snapshots alone. "" = its own.
@@ -47,8 +48,7 @@ func mainPath(cfg *config.Config) string { return cmp.Or(cfg.State.Main, cfg.Sta
 // broken, others stand in for the hold's own file.
 func hold(cfg *config.Config, who string, writes bool, others ...string) (*bolt.Hold, error) {
 	path := mainPath(cfg)
-	text := strings.TrimSuffix(path, ".db") + ".snapshots"
-	return bolt.Take(path, who, writes && cfg.State.Main == "", append([]string{text, filepath.Dir(path)}, others...)...)
+	return bolt.Take(path, who, writes && cfg.State.Main == "", append([]string{beside(path, ".snapshots"), filepath.Dir(path)}, others...)...)
 }
 
 // whoami names the user of this process.
@@ -62,6 +62,17 @@ func whoami() string {
 
 // errNoMigration means that nothing was begun yet.
 var errNoMigration = errors.New("no migration was begun here; begin one with: mxcutover run")
+
+// begunHere is errNoMigration where there is no journal.
+func begunHere(cfg *config.Config) error {
+	if _, err := os.Stat(cfg.State.Path); errors.Is(err, os.ErrNotExist) {
+		return errNoMigration
+	}
+	return nil
+}
+
+// notBegun tells whether an error means that there is no journal, or nothing in it.
+func notBegun(err error) bool { return errors.Is(err, errNoMigration) || errors.Is(err, state.ErrNone) }
 
 // A journal is a state.Journal with the store that it is in.
 type journal struct {
@@ -82,8 +93,8 @@ func (j *journal) Close() error {
 
 // openJournal opens the journal of a migration that was begun, to write it.
 func openJournal(ctx context.Context, cfg *config.Config) (*journal, error) {
-	if _, err := os.Stat(cfg.State.Path); errors.Is(err, os.ErrNotExist) {
-		return nil, errNoMigration
+	if err := begunHere(cfg); err != nil {
+		return nil, err
 	}
 	return held(cfg, func(s *bolt.Store) (*state.Journal, error) {
 		return state.Open(ctx, s, journalOptions(cfg))
@@ -230,8 +241,8 @@ func (v *viewing) whole(ctx context.Context) (*state.Status, error) {
 }
 
 func viewJournal(ctx context.Context, cfg *config.Config) (*viewing, error) {
-	if _, err := os.Stat(cfg.State.Path); errors.Is(err, os.ErrNotExist) {
-		return nil, errNoMigration
+	if err := begunHere(cfg); err != nil {
+		return nil, err
 	}
 	j, err := withStore(cfg, bolt.Options{ReadOnly: true, Wait: time.Second}, func(s *bolt.Store) (*state.Journal, error) {
 		return state.Open(ctx, s, state.Options{Now: time.Now})

@@ -24,10 +24,10 @@ func readMail(cfg *config.Config, v *verify.Settings) (err error) {
 // mailOf says where real mail is read about.
 func mailOf(cfg *config.Config) (m verify.Mail, err error) {
 	t := cfg.Traffic
+	m = verify.Mail{Gateway: t.GatewayLogs, Old: t.Logs, Messages: t.Real.Messages, Excess: t.Real.Excess, Quiet: t.Real.Quiet}
 	if i := cfg.Isolate; i != nil {
 		m.Trusted = i.Trust
 	}
-	m = verify.Mail{Trusted: m.Trusted, Gateway: t.GatewayLogs, Old: t.Logs, Messages: t.Real.Messages, Excess: t.Real.Excess, Quiet: t.Real.Quiet}
 	if t.Format != "auto" {
 		m.Format = t.Format
 	}

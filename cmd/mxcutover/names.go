@@ -20,45 +20,53 @@ import (
 // Bounds of a list of names, and of asking for them.
 const (
 	maxNames    = 4 << 20
-	maxNameLine = 4 << 10 // bytes
-	askedAtOnce = 2000    // as many as one server's line has in flight
+	askedAtOnce = 2000 // as many as one server's line has in flight
 )
+
+// eachLine gives the lines of a list that are not empty, with their numbers from 1 and
+// without what follows a #.
+func eachLine(name string, r io.Reader, do func(n int, text string) error) error {
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		text, _, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "\ufeff"), "#")
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		if err := do(n, text); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
 
 // readNames reads a list of domain names, one a line, with # for comments. What
 // follows the name on its line does not count. Each is given once.
 func readNames(path string) ([]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("names: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	var out []string
 	seen := map[string]bool{}
-	lines := bufio.NewScanner(f)
-	lines.Buffer(make([]byte, 0, maxNameLine), maxNameLine)
-	for n := 1; lines.Scan(); n++ {
-		text, _, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "\ufeff"), "#")
-		fields := strings.Fields(text)
-		if len(fields) == 0 {
-			continue
-		}
-		name, err := rrset.CanonicalName(fields[0])
-		if err != nil {
-			return nil, usagef("%s:%d: %w; write one domain name a line, as in: example.org", path, n, err)
-		}
-		if seen[name] || name == "." {
-			continue
-		}
-		if len(out) == maxNames {
-			return nil, usagef("%s:%d: above %d names", path, n, maxNames)
+	err = eachLine(path, f, func(n int, text string) error {
+		name, err := rrset.CanonicalName(strings.Fields(text)[0])
+		switch {
+		case err != nil:
+			return usagef("%s:%d: %w; write one domain name a line, as in: example.org", path, n, err)
+		case seen[name], name == ".":
+			return nil
+		case len(out) == maxNames:
+			return usagef("%s:%d: above %d names", path, n, maxNames)
 		}
 		seen[name] = true
 		out = append(out, name)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("names: %s: %w", path, err)
-	}
-	return out, nil
+		return nil
+	})
+	return out, err
 }
 
 // askNames asks a view's resolvers for the MX of many names, and for the addresses of

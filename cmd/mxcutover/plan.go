@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -86,7 +85,7 @@ func runPlan(ctx context.Context, s *streams, o planOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := writePlan(o.out, p); err != nil {
+	if err := writeWhole(o.out, false, p.Write); err != nil {
 		return err
 	}
 	if err := saveInventory(inventoryOf(o.out), inv, p.Verdicts()); err != nil {
@@ -225,24 +224,6 @@ func selected(d config.Domains) func(string) bool {
 		name := rrset.Bare(domain)
 		return (len(d.Include) == 0 || matches(d.Include, name)) && !matches(d.Exclude, name)
 	}
-}
-
-// writePlan writes the file whole or not at all.
-func writePlan(file string, p *plan.Draft) error {
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".plan-*")
-	if err != nil {
-		return fmt.Errorf("plan: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	err = p.Write(tmp)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		return fmt.Errorf("plan: %w", err)
-	}
-	return nil
 }
 
 func readPlan(file string) (plan.Plan, error) {

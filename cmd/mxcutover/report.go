@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -143,13 +142,9 @@ func (s *streams) seen(ctx context.Context, cfg *config.Config, st *state.Status
 	ctx, cancel := context.WithTimeout(ctx, firewallTime)
 	defer cancel()
 	var counts map[netip.AddrPort]uint64
-	site, err := openSite(cfg)
+	driver, err := openFirewall(cfg)
 	if err == nil {
-		defer site.checker.Close()
-		if site.firewall == nil {
-			return report.Seen{}, false
-		}
-		counts, err = site.firewall.Seen(ctx)
+		counts, err = driver.Seen(ctx)
 	}
 	if err != nil {
 		s.say("the firewall could not be asked what it refused: %s", report.Harmless(err.Error()))
@@ -173,13 +168,10 @@ func parseWhen(flag, text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
-	t, err := time.Parse(time.RFC3339, text)
-	t2, err2 := time.Parse(time.DateOnly, text)
-	if err != nil && err2 != nil {
-		return time.Time{}, usagef(`%s %s: expected a day ("2026-03-01"), a time ("2026-03-01T22:00:00Z") or how long ago ("24h")`, flag, text)
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
 	}
-	if err == nil {
-		return t, nil
-	}
-	return cmp.Or(t2, t), nil
+	return time.Time{}, usagef(`%s %s: expected a day ("2026-03-01"), a time ("2026-03-01T22:00:00Z") or how long ago ("24h")`, flag, text)
 }

@@ -90,7 +90,7 @@ func runRun(ctx context.Context, s *streams, o runOptions) (err error) {
 		s.say("stopped at a safe point; go on with: mxcutover run")
 		return exitCode(codeInterrupted)
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if state.NoSpace(err) {
 		return fmt.Errorf("%w\nthe engine has ended, and nothing is lost; make room on the disk and go on, or go back as it is (mxcutover rollback --all --confirm all):\n  mxcutover run", err)
 	}
 	return err
@@ -107,7 +107,7 @@ func (s *streams) beginOrResume(ctx context.Context, site *site, o runOptions) (
 		s.say("going on with migration %s, plan %.12s", j.Plan().Migration, j.Plan().ID)
 		return j, nil
 	}
-	if !errors.Is(err, errNoMigration) && !errors.Is(err, state.ErrNone) {
+	if !notBegun(err) {
 		return nil, err
 	}
 	if err := noTraces(cfg); err != nil {
@@ -269,7 +269,7 @@ func runEngine(ctx context.Context, s *streams, site *site, j *journal, pol roll
 // them where the disk has no room for them: mail is more than being looked at.
 func listenAt(s *streams, dir string, pol rollout.Policy) (*control.Sockets, error) {
 	sockets, err := control.Listen(dir)
-	if pol.BackOnly && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {
+	if pol.BackOnly && state.NoSpace(err) {
 		s.say("no other command can reach this one while it runs: %s", report.Harmless(err.Error()))
 		return nil, nil //nolint:nilnil // it goes on without
 	}

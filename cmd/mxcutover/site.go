@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -61,7 +60,7 @@ func openSite(cfg *config.Config) (*site, error) {
 	s.companions = s.checker.Companions
 	if cfg.Isolate != nil {
 		if s.firewall, err = openFirewall(cfg); err != nil {
-			return nil, fmt.Errorf("isolate: %w", err)
+			return nil, err
 		}
 	}
 	return s, nil
@@ -136,7 +135,7 @@ func imap(i *config.IMAP) verify.IMAP {
 	return verify.IMAP{Address: i.Address, User: i.User, Password: i.Password.Read, TLS: i.TLS, CAFile: i.CA}
 }
 
-// maxRecipients bounds the file of probe recipients, in lines.
+// maxRecipients bounds the file of probe recipients, in domains.
 const maxRecipients = 1 << 20
 
 // readRecipients reads lines "domain address".
@@ -147,23 +146,22 @@ func readRecipients(path string) (map[string]string, error) {
 	}
 	defer f.Close()
 	out := map[string]string{}
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan() && n <= maxRecipients; n++ {
-		text, _, _ := strings.Cut(lines.Text(), "#")
+	err = eachLine(path, f, func(n int, text string) error {
 		fields := strings.Fields(text)
-		if len(fields) == 0 {
-			continue
-		}
-		if len(fields) != 2 || !strings.Contains(fields[1], "@") {
-			return nil, usagef("%s:%d: expected a domain and an address, as in: example.org postmaster@example.org", path, n)
+		switch {
+		case len(fields) != 2 || !strings.Contains(fields[1], "@"):
+			return usagef("%s:%d: expected a domain and an address, as in: example.org postmaster@example.org", path, n)
+		case len(out) == maxRecipients:
+			return usagef("%s:%d: above %d domains", path, n, maxRecipients)
 		}
 		domain, err := rrset.CanonicalName(fields[0])
 		if err != nil {
-			return nil, usagef("%s:%d: %w", path, n, err)
+			return usagef("%s:%d: %w", path, n, err)
 		}
 		out[rrset.Bare(domain)] = fields[1]
-	}
-	return out, lines.Err()
+		return nil
+	})
+	return out, err
 }
 
 // planned are the gateway's records, those of templates too.

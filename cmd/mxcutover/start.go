@@ -123,7 +123,7 @@ func (m machine) kills(ctx context.Context) bool {
 }
 
 // engineLog is what an engine in a session of its own prints to.
-func engineLog(cfg *config.Config) string { return strings.TrimSuffix(cfg.State.Path, ".db") + ".log" }
+func engineLog(cfg *config.Config) string { return beside(cfg.State.Path, ".log") }
 
 // detached starts the engine in a session of its own: no terminal ends it.
 func (m machine) detached(ctx context.Context, cfg *config.Config, argv []string) (string, error) {

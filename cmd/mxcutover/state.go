@@ -12,7 +12,6 @@ import (
 
 	"mxcutover/config"
 	"mxcutover/control"
-	"mxcutover/report"
 	"mxcutover/state"
 	"mxcutover/state/bolt"
 )
@@ -80,52 +79,6 @@ func idle(cfg *config.Config, who string) (*bolt.Hold, error) {
 		return nil, refusef("an engine runs; end it first (Ctrl-C, or systemctl stop)")
 	}
 	return hold(cfg, "mxcutover "+who+", "+whoami(), false)
-}
-
-func runStateRestore(ctx context.Context, s *streams, from string, force bool) (err error) {
-	cfg, err := s.load()
-	if err != nil {
-		return err
-	}
-	h, err := idle(cfg, "state restore")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, h.Release()) }()
-	backup, err := look(from)
-	if err != nil {
-		return fmt.Errorf("%s: %w", from, err)
-	}
-	if backup.migration != cfg.Migration {
-		return refusef("%s is of migration %s, and %s is of %s", from, backup.migration, cfg.Path, cfg.Migration)
-	}
-	if _, err := os.Stat(cfg.State.Path); err == nil {
-		if have, err := look(cfg.State.Path); err == nil && have.events > backup.events && !force {
-			return refusef("the journal has %d events, and the backup %d; restore it all the same with:\n  mxcutover state restore --force %s", have.events, backup.events, report.Quote(from))
-		}
-		kept, err := aside(cfg, "before-restore")
-		if err != nil {
-			return err
-		}
-		s.say("the journal that was there is kept as %s", kept)
-	}
-	found, err := whole(cfg.State.Path, func(w io.Writer) error {
-		f, err := os.Open(from)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(w, f)
-		return errors.Join(err, f.Close())
-	})
-	if err != nil {
-		return err
-	}
-	s.say("%s: restored, with %d events of migration %s", cfg.State.Path, found.events, found.migration)
-	if err := tellSince(ctx, s, cfg); err != nil {
-		return fmt.Errorf("what was written since the backup could not be told to the journal: %w\ngo back without it, if you must:\n  mxcutover rollback --from %s --all --confirm all", err, report.Quote(snapshotFile(cfg)))
-	}
-	s.say("the next run observes before each step; what does not fit is held as drifted:\n  mxcutover run")
-	return nil
 }
 
 func runStateMigrate(ctx context.Context, s *streams, list []state.Migration) (err error) {

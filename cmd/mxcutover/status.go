@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,8 +68,8 @@ func lookAt(ctx context.Context, cfg *config.Config) (*state.Status, error) {
 	if !errors.Is(err, control.ErrNoEngine) {
 		return nil, err
 	}
-	if _, err := os.Stat(cfg.State.Path); errors.Is(err, os.ErrNotExist) {
-		return nil, errNoMigration
+	if err := begunHere(cfg); err != nil {
+		return nil, err
 	}
 	store, err := bolt.Open(cfg.State.Path, bolt.Options{ReadOnly: true, Wait: time.Second})
 	if err != nil {
@@ -91,19 +90,18 @@ func lookAt(ctx context.Context, cfg *config.Config) (*state.Status, error) {
 	return v.status, v.close()
 }
 
-// explain folds the whole journal, since a status over the wire holds no steps.
 func explain(ctx context.Context, s *streams, v *viewing, domain string) error {
 	name, err := rrset.CanonicalName(domain)
 	if err != nil {
 		return usagef("--domain: %w", err)
 	}
-	fold := state.NewStatus(v.plan)
+	fold, err := v.whole(ctx)
+	if err != nil {
+		return err
+	}
 	c, ok := fold.Cutover(name)
 	if !ok {
 		return fmt.Errorf("the plan has no domain %s; see: mxcutover status", domain)
-	}
-	if err := v.events(ctx, 0, func(ev state.Event) error { fold.Apply(ev); return nil }); err != nil {
-		return err
 	}
 	for _, line := range s.printer(s.out).Explain(*fold.Domain(name), c) {
 		fmt.Fprintln(s.out, line)

@@ -89,7 +89,7 @@ func (s *site) survey(ctx context.Context, out *streams, names string) (zones []
 	var listed []string
 	if names != "" {
 		if listed, err = readNames(names); err != nil {
-			return nil, inv, err
+			return nil, inv, fmt.Errorf("--names: %w", err)
 		}
 	}
 	about := plan.Site{
@@ -165,7 +165,7 @@ func (s *site) beyondZones(ctx context.Context, out *streams, inv plan.Inventory
 	if s.cfg.Domains.Names != "" {
 		all, err := readNames(s.cfg.Domains.Names)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("domains.names: %w", err)
 		}
 		for _, n := range all {
 			if !have[n] {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mxcutover/config"
+	"mxcutover/plan"
 	"mxcutover/report"
 	"mxcutover/rrset"
 	"mxcutover/traffic"
@@ -89,13 +89,7 @@ func runTraffic(ctx context.Context, s *streams, o trafficOptions) error {
 	if err != nil {
 		return err
 	}
-	if isTerminal(s.err) {
-		read.Progress = readingProgress(s.err)
-	}
-	got, err := logfile.Read(ctx, logs, read)
-	if isTerminal(s.err) {
-		fmt.Fprint(s.err, "\r\x1b[K")
-	}
+	got, err := s.readTraffic(ctx, logs, read)
 	switch {
 	case errors.Is(err, context.Canceled):
 		s.say("interrupted: nothing is shown of what was read so far")
@@ -118,6 +112,17 @@ func runTraffic(ctx context.Context, s *streams, o trafficOptions) error {
 		}
 		return s.printer(w).Traffic(w, r)
 	})
+}
+
+// readTraffic counts what logs tell, and shows on a terminal how far it is.
+func (s *streams) readTraffic(ctx context.Context, logs []string, o logfile.Options) (*logfile.Result, error) {
+	if !isTerminal(s.err) {
+		return logfile.Read(ctx, logs, o)
+	}
+	o.Progress = readingProgress(s.err)
+	got, err := logfile.Read(ctx, logs, o)
+	fmt.Fprint(s.err, "\r\x1b[K")
+	return got, err
 }
 
 // loadIfThere is load, but none is an error only if one is needed.
@@ -195,31 +200,18 @@ func within(set map[string]bool, name []byte) bool {
 	}
 }
 
-// readDomains reads one domain a line.
+// readDomains reads a list of names, below which all count.
 func readDomains(path string) (map[string]bool, error) {
-	f, err := os.Open(path)
+	names, err := readNames(path)
 	if err != nil {
 		return nil, fmt.Errorf("--domains: %w", err)
 	}
-	defer f.Close()
-	out := map[string]bool{}
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		text, _, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "\ufeff"), "#")
-		if text = strings.TrimSpace(text); text == "" {
-			continue
-		}
-		name, err := rrset.CanonicalName(strings.TrimPrefix(text, "*."))
-		if err != nil {
-			return nil, usagef("%s:%d: expected one domain, as in: example.org", path, n)
-		}
-		out[rrset.Bare(name)] = true
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("--domains %s: %w", path, err)
-	}
-	if len(out) == 0 {
+	if len(names) == 0 {
 		return nil, usagef("%s: no domain is in it", path)
+	}
+	out := map[string]bool{}
+	for _, n := range names {
+		out[strings.TrimPrefix(rrset.Bare(n), "*.")] = true
 	}
 	return out, nil
 }
@@ -253,4 +245,49 @@ func readingProgress(w io.Writer) func(logfile.Status) {
 		}
 		fmt.Fprintf(w, "\r\x1b[K%s", text)
 	}
+}
+
+// countTraffic tells how much mail each domain has: by traffic.table, or else by the
+// old server's logs: recipients to whom mail from outside was delivered. Neither:
+// nothing is known.
+func countTraffic(ctx context.Context, s *streams, cfg *config.Config) (map[string]plan.Traffic, error) {
+	if cfg.Traffic.Table != "" {
+		return config.ReadTraffic(cfg.Traffic.Table)
+	}
+	out := map[string]plan.Traffic{}
+	if len(cfg.Traffic.Logs) == 0 {
+		return out, nil
+	}
+	o, logs, err := trafficOptions{all: true}.read(s, cfg, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if o.Hours, err = time.LoadLocation(cfg.Gate.Zone); err != nil { // peak hours are of the gate's zone
+		return nil, fmt.Errorf("gate.zone: %w", err)
+	}
+	got, err := s.readTraffic(ctx, logs, o)
+	if err != nil {
+		return nil, fmt.Errorf("traffic.logs: %w", err)
+	}
+	for _, f := range got.Files {
+		if f.Err != nil && !errors.Is(f.Err, context.Canceled) {
+			s.say("traffic.logs: %s: %s: what is in it is not counted, or not all", report.Harmless(f.Path), report.Harmless(f.Err.Error()))
+		}
+	}
+	if got.Left > 0 {
+		others := got.Others()
+		s.say("traffic.logs: there are more domains than can be told apart; others, which are no zones of ours, had %d messages, and %d were refused", others.Messages, others.Rejected)
+	}
+	for _, d := range got.Ranked() {
+		name, err := rrset.CanonicalName(d.Name)
+		if err != nil || d.Delivered == 0 {
+			continue
+		}
+		t := plan.Traffic{Messages: d.Delivered}
+		if peak, ok := d.Peak(); ok {
+			t.Peak = &peak
+		}
+		out[name] = t
+	}
+	return out, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"net/netip"
 	"os"
@@ -71,7 +70,7 @@ func (a *attached) first(ctx context.Context) (plan.Plan, error) {
 		switch {
 		case err == nil:
 			return v.plan, v.close()
-		case errors.Is(err, errNoMigration), errors.Is(err, state.ErrNone):
+		case notBegun(err):
 			return readPlan(defaultPlan)
 		case !errors.Is(err, state.ErrLocked), time.Now().After(end):
 			return plan.Plan{}, err
@@ -230,7 +229,7 @@ func (a *attached) refused(ctx context.Context) ([]report.Refused, error) {
 	defer cancel()
 	driver, err := openFirewall(a.cfg)
 	if err != nil {
-		return nil, fmt.Errorf("isolate: %w", err)
+		return nil, err
 	}
 	seen, err := driver.Seen(ctx)
 	if err != nil {

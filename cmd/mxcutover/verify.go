@@ -251,6 +251,15 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 	return v, context.Cause(ctx)
 }
 
+// closedStill asks whether ports of the old server that were closed for good are so
+// still, and whether any name's mail leads there all the same.
+func (s *site) closedStill(ctx context.Context, p *plan.Plan, st *state.Status, ports []uint16) ([]plan.Finding, error) {
+	w := s.world(policy(s.cfg))
+	names, err := w.LeadsBack(ctx, p)
+	t := rollout.Turn{Plan: p, Clock: rollout.SystemClock(), View: func(f func(*state.Status)) { f(st) }}
+	return append(w.StaysClosed(ctx, t, ports), names...), err
+}
+
 // tellEstimate says before anything is asked for how long a run will wait.
 func tellEstimate(c *verify.Checker, cuts []plan.Cutover, perHour int, out io.Writer) {
 	if wait, most := c.Estimate(cuts); wait > 0 {
@@ -269,13 +278,7 @@ func takeTurn(ctx context.Context, c *verify.Checker, cut plan.Cutover, progress
 	if isTerminal(progress) {
 		fmt.Fprintf(progress, "\r\x1b[K%s waits until %s (probe.random_per_hour) ", rrset.Bare(cut.Domain), at.Format(time.TimeOnly))
 	}
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err()
+	return pause(ctx, wait)
 }
 
 // patience ends a context after some time; 0 = never. The context has no deadline
@@ -339,7 +342,7 @@ func moved(cuts []plan.Cutover, st *state.Status) (out []plan.Cutover, left map[
 // planOrMigration is the plan that was begun, with its status, or else the file.
 func planOrMigration(ctx context.Context, cfg *config.Config, file string) (plan.Plan, *state.Status, error) {
 	v, err := view(ctx, cfg)
-	if errors.Is(err, errNoMigration) || errors.Is(err, state.ErrNone) {
+	if notBegun(err) {
 		p, err := readPlan(file)
 		return p, nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"mxcutover/config"
@@ -21,7 +20,7 @@ import (
 // want of rights or of the folder, it is done without.
 func oneVerifies(cfg *config.Config) (release func() error, err error) {
 	none := func() error { return nil }
-	base := strings.TrimSuffix(cfg.State.Path, ".db") + ".verify"
+	base := beside(cfg.State.Path, ".verify")
 	if _, err := os.Stat(filepath.Dir(base)); err != nil {
 		return none, nil //nolint:nilerr // nothing was begun there
 	}

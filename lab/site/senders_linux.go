@@ -352,7 +352,7 @@ func (w *World) Connections(from, until time.Time) (world, site int, err error) 
 		a, perr := netip.ParseAddr(m[1])
 		switch {
 		case perr != nil || at.Before(from) || !at.Before(until):
-		case OfTheSite(a):
+		case ofTheSite(a):
 			site++
 		default:
 			world++

@@ -117,9 +117,9 @@ func (w *World) Drain(ctx context.Context) error {
 	return nil
 }
 
-// OfTheSite tells whether an address is one of the site's own: its gateway's, its
+// ofTheSite tells whether an address is one of the site's own: its gateway's, its
 // operator's, or the old server itself.
-func OfTheSite(a netip.Addr) bool {
+func ofTheSite(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsLoopback() || slices.ContainsFunc([]string{"192.0.2.0/24", "2001:db8:b::/48"}, func(p string) bool { return netip.MustParsePrefix(p).Contains(a) })
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mxcutover/state"
 )
 
 // maxHolder bounds the sidecar file, in bytes.
@@ -52,7 +54,7 @@ func writeHolder(path, command string) error {
 		return err
 	}
 	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if noSpace(err) {
+	if state.NoSpace(err) {
 		return removeHolder(path)
 	}
 	if err != nil {
@@ -62,7 +64,7 @@ func writeHolder(path, command string) error {
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(fresh, path)
 	}
-	if noSpace(err) {
+	if state.NoSpace(err) {
 		return errors.Join(removeHolder(fresh), removeHolder(path))
 	}
 	if err != nil {

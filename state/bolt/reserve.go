@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"syscall"
 
 	"go.etcd.io/bbolt"
 
@@ -83,7 +82,7 @@ func (s *Store) Reserve(ctx context.Context, n int64) error {
 	switch {
 	case err == nil:
 		return nil
-	case !noSpace(err) || errors.Is(err, errUnsynced):
+	case !state.NoSpace(err) || errors.Is(err, errUnsynced):
 		return s.die(fmt.Errorf("reserve room in the journal %s: %w", s.path, err))
 	}
 	return fmt.Errorf("reserve room in the journal %s, which has room for %d bytes: %w; free some space on its disk", s.path, s.Room(), err)
@@ -124,7 +123,8 @@ func noise(at, n int64) []byte {
 	return b
 }
 
-// Room is told from the ballast that is left.
+// Room is about how many bytes of values can be committed without the store asking for
+// more disk, as the ballast that is left tells; 0 if the store can not be written.
 func (s *Store) Room() int64 {
 	leave, err := s.enter()
 	if err != nil {
@@ -167,9 +167,4 @@ func (s *Store) ballastEnd(last int64) (int64, error) {
 			return 0, err
 		}
 	}
-}
-
-// noSpace tells of a disk, or a user's share of it, that is full.
-func noSpace(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

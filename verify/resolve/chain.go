@@ -15,8 +15,8 @@ import (
 // that do so too answer SERVFAIL.
 var ErrBogus = errors.New("does not validate")
 
-// ErrUnaware means that no resolver gives signatures, so that nothing is proven.
-var ErrUnaware = errors.New("the resolvers give no signatures: they do not know DNSSEC")
+// errUnaware means that no resolver gives signatures, so that nothing is proven.
+var errUnaware = errors.New("the resolvers give no signatures: they do not know DNSSEC")
 
 // A Chain of trust leads from an anchor to a zone.
 type Chain struct {
@@ -244,7 +244,7 @@ func (c *Client) unjudged(ctx context.Context, name string, qtype uint16, good f
 			if good == nil || good(m) {
 				return m, nil
 			}
-			err = fmt.Errorf("%w: %w (%s of %s)", ErrNoAnswer, ErrUnaware, dns.TypeToString[qtype], name)
+			err = fmt.Errorf("%w: %w (%s of %s)", ErrNoAnswer, errUnaware, dns.TypeToString[qtype], name)
 		}
 	}
 	return nil, err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,10 +21,10 @@ import (
 // restoreWave is the wave of a journal that was made from snapshots.
 const restoreWave = "restore"
 
-// runRestore rolls back from the snapshots file alone. What was written is told
+// runRollbackFrom rolls back from the snapshots file alone. What was written is told
 // to a new journal as if it had just been done, and then undone by the same code
 // as any rollback.
-func runRestore(cmd *cobra.Command, s *streams, from string) (err error) {
+func runRollbackFrom(cmd *cobra.Command, s *streams, from string) (err error) {
 	ctx := cmd.Context()
 	cfg, err := s.load()
 	if err != nil {
@@ -107,7 +106,7 @@ func readSnapshots(s *streams, path string) ([]state.Snapshot, error) {
 
 // restoreJournal is the path of a new journal beside the lost one.
 func restoreJournal(cfg *config.Config, now time.Time) string {
-	return strings.TrimSuffix(cfg.State.Path, ".db") + ".restore-" + now.UTC().Format("20060102T150405") + ".db"
+	return beside(cfg.State.Path, ".restore-") + now.UTC().Format("20060102T150405") + ".db"
 }
 
 // beginRestore begins the journal of a rollback from snapshots, or goes on with

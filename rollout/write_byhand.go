@@ -27,7 +27,7 @@ func (w write) replace(ctx context.Context, t Turn, provider string, c rrset.Cha
 		case errors.As(err, &asked):
 		case told != "" && errors.Is(err, providers.ErrTransient): // a change is on its way to all servers, or one is silent
 		case told != "" && err == nil:
-			return got, t.Observe(ctx, time.Time{}, hand(t, plan.Pass, "every name server has "+inLine(got), ""))
+			return got, t.Observe(ctx, time.Time{}, hand(t, plan.Pass, "every name server has "+got.InLineTTL(), ""))
 		default:
 			return got, err
 		}

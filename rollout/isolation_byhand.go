@@ -77,12 +77,6 @@ func (w World) refused(t Turn, h firewall.Hand, what string, found []plan.Findin
 	return err
 }
 
-// unproven tells whether findings do not let isolation go on.
-func unproven(found []plan.Finding) bool {
-	v := plan.Judge(found)
-	return v == plan.Fail || v == plan.Unknown
-}
-
 // byHand asks a person to load the table, waits for their word, and looks from outside
 // before it counts.
 func (a arm) byHand(ctx context.Context, t Turn, h firewall.Hand) (Outcome, error) {
@@ -96,7 +90,7 @@ func (a arm) byHand(ctx context.Context, t Turn, h firewall.Hand) (Outcome, erro
 		switch {
 		case ctx.Err() != nil:
 			return Outcome{}, ctx.Err()
-		case unproven(before): // what could not be proven afterwards is not asked for
+		case bad(plan.Judge(before)): // what could not be proven afterwards is not asked for
 			return Outcome{}, hold(before, "it could not be proven from outside, so nobody is asked to close it: %s", worst(before))
 		}
 		if err := t.Observe(ctx, time.Time{}, append(before, asking(t, table, plan.Unknown, saySo, table.Name()))...); err != nil {
@@ -152,7 +146,7 @@ func (a arm) loaded(ctx context.Context, t Turn, h firewall.Hand, table firewall
 	switch {
 	case ctx.Err() != nil:
 		return Outcome{}, ctx.Err()
-	case !unproven(found):
+	case !bad(plan.Judge(found)):
 		return Outcome{Findings: append(found, asking(t, table, plan.Pass, "it is loaded, as seen from outside"))}, nil
 	case a.Action == firewall.Redirect:
 		return Outcome{}, a.refused(t, h, "mail at the old address is not handed over as it must be", found)
@@ -185,7 +179,7 @@ func (p prove) byHand(ctx context.Context, t Turn, h firewall.Hand) (Outcome, er
 	if err != nil {
 		return Outcome{}, err
 	}
-	if unproven(found) {
+	if bad(plan.Judge(found)) {
 		return Outcome{}, p.refused(t, h, "what is loaded is not proven", found)
 	}
 	return Outcome{Findings: found}, nil
@@ -252,7 +246,7 @@ func (c confirm) again(ctx context.Context, t Turn, h firewall.Hand) ([]plan.Fin
 	if err != nil {
 		return nil, err
 	}
-	if unproven(found) {
+	if bad(plan.Judge(found)) {
 		return nil, c.refused(t, h, "what is loaded is no longer proven", found)
 	}
 	return found, nil
@@ -286,7 +280,7 @@ func (w World) liftByHand(ctx context.Context, t Turn, h firewall.Hand) ([]plan.
 	found, asked := []plan.Finding(nil), false
 	open, err := poll(ctx, clock, w.Policy.ConfirmWithin, w.handEvery()/6, func() (bool, error) {
 		found = w.Checker.HandOpen(ctx, w.handed(t, ports))
-		if err := ctx.Err(); err != nil || !unproven(found) {
+		if err := ctx.Err(); err != nil || !bad(plan.Judge(found)) {
 			return err == nil, err
 		}
 		if !asked && t.Observe != nil {
