@@ -135,9 +135,9 @@ func hosts(s rrset.Set) string {
 // inShort is a RRset on one line.
 func inShort(s rrset.Set) string {
 	if s.Absent() {
-		return "no " + s.Type
+		return s.InLine()
 	}
-	return inLine(s) + fmt.Sprintf(" TTL %d", s.TTL)
+	return fmt.Sprintf("%s TTL %d", s.InLine(), s.TTL)
 }
 
 // planUnder is the whole change of the chosen domain, or the whole of a long line of

@@ -110,7 +110,7 @@ func (m *model) answerLine(a Answer, cut plan.Cutover, width int) string {
 			keep = report.Span(left) + " left"
 		}
 	}
-	tone, what, of := report.Wary, report.Harmless(a.Err), together(report.Harmless(inLine(a.Set)))
+	tone, what, of := report.Wary, report.Harmless(a.Err), together(report.Harmless(a.Set.InLine()))
 	switch {
 	case a.Err != "":
 		keep = ""
@@ -175,18 +175,10 @@ func (m *model) beforeWrite(d *state.DomainStatus, cut plan.Cutover) []string {
 		if l := left.Add(time.Duration(a.set.TTL) * time.Second).Sub(m.clock()); l > 0 {
 			may = "caches may have it for " + report.Span(l) + " more"
 		}
-		line := fmt.Sprintf("     %s TTL %d at %s; %s", together(report.Harmless(inLine(a.set))), a.set.TTL, report.Harmless(strings.Join(a.servers, ", ")), may)
+		line := fmt.Sprintf("     %s TTL %d at %s; %s", together(report.Harmless(a.set.InLine())), a.set.TTL, report.Harmless(strings.Join(a.servers, ", ")), may)
 		out = append(out, wrapped(line, m.width-1, "       ")...)
 	}
 	return out
-}
-
-// inLine is an RRset's data on one line.
-func inLine(s rrset.Set) string {
-	if s.Absent() {
-		return "no " + s.Type
-	}
-	return strings.Join(s.Data, ", ")
 }
 
 // together keeps the fields of each record, which commas divide, on one line where
