@@ -224,7 +224,7 @@ func (t *teller) count(ctx context.Context) error {
 	if a.Lost > 0 || a.Doubled > 0 || spam.Refused == 0 {
 		return refusef("mail was lost or doubled, or the spammer still gets in")
 	}
-	t.tell("Done in %.0f seconds. What to type next:", time.Since(t.began).Seconds())
+	t.tell("Done in %.0fs. What to type next:", time.Since(t.began).Seconds())
 	t.line("mxcutover demo --keep     the same world, left up, and every command by hand")
 	t.line("mxcutover --help          all commands, with examples")
 	return nil
