@@ -157,7 +157,7 @@ const manyDomains = 200
 func (p Printer) Status(w io.Writer, s *state.Status, all bool) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "migration %s  engine %s  event %d\n", Harmless(s.Migration), s.Engine, s.Seq)
-	if s.Control != "" {
+	if s.Control != "" && s.Engine == "running" { // who had it when an engine died has nothing
 		fmt.Fprintf(b, "control: %s, since %s\n", Harmless(s.Control), Clock(s.Since))
 	}
 	fmt.Fprintln(b)
@@ -202,7 +202,10 @@ func (p Printer) Status(w io.Writer, s *state.Status, all bool) error {
 	if left > 0 {
 		fmt.Fprintf(b, "and %d more; see them with: mxcutover status --all\n", left)
 	}
-	fmt.Fprintf(b, "\nisolation: %s %s\n", s.Isolation.State, Harmless(s.Isolation.Reason))
+	fmt.Fprintf(b, "\nisolation: %s\n", strings.TrimRight(isolationWords(&s.Isolation)+" "+Harmless(s.Isolation.Reason), " "))
+	if s.Isolation.Stuck() && s.Isolation.Asks == "" && !s.Isolation.Lift {
+		fmt.Fprintln(b, "  what is missing: mxcutover isolate status; once that is mended: "+closeAgain)
+	}
 	if s.Isolation.State == state.IsDrifted {
 		fmt.Fprintf(b, "  the old server was closed for good, and is not any more; to close it again, with fresh proof: %s\n", closeAgain)
 	}
