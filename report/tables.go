@@ -57,8 +57,12 @@ func (p Printer) Plan(w io.Writer, pl plan.Plan) error {
 	fmt.Fprintf(b, "plan %s\nmigration %s, made %s\n", pl.ID, Harmless(pl.Migration), pl.Made.UTC().Format("2006-01-02 15:04:05Z"))
 	p.loads(b, pl)
 	p.coverage(b, pl)
-	for _, wave := range pl.Waves {
-		fmt.Fprintf(b, "\nwave %s: %d domains; %s\n", Harmless(wave.Name), len(wave.Cutovers), GateWords(wave.Gate))
+	for i, wave := range pl.Waves {
+		first := ""
+		if i == 0 && wave.Gate.Persons < 2 && wave.Gate.Approve != plan.Auto {
+			first = "; the first wave needs no approval: run begins it"
+		}
+		fmt.Fprintf(b, "\nwave %s: %s; %s%s\n", Harmless(wave.Name), Counted(len(wave.Cutovers), "domain"), GateWords(wave.Gate), first)
 		for _, c := range wave.Cutovers {
 			fmt.Fprintf(b, "  %s  (zone %s at %s, %d messages)\n", Harmless(rrset.Bare(c.Domain)), Harmless(c.Zone), Harmless(c.Provider), c.Messages)
 			for _, l := range p.Diff(c.Before(), c.After(), "    ") {
@@ -251,10 +255,10 @@ func (p Printer) Findings(w io.Writer, found []plan.Finding) error {
 		n[f.Severity]++
 		from := ""
 		if f.Vantage != "" {
-			from = " from " + Harmless(f.Vantage)
+			from = " (from " + Harmless(f.Vantage) + ")"
 		}
 		t := severityTone(f.Severity)
-		fmt.Fprintf(b, "%s %s %s %s: %s%s\n", p.paint(t, p.Symbol(t)), Pad(string(f.Severity), 7), Pad(f.Check, 15),
+		fmt.Fprintf(b, "%s %s %s %s: %s%s\n", p.paint(t, p.Symbol(t)), Pad(string(f.Severity), 7), checkColumn(f.Check),
 			Harmless(rrset.Bare(f.Target)), Harmless(f.Detail), from)
 	}
 	fmt.Fprintf(b, "%d passed, %d warned, %d failed, %d could not be checked\n", n[plan.Pass], n[plan.Warn], n[plan.Fail], n[plan.Unknown])

@@ -218,6 +218,9 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 			}
 		}
 		f := site.checker.Some(ctx, when, c, asked)
+		if when == verify.Before {
+			f, _ = rollout.Foreseen(c, domainOf(st, c.Domain), f)
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		if ctx.Err() == nil {
@@ -249,6 +252,14 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 	}
 	v.Findings, v.Domains, v.At, v.Took = report.Gather(found), len(cuts), time.Now(), time.Since(begun)
 	return v, context.Cause(ctx)
+}
+
+// domainOf is how far a domain is; nil = nothing was begun.
+func domainOf(st *state.Status, domain string) *state.DomainStatus {
+	if st == nil {
+		return nil
+	}
+	return st.Domain(domain)
 }
 
 // tellEstimate says before anything is asked for how long a run will wait.
