@@ -150,8 +150,12 @@ func (s *server) decide(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.By, d.UID = by, &uid
-	if held := s.mayDecide(r, d); held != nil {
+	switch held, err := s.mayDecide(r, d); {
+	case held != nil:
 		answer(w, http.StatusConflict, held.refusal())
+		return
+	case err != nil:
+		answer(w, http.StatusInternalServerError, refusal{err.Error()})
 		return
 	}
 	switch err := s.Engine.Do(r.Context(), d); {

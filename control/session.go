@@ -31,6 +31,7 @@ type holding struct {
 type reins struct {
 	mu   sync.Mutex
 	held *holding
+	told sync.Mutex // held while they change hands, until that is journaled: in the same order
 }
 
 // grant is the body of the answer that gives control, and then of the line that
@@ -54,11 +55,12 @@ func (s *server) take(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := &holding{token: rand.Text(), by: by, since: time.Now(), lost: make(chan string, 1)}
-	if old := s.seize(h, r.Header.Get(takeHeader) == "1"); old != nil {
+	old, err := s.change(r.Context(), h, r.Header.Get(takeHeader) == "1", state.Decision{Verb: state.Take, Target: state.All, By: by, UID: &uid})
+	switch {
+	case old != nil:
 		answer(w, http.StatusConflict, old.refusal())
 		return
-	}
-	if err := s.journal(r.Context(), state.Decision{Verb: state.Take, Target: state.All, By: by, UID: &uid}); err != nil {
+	case err != nil:
 		s.release(h)
 		answer(w, http.StatusInternalServerError, refusal{err.Error()})
 		return
@@ -77,9 +79,22 @@ func (s *server) take(w http.ResponseWriter, r *http.Request) {
 		case <-ctx.Done():
 		}
 	}
+	s.told.Lock()
+	defer s.told.Unlock()
 	if s.release(h) {
 		_ = s.journal(context.WithoutCancel(r.Context()), state.Decision{Verb: state.Release, Target: state.All, By: by, UID: &uid}) // an engine that has ended has no holder either
 	}
+}
+
+// change seizes the reins for a session, or for nobody, and journals that. It gives
+// back who has them, if they were not taken.
+func (s *server) change(ctx context.Context, h *holding, force bool, d state.Decision) (*holding, error) {
+	s.told.Lock()
+	defer s.told.Unlock()
+	if old := s.seize(h, force); old != nil {
+		return old, nil
+	}
+	return nil, s.journal(ctx, d)
 }
 
 // seize takes the reins, if nobody has them or it is asked to. It gives back who
@@ -115,17 +130,17 @@ func (s *server) release(h *holding) bool {
 
 // mayDecide tells who stands in the way of a decision; nil = nobody. A single
 // command that may take control does, and leaves it to nobody.
-func (s *server) mayDecide(r *http.Request, d state.Decision) *holding {
+func (s *server) mayDecide(r *http.Request, d state.Decision) (*holding, error) {
 	s.mu.Lock()
 	held := s.held
 	s.mu.Unlock()
 	switch {
 	case held == nil, held.token == r.Header.Get(tokenHeader), d.Verb.Urgent():
-		return nil
+		return nil, nil
 	case r.Header.Get(takeHeader) == "1":
-		return s.seize(nil, true)
+		return s.change(r.Context(), nil, true, state.Decision{Verb: state.Release, Target: state.All, By: d.By, UID: d.UID})
 	}
-	return held
+	return held, nil
 }
 
 func (s *server) journal(ctx context.Context, d state.Decision) error {

@@ -106,6 +106,9 @@ func TestControlIsHandedOver(t *testing.T) {
 	if by := <-three.Lost; by != "a single command" {
 		t.Errorf("the session is told %q", by)
 	}
+	if got := n.until(5); got[3] != state.Take || got[4] != state.Release {
+		t.Errorf("nobody has it now, and that is journaled: %v", got)
+	}
 }
 
 // TestBackupIsWhole cuts a backup off: the reader must notice.

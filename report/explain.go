@@ -46,9 +46,31 @@ func (p Printer) Explain(d state.DomainStatus, c plan.Cutover) []string {
 		}
 		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %s %-10s %s", mark, s.ID, when), " "))
 	}
-	lines = append(lines, "  what a rollback restores:")
-	lines = append(lines, p.Diff(c.After(), c.Before(), "    ")...)
+	switch {
+	case d.State == state.IsRolledBack: // what stands there now is what it had
+	case d.Moved():
+		lines = append(lines, "  what a rollback restores:")
+		lines = append(lines, p.Diff(c.After(), Restores(d, c), "    ")...)
+	default:
+		lines = append(lines, "  what the plan changes:")
+		lines = append(lines, p.Diff(c.Before(), c.After(), "    ")...)
+	}
 	return append(lines, p.advice(d, name)...)
+}
+
+// Restores is the MX with which a rollback ends: the one that was there before the
+// first write, or what somebody else wrote after that and was adopted.
+func Restores(d state.DomainStatus, c plan.Cutover) rrset.Set {
+	out, known := c.Before(), false
+	for _, s := range c.Steps {
+		if s.Kind != plan.LowerTTL && s.Kind != plan.Publish {
+			continue
+		}
+		if r := d.Steps[s.ID]; r.Intent.Snapshot != nil && !r.Kept && (!known || r.Intent.Base) {
+			out, known = *r.Intent.Snapshot, true
+		}
+	}
+	return out
 }
 
 // asked is the change that a person was asked for and has not made.

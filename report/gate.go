@@ -174,12 +174,16 @@ func persons(p *plan.Plan, i *state.IsolationStatus) []Line {
 		return []Line{approve, keep}
 	}
 	if !i.Keep && i.State != state.IsolationConfirmed {
-		keep.Severity, keep.Detail, keep.Until = plan.Unknown, "not yet", i.Until
+		keep.Severity, keep.Detail = plan.Unknown, "not yet"
+		if i.Closed { // before that it is not yet to be confirmed
+			keep.Until = i.Until
+		}
 		switch {
-		case i.State != state.IsolationProven:
-		case i.Stuck() && i.Asks == "":
-			keep.Command = closeAgain
-		case !i.Stuck():
+		case i.Stuck():
+			if i.Asks == "" && !i.Lift {
+				keep.Command = closeAgain
+			}
+		case i.State == state.IsolationProven:
 			keep.Command = "mxcutover isolate confirm --confirm isolate"
 		}
 	}
@@ -215,11 +219,11 @@ func askedCommand(i *state.IsolationStatus) string {
 func (p Printer) IsolationStatus(w io.Writer, pl *plan.Plan, st *state.Status) error {
 	b := bufio.NewWriter(w)
 	i := &st.Isolation
-	fmt.Fprintf(b, "isolation: %s\n", p.paint(ToneOf(i.State), string(i.State)))
+	fmt.Fprintf(b, "isolation: %s\n", p.paint(ToneOf(i.State), isolationWords(i)))
 	if i.Reason != "" {
 		fmt.Fprintf(b, "  %s\n", Harmless(i.Reason))
 	}
-	if !i.Until.IsZero() && i.State != state.IsolationConfirmed {
+	if !i.Until.IsZero() && i.Closed && i.State != state.IsolationConfirmed {
 		fmt.Fprintf(b, "  until %s%s\n", stamp(i.Until), opensBy(i))
 	}
 	for _, l := range IsolationGate(pl, st) {
@@ -248,6 +252,14 @@ func (p Printer) IsolationStatus(w io.Writer, pl *plan.Plan, st *state.Status) e
 		}
 	}
 	return nil
+}
+
+// isolationWords are its state, and whether it waits for a person.
+func isolationWords(i *state.IsolationStatus) string {
+	if i.Held {
+		return string(i.State) + ", held"
+	}
+	return string(i.State)
 }
 
 // opensBy says who opens when the time is over, where that is not the kernel.

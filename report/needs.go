@@ -33,6 +33,9 @@ func (s *Story) Needs() (out []Need) {
 	if st.DiskLow != "" {
 		out = append(out, Need{What: "the disk is full, and only rollbacks start", Why: st.DiskLow, tone: Bad})
 	}
+	if n := s.tally()[busy]; st.Engine == "stopped" && n > 0 && !s.Begun.IsZero() {
+		out = append(out, Need{What: "no engine runs, so nothing goes on", Why: Counted(n, "domain") + " under way", Command: "mxcutover run", tone: Bad})
+	}
 	if i := &st.Isolation; strings.HasPrefix(i.Asks, state.OpeningTable) {
 		out = append(out, Need{What: "the old server must be opened again by hand: nothing opens it by itself", Why: i.Reason, Command: "mxcutover isolate lift", tone: Bad})
 	} else if i.Stuck() {

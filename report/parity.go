@@ -92,7 +92,7 @@ func (p Printer) Parity(w io.Writer, r Parity) error {
 		}
 		fmt.Fprintf(b, " %s", Harmless(s))
 	}
-	fmt.Fprintf(b, ": %d judged alike", r.Alike)
+	fmt.Fprintf(b, ": %s judged alike", Counted(r.Alike, "answer"))
 	for _, c := range r.Causes {
 		if len(c.Differs) > 0 {
 			fmt.Fprintf(b, ", %d %s", len(c.Differs), c.ID)

@@ -134,8 +134,8 @@ func (p Printer) Replay(w io.Writer, r Replay) error {
 		}
 		fmt.Fprintf(b, "%s %-13s  %s%s\n", p.paint(tone, p.Symbol(tone)), x.Use, Harmless(x.Words), agreed)
 	}
-	fmt.Fprintf(b, "with ports %v closed, %d legitimate uses since %s UTC would be cut off, %d of them without anybody's word; the log is from %s to %s UTC\n",
-		r.Ports, len(r.Cuts), r.Since.UTC().Format(minute), bad, r.From.UTC().Format(minute), r.To.UTC().Format(minute))
+	fmt.Fprintf(b, "with %s closed, %d legitimate uses since %s UTC would be cut off, %d of them without anybody's word; the log is from %s to %s UTC\n",
+		portWords(r.Ports), len(r.Cuts), r.Since.UTC().Format(minute), bad, r.From.UTC().Format(minute), r.To.UTC().Format(minute))
 	for _, why := range r.Lacks() {
 		fmt.Fprintf(b, "%s %s\n", p.paint(Wary, p.Symbol(Wary)), why)
 	}

@@ -57,8 +57,12 @@ func (p Printer) Plan(w io.Writer, pl plan.Plan) error {
 	fmt.Fprintf(b, "plan %s\nmigration %s, made %s\n", pl.ID, Harmless(pl.Migration), pl.Made.UTC().Format("2006-01-02 15:04:05Z"))
 	p.loads(b, pl)
 	p.coverage(b, pl)
-	for _, wave := range pl.Waves {
-		fmt.Fprintf(b, "\nwave %s: %d domains; %s\n", Harmless(wave.Name), len(wave.Cutovers), GateWords(wave.Gate))
+	for i, wave := range pl.Waves {
+		first := ""
+		if i == 0 && wave.Gate.Persons < 2 && wave.Gate.Approve != plan.Auto {
+			first = "; the first wave needs no approval: run begins it"
+		}
+		fmt.Fprintf(b, "\nwave %s: %s; %s%s\n", Harmless(wave.Name), Counted(len(wave.Cutovers), "domain"), GateWords(wave.Gate), first)
 		for _, c := range wave.Cutovers {
 			fmt.Fprintf(b, "  %s  (zone %s at %s, %d messages)\n", Harmless(rrset.Bare(c.Domain)), Harmless(c.Zone), Harmless(c.Provider), c.Messages)
 			for _, l := range p.Diff(c.Before(), c.After(), "    ") {
@@ -157,7 +161,7 @@ const manyDomains = 200
 func (p Printer) Status(w io.Writer, s *state.Status, all bool) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "migration %s  engine %s  event %d\n", Harmless(s.Migration), s.Engine, s.Seq)
-	if s.Control != "" {
+	if s.Control != "" && s.Engine == "running" { // who had it when an engine died has nothing
 		fmt.Fprintf(b, "control: %s, since %s\n", Harmless(s.Control), Clock(s.Since))
 	}
 	fmt.Fprintln(b)
@@ -202,7 +206,10 @@ func (p Printer) Status(w io.Writer, s *state.Status, all bool) error {
 	if left > 0 {
 		fmt.Fprintf(b, "and %d more; see them with: mxcutover status --all\n", left)
 	}
-	fmt.Fprintf(b, "\nisolation: %s %s\n", s.Isolation.State, Harmless(s.Isolation.Reason))
+	fmt.Fprintf(b, "\nisolation: %s\n", strings.TrimRight(isolationWords(&s.Isolation)+" "+Harmless(s.Isolation.Reason), " "))
+	if s.Isolation.Stuck() && s.Isolation.Asks == "" && !s.Isolation.Lift {
+		fmt.Fprintln(b, "  what is missing: mxcutover isolate status; once that is mended: "+closeAgain)
+	}
 	if s.Isolation.State == state.IsDrifted {
 		fmt.Fprintf(b, "  the old server was closed for good, and is not any more; to close it again, with fresh proof: %s\n", closeAgain)
 	}
@@ -248,10 +255,10 @@ func (p Printer) Findings(w io.Writer, found []plan.Finding) error {
 		n[f.Severity]++
 		from := ""
 		if f.Vantage != "" {
-			from = " from " + Harmless(f.Vantage)
+			from = " (from " + Harmless(f.Vantage) + ")"
 		}
 		t := severityTone(f.Severity)
-		fmt.Fprintf(b, "%s %s %s %s: %s%s\n", p.paint(t, p.Symbol(t)), Pad(string(f.Severity), 7), Pad(f.Check, 15),
+		fmt.Fprintf(b, "%s %s %s %s: %s%s\n", p.paint(t, p.Symbol(t)), Pad(string(f.Severity), 7), checkColumn(f.Check),
 			Harmless(rrset.Bare(f.Target)), Harmless(f.Detail), from)
 	}
 	fmt.Fprintf(b, "%d passed, %d warned, %d failed, %d could not be checked\n", n[plan.Pass], n[plan.Warn], n[plan.Fail], n[plan.Unknown])

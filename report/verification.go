@@ -76,6 +76,9 @@ func (f Found) subject() (who, at string) {
 	if f.Domain == "" || f.Domain == f.Target {
 		return f.Target, ""
 	}
+	if view, ok := strings.CutPrefix(f.Target, f.Domain+" ("); ok { // the domain in a view of the DNS
+		return f.Domain, strings.TrimSuffix(view, ")")
+	}
 	return f.Domain, f.Target
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"mxcutover/plan"
 )
 
@@ -69,9 +71,16 @@ const mostTargets = 8
 func (p Printer) group(w io.Writer, g group) {
 	from := ""
 	if g.vantage != "" {
-		from = " from " + Harmless(g.vantage)
+		from = " (from " + Harmless(g.vantage) + ")" // apart from the words, which may end in anything
 	}
-	fmt.Fprintf(w, "    %s %s: %s%s\n", Pad(Harmless(g.check), 15), g.who(mostTargets), Harmless(g.detail), from)
+	fmt.Fprintf(w, "    %s %s: %s%s\n", checkColumn(g.check), g.who(mostTargets), Harmless(g.detail), from)
+}
+
+// checkColumn is a check's name, never cut: it is what a person types after
+// "mxcutover checks".
+func checkColumn(id string) string {
+	id = Harmless(id)
+	return Pad(id, max(15, ansi.StringWidth(id)))
 }
 
 // passed counts passed findings by check.
@@ -88,7 +97,7 @@ func (p Printer) passed(w io.Writer, found []Found) {
 	}
 	slices.Sort(ids)
 	for _, id := range ids {
-		fmt.Fprintf(w, "    %s %s\n", Pad(Harmless(id), 15), number(n[id]))
+		fmt.Fprintf(w, "    %s %s\n", checkColumn(id), number(n[id]))
 	}
-	fmt.Fprintf(w, "    each of them: mxcutover verify --all\n")
+	fmt.Fprintf(w, "    each of them: the same command with --all\n")
 }

@@ -25,8 +25,12 @@ func (a arm) Prepare(ctx context.Context, t Turn) (state.Intent, error) {
 	if err := a.stillEarned(ctx, t); err != nil {
 		return state.Intent{}, err
 	}
-	if reach := a.reach(ctx, t); bad(plan.Judge(reach)) {
+	reach := a.reach(ctx, t)
+	if bad(plan.Judge(reach)) {
 		return state.Intent{}, hold(reach, "the gateway would be cut off, or let everybody in, or it is not known: %s", worst(reach))
+	}
+	if err := t.Observe(ctx, time.Time{}, reach...); err != nil { // else the last that is told is that it was being asked
+		return state.Intent{}, err
 	}
 	if err := cmp.Or(ctx.Err(), t.givesWay()); err != nil {
 		return state.Intent{}, err

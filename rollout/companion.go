@@ -116,14 +116,15 @@ func awaited(t Turn) (s plan.Step, r state.StepRecord, ok bool) {
 	return s, r, false
 }
 
-// foreseen takes what companions are to mend out of what a preflight is judged by:
+// Foreseen takes what companions are to mend out of what a preflight is judged by:
 // until they are served and waited for, their checks cannot pass, and they are not
 // written before a preflight did. It is told all the same, and the preflight that
-// must come after them ([fresh]) is judged by all.
-func foreseen(t Turn, found []plan.Finding) (told, matter []plan.Finding) {
+// must come after them ([fresh]) is judged by all. d is how far the domain is; nil = not
+// begun.
+func Foreseen(c plan.Cutover, d *state.DomainStatus, found []plan.Finding) (told, matter []plan.Finding) {
 	coming := map[string]string{}
-	for _, s := range t.Cutover.Companions() {
-		if await := string(plan.AwaitCompanion) + ":" + s.Number(); s.Check != "" && !s.Late && !t.Domain.Has(await) {
+	for _, s := range c.Companions() {
+		if await := string(plan.AwaitCompanion) + ":" + s.Number(); s.Check != "" && !s.Late && (d == nil || !d.Has(await)) {
 			coming[s.Check] = s.ID
 		}
 	}

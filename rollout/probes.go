@@ -26,7 +26,7 @@ func (p preflight) Do(ctx context.Context, t Turn, _ state.Intent) (Outcome, err
 	if ctx.Err() != nil {
 		return Outcome{}, ctx.Err()
 	}
-	told, matter := foreseen(t, found)
+	told, matter := Foreseen(t.Cutover, &t.Domain, found)
 	return Outcome{Findings: digest(told, t.Now()), Verdict: weigh(matter)}, nil
 }
 

@@ -307,7 +307,7 @@ func (m *model) restored(d *dialog, domains []*state.DomainStatus) []aspect {
 		switch {
 		case !ok:
 		case x.Moved() && x.State != state.IsDrifted:
-			a.lines = append(a.lines, m.p.Diff(c.After(), c.Before(), "")...)
+			a.lines = append(a.lines, m.p.Diff(c.After(), report.Restores(*x, c), "")...)
 		default: // what is there now is not ours, or was never changed
 			a.lines = append(a.lines, marked("+", c.Before())...)
 		}

@@ -30,7 +30,7 @@ func (m *model) domainContent() content {
 	}
 	section("Timeline", "", m.timeline(d, cut))
 	section("DNS by name server", m.sightEnd(d), m.servers(d, cut))
-	section("Before and after: a rollback restores the first", "", m.diff(cut))
+	section("Before and after: a rollback restores the first", "", m.diff(d, cut))
 	section("Probes and checks, the last of each", "", m.checks(d.Findings))
 	c := text(body)
 	c.title, c.end = title, fmt.Sprintf("%d of %d", m.at[overview].cursor+1, len(m.list.rows))
@@ -128,8 +128,8 @@ func (m *model) checks(found []plan.Finding) []string {
 	return out
 }
 
-func (m *model) diff(cut plan.Cutover) []string {
-	return m.paintDiff(m.p.Diff(cut.Before(), cut.After(), "   "))
+func (m *model) diff(d *state.DomainStatus, cut plan.Cutover) []string {
+	return m.paintDiff(m.p.Diff(report.Restores(*d, cut), cut.After(), "   "))
 }
 
 func (m *model) paintDiff(lines []string) []string {

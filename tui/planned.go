@@ -156,7 +156,7 @@ func (m *model) planUnder(i int, first []int, head int, line string) []string {
 	}
 	c := &m.plan.Waves[w].Cutovers[i-first[w]-1]
 	out := []string{m.rule(name(c.Domain), fmt.Sprintf("zone %s at %s, %s messages", report.Harmless(c.Zone), report.Harmless(c.Provider), report.Number(int(c.Messages))))} //nolint:gosec // a count of messages
-	lines := m.diff(*c)
+	lines := m.paintDiff(m.p.Diff(c.Before(), c.After(), "   "))
 	for _, s := range c.Companions() {
 		lines = append(lines, m.style.dim.Render("   and, at "+report.Harmless(s.Provider)+": "+report.Harmless(s.Why)))
 		lines = append(lines, m.paintDiff(m.p.Diff(s.Change.Before, s.Change.After, "   "))...)

@@ -123,7 +123,7 @@ func (c *Checker) held(target, domain string, got rrset.Set, left uint32) plan.F
 	case until.IsZero():
 		return warn(target, "it still answers %s; it must ask again in %d seconds, at %s", got.InLine(), left, clock(again))
 	case now.After(until.Add(slack)):
-		return warn(target, "it still answers %s, which no cache that honours TTLs holds since %s: it serves stale answers (RFC 8767), or the record is pinned there", got.InLine(), clock(until))
+		return warn(target, "it still answers %s, which no cache that honours TTLs holds since %s: it serves stale answers (RFC 8767), the record is pinned there, or its view has a zone of its own", got.InLine(), clock(until))
 	case again.After(until.Add(slack)):
 		return warn(target, "it still answers %s; it must ask again in %d seconds, at %s, which is later than any TTL that was served allows: %s", got.InLine(), left, clock(again), clock(until))
 	}

@@ -16,7 +16,7 @@ import (
 func oldChecks() []Check {
 	return []Check{
 		{ID: "old.source", Title: "the old server sees true source addresses", RFC: "RFC 5321 section 4.4", When: []When{Before, After}, Run: oldSource, Advice: true, Lacks: lacksSource},
-		{ID: "old.stragglers", Title: "nobody hands mail to the old server directly any more", RFC: "RFC 5321 section 5.1", When: []When{During, After}, Run: oldStragglers, Advice: true, Lacks: lacksOldLog},
+		{ID: "old.stragglers", Title: "nobody hands mail to the old server directly any more", RFC: "RFC 5321 section 5.1", When: []When{After}, Run: oldStragglers, Advice: true, Lacks: lacksOldLog},
 		{ID: "old.closed", Title: "the old server refuses connections from outside"}, // of no domain: see OldClosed
 	}
 }

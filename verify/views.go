@@ -100,7 +100,7 @@ func mxViews(ctx context.Context, c *Checker, when When, cut plan.Cutover) ([]pl
 		case when == After:
 			found[i] = fail(target, "in this view its mail still leads to the old server (%s): the domain is moved by half, and the old server cannot be closed", why)
 		default:
-			found[i] = warn(target, "in this view its mail leads to the old server (%s), and the plan does not change that: somebody must, before the old server can be closed", why)
+			found[i] = warn(target, "in this view its mail leads to the old server (%s); if the view has a zone of its own, the plan does not change that: somebody must, before the old server can be closed", why)
 		}
 	})
 	return found, ctx.Err()

@@ -135,8 +135,11 @@ func stays(s *story) []tableRow {
 
 The mailboxes of the old server are in %s, its log is %s,
 the gateway's are %s and %s; named's zones are in %s.
+A record is changed by hand, as the operator, with "server %s", a zone and an update to nsupdate -y hmac-sha256:%s:$(cat tsig.key);
+in the inside view of %s, which must be moved by hand before the old server can be closed, with -y hmac-sha256:%s:$(cat inside.key).
 Ctrl-C here counts the mail, and takes the site away.
-`, s.w.Operator.Name, s.dir, filepath.Dir(s.bin), s.config(), s.w.Postfix.Mail, s.w.Postfix.Log(), s.w.Exim[0].Log(), s.w.Exim[1].Log(), s.w.BIND.Dir)
+`, s.w.Operator.Name, s.dir, filepath.Dir(s.bin), s.config(), s.w.Postfix.Mail, s.w.Postfix.Log(), s.w.Exim[0].Log(), s.w.Exim[1].Log(), s.w.BIND.Dir,
+		real.PrimaryAddr.V4(), s.w.Key.Name, strings.Join(s.w.Split, " and "), s.w.InsideKey.Name)
 	<-interrupted.Done()
 	row.migrated = time.Now()
 	s.spam.End()

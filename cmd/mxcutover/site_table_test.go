@@ -131,6 +131,9 @@ func table(rows []tableRow) string {
 		c := r.counted
 		fmt.Fprintf(&b, "%-15s %5d %9d %10d %5d %8d %8d %8d\n", r.name, c.Sent, c.Accepted, c.Delivered, c.Lost, c.Doubled, c.Bounced, c.Deferred)
 	}
+	if len(rows) == 1 && rows[0].closed.IsZero() { // by hand: nobody told when it was closed, or moved
+		return b.String()
+	}
 	b.WriteString("\nthe old server, calls a minute      before                 after\n")
 	for _, r := range rows {
 		fmt.Fprintf(&b, "%-15s %10.0f from the world, %.0f from the site %10.0f, %.0f\n", r.name, r.worldBefore, r.siteBefore, r.worldAfter, r.siteAfter)

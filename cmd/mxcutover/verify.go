@@ -218,6 +218,9 @@ func checkAll(ctx context.Context, s *streams, cfg *config.Config, o checkOption
 			}
 		}
 		f := site.checker.Some(ctx, when, c, asked)
+		if when == verify.Before {
+			f, _ = rollout.Foreseen(c, domainOf(st, c.Domain), f)
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		if ctx.Err() == nil {
@@ -258,6 +261,14 @@ func (s *site) closedStill(ctx context.Context, p *plan.Plan, st *state.Status, 
 	names, err := w.LeadsBack(ctx, p)
 	t := rollout.Turn{Plan: p, Clock: rollout.SystemClock(), View: func(f func(*state.Status)) { f(st) }}
 	return append(w.StaysClosed(ctx, t, ports), names...), err
+}
+
+// domainOf is how far a domain is; nil = nothing was begun.
+func domainOf(st *state.Status, domain string) *state.DomainStatus {
+	if st == nil {
+		return nil
+	}
+	return st.Domain(domain)
 }
 
 // tellEstimate says before anything is asked for how long a run will wait.
