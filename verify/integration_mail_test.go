@@ -65,6 +65,7 @@ func realMail(t *testing.T, o site.MailOptions, adjust spoil) (*site.Mail, *veri
 			adjust(t, b, m, s)
 		}
 	})
+	b.settle(t)
 	return m, c, cut(t, "choir.test.", old, []string{"10 gw.choir.test."})
 }
 
