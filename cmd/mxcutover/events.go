@@ -12,6 +12,7 @@ import (
 
 	"mxcutover/config"
 	"mxcutover/control"
+	"mxcutover/report"
 	"mxcutover/state"
 )
 
@@ -150,8 +151,9 @@ func newWatch(s *streams) *cobra.Command {
 		Use: "watch", Short: "follow the migration on a plain terminal, one line per change",
 		Long: `watch prints one line for each change, from now on. It ends when the migration is
 over, or with exit code 3 when something is held or drifted and waits for a person.
-With --until it ends when a wave or domain has come to a state; with --until done only
-when the migration is over.`,
+With --until it ends when a wave, a domain or isolation has come to a state; of isolation
+also with exit code 3 once that is held and goes on only when a person retries it. With
+--until done it ends only when the migration is over.`,
 		Example: "  mxcutover watch\n  mxcutover watch --until done\n  mxcutover watch --until wave:pilot=live --timeout 2h\n  mxcutover watch --until held",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runWatch(cmd.Context(), s, until, timeout) },
 	}
@@ -206,7 +208,10 @@ func runWatch(ctx context.Context, s *streams, until string, timeout time.Durati
 		err = followOn(ctx, cfg, &since, see)
 	}
 	if errors.Is(err, errSeen) {
-		if err = goal.exit(fold); err != nil && until == "" {
+		switch err = goal.exit(fold); {
+		case goal.inVain(fold):
+			s.say("isolation is held: %s; see: mxcutover isolate status", report.Harmless(fold.Isolation.Reason))
+		case err != nil && until == "":
 			s.say("a person is needed: mxcutover status says for what; mxcutover watch --until done goes on watching")
 		}
 	}

@@ -91,7 +91,7 @@ func (g goal) reached(s *state.Status) bool {
 	case s.Over:
 		return true
 	case g.target != "":
-		return g.at(s)
+		return g.at(s) || g.inVain(s)
 	case g.what == "live":
 		for _, w := range s.Waves {
 			if w.State != state.Live {
@@ -107,7 +107,7 @@ func (g goal) reached(s *state.Status) bool {
 
 func (g goal) at(s *state.Status) bool {
 	if g.target == state.Isolate {
-		return string(s.Isolation.State) == g.what
+		return string(s.Isolation.State) == g.what || g.what == string(state.IsHeld) && s.Isolation.Held
 	}
 	kind, name, _ := strings.Cut(g.target, ":")
 	if kind == "wave" {
@@ -116,6 +116,13 @@ func (g goal) at(s *state.Status) bool {
 	}
 	d := s.Domain(name)
 	return d != nil && string(d.State) == g.what
+}
+
+// inVain tells whether isolation is held short of the step that is waited for: it goes
+// on when a person retries it, and not by itself.
+func (g goal) inVain(s *state.Status) bool {
+	steps := []state.Phase{state.IsolationObserved, state.IsolationArmed, state.IsolationProven, state.IsolationPartly, state.IsolationConfirmed}
+	return g.target == state.Isolate && s.Isolation.Stuck() && slices.Contains(steps, state.Phase(g.what)) && !g.at(s)
 }
 
 func anyHeld(s *state.Status) bool {
@@ -129,7 +136,7 @@ func anyHeld(s *state.Status) bool {
 
 // exit is how a watch ends that saw what it waited for.
 func (g goal) exit(s *state.Status) error {
-	if (g.what == "held" || g.what == "" && !s.Over) && anyHeld(s) {
+	if g.inVain(s) || (g.what == "held" || g.what == "" && !s.Over) && anyHeld(s) {
 		return exitCode(codePerson)
 	}
 	return nil

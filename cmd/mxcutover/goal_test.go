@@ -11,6 +11,31 @@ import (
 	"mxcutover/state"
 )
 
+// TestHeldIsolationIsNotWaitedFor: a watch for a step of isolation ends where only a
+// person goes on, and goes on where that was a person's own hold, or its lift is waited
+// for.
+func TestHeldIsolationIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	st := &state.Status{Isolation: state.IsolationStatus{State: state.IsolationObserved, Held: true, Reason: "old.names"}}
+	for until, want := range map[string]error{"isolation=proven": exitCode(codePerson), "isolation=confirmed": exitCode(codePerson), "isolation=observed": nil, "isolation=held": nil} {
+		g, err := parseGoal(until)
+		if err != nil || !g.reached(st) || g.exit(st) != want {
+			t.Errorf("%s: %v, reached %v, %v", until, err, g.reached(st), g.exit(st))
+		}
+	}
+	if g := (goal{what: "lifted", target: state.Isolate}); g.reached(st) {
+		t.Error("a lift may yet come")
+	}
+	st.Isolation.Paused = true
+	if g := (goal{what: "proven", target: state.Isolate}); g.reached(st) {
+		t.Error("a person holds it, and may resume it")
+	}
+	st.Isolation.Held, st.Isolation.Paused = false, false
+	if g := (goal{what: "proven", target: state.Isolate}); g.reached(st) {
+		t.Error("it is on its way")
+	}
+}
+
 // TestEachStateCanBeWaitedFor: a state that is made later has its place in what --until
 // takes.
 func TestEachStateCanBeWaitedFor(t *testing.T) {
