@@ -48,7 +48,6 @@ does next. --all adds every finding.`,
 	confirm.Flags().StringVar(&t.confirm, "confirm", "", `the word "isolate"`)
 	t.takeFlag(confirm)
 	completeWith(confirm, "confirm", func() []string { return []string{state.Isolate} })
-	confirm.Flags().BoolVar(&t.take, "take-control", false, "decide though another session has control, and take it away")
 	lift := &cobra.Command{
 		Use: "lift", Short: "open the old server again, and prove it",
 		Long: `lift opens the old server and proves it by connecting. It asks neither the engine
