@@ -18,7 +18,7 @@ import (
 func TestHeldIsolationIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	st := &state.Status{Isolation: state.IsolationStatus{State: state.IsolationObserved, Held: true, Reason: "old.names"}}
-	for until, want := range map[string]error{"isolation=proven": exitCode(codePerson), "isolation=confirmed": exitCode(codePerson), "isolation=observed": nil, "isolation=held": nil} {
+	for until, want := range map[string]error{"isolation=proven": exitCode(codePerson), "isolation=confirmed": exitCode(codePerson), "isolation=observed": nil, "isolation=held": exitCode(codePerson)} {
 		g, err := parseGoal(until)
 		if err != nil || !g.reached(st) || !errors.Is(g.exit(st), want) {
 			t.Errorf("%s: %v, reached %v, %v", until, err, g.reached(st), g.exit(st))
