@@ -309,7 +309,7 @@ func (m *model) restored(d *dialog, domains []*state.DomainStatus) []aspect {
 		case x.Moved() && x.State != state.IsDrifted:
 			a.lines = append(a.lines, m.p.Diff(c.After(), report.Restores(*x, c), "")...)
 		default: // what is there now is not ours, or was never changed
-			a.lines = append(a.lines, marked("+", c.Before())...)
+			a.lines = append(a.lines, asLines("+", c.Before())...)
 		}
 	}
 	if n := len(domains) - mostRestored; n > 0 {
@@ -318,8 +318,8 @@ func (m *model) restored(d *dialog, domains []*state.DomainStatus) []aspect {
 	return []aspect{a}
 }
 
-// marked are the lines of an RRset in a master file, each behind a mark.
-func marked(mark string, s rrset.Set) []string {
+// asLines are an RRset's lines of a master file, each behind a mark.
+func asLines(mark string, s rrset.Set) []string {
 	var out []string
 	for l := range strings.Lines(s.String()) {
 		out = append(out, mark+" "+strings.TrimSuffix(l, "\n"))
@@ -351,7 +351,7 @@ func (m *model) driftWords(d *dialog) []aspect {
 	}
 	out = append(out, aspect{word: "found", lines: []string{domains[0].Reason}})
 	if c, ok := m.status().Cutover(domains[0].Domain); ok && now == state.Force && !back {
-		out = append(out, aspect{word: records, lines: marked("+", c.After())})
+		out = append(out, aspect{word: records, lines: asLines("+", c.After())})
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -27,7 +28,8 @@ const (
 // without what follows a #.
 func eachLine(name string, r io.Reader, do func(n int, text string) error) error {
 	lines := bufio.NewScanner(r)
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		text, _, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "\ufeff"), "#")
 		if text = strings.TrimSpace(text); text == "" {
 			continue
@@ -36,8 +38,11 @@ func eachLine(name string, r io.Reader, do func(n int, text string) error) error
 			return err
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return usagef("%s:%d: the line is longer than %d bytes; is it a list?", name, n, bufio.MaxScanTokenSize)
+	case err != nil:
+		return fmt.Errorf("%s:%d: %w", name, n, err)
 	}
 	return nil
 }

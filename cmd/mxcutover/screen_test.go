@@ -91,10 +91,14 @@ func (p *pane) decide(key, title, name string) {
 	p.await(title, "the same as")
 	p.typeIn(name)
 	p.await("carries it out")
-	time.Sleep(500 * time.Millisecond) // to read it
+	aMoment()
 	p.press("C-y")
 	p.await("taken by the engine")
 }
+
+// aMoment is as long as a person takes to read a dialog, which cannot be confirmed sooner,
+// and as a pause that ends a burst of keys. Nothing on the screen tells when it is over.
+func aMoment() { time.Sleep(500 * time.Millisecond) }
 
 func comesTrue(t *testing.T, d time.Duration, f func() bool) bool {
 	t.Helper()
@@ -176,12 +180,12 @@ func TestIntegrationScreen(t *testing.T) {
 	a.await("READ-ONLY", "9/12 live")
 	a.press("O")
 	a.await("Take control over")
-	time.Sleep(500 * time.Millisecond) // to read it
+	aMoment()
 	a.press("C-y")
 	b.await("READ-ONLY")
 	a.press("A")
 	a.await("Approve wave wave-3")
-	time.Sleep(500 * time.Millisecond) // to read it
+	aMoment()
 	a.press("C-y")
 	a.await("taken by the engine")
 	b.await("12/12 live")
@@ -248,7 +252,7 @@ func TestIntegrationScreenLosesTheEngine(t *testing.T) {
 	a.await("no engine runs that could take it")
 	a.press("S")
 	a.await("The last engine ended without order")
-	time.Sleep(500 * time.Millisecond) // to read it
+	aMoment()
 	a.press("C-y")
 	a.await("engine running")
 	pid := 0
@@ -272,7 +276,7 @@ func (p *pane) decideInVain(key string) {
 	p.t.Helper()
 	p.press(key)
 	p.await("the same as")
-	time.Sleep(500 * time.Millisecond) // to read it
+	aMoment()
 	p.press("C-y")
 	p.await("does not answer")
 	p.press("Escape")
@@ -313,12 +317,12 @@ func TestIntegrationScreenWithinScreen(t *testing.T) {
 	tmux("set-buffer", "-b", "paste", "jkjkBdemo") // keys, as a terminal without bracketed paste sends them
 	tmux("paste-buffer", "-b", "paste", "-t", "a")
 	a.await("as if pasted: they were ignored")
-	time.Sleep(500 * time.Millisecond) // a pause, which ends a burst
+	aMoment()
 	a.press("B")
 	a.await("Begin the migration demo")
 	tmux("paste-buffer", "-b", "paste", "-t", "a")
 	a.await("as if pasted: type it")
-	time.Sleep(500 * time.Millisecond)
+	aMoment()
 	a.typeIn("demo")
 	a.await("carries it out")
 	a.press("C-y")

@@ -63,7 +63,7 @@ func (s supervisor) attend(ctx context.Context, look func(context.Context) (*sta
 		for ctx.Err() == nil {
 			st, err := s.answered(ctx, every, look)
 			switch {
-			case !ready && (err != nil || st.Engine != "running"): // it answers a moment before its first step
+			case !ready && (err != nil || st.Engine != "running" && !st.Over): // it answers a moment before its first step
 				_ = pause(ctx, 50*time.Millisecond) // it is just starting
 				continue
 			case err == nil && !ready:

@@ -200,20 +200,27 @@ func within(set map[string]bool, name []byte) bool {
 	}
 }
 
-// readDomains reads a list of names, below which all count.
+// readDomains reads one domain a line, below which all names count. Two on a line are
+// refused: the second would not count.
 func readDomains(path string) (map[string]bool, error) {
-	names, err := readNames(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("--domains: %w", err)
 	}
-	if len(names) == 0 {
-		return nil, usagef("%s: no domain is in it", path)
-	}
+	defer f.Close()
 	out := map[string]bool{}
-	for _, n := range names {
-		out[strings.TrimPrefix(rrset.Bare(n), "*.")] = true
+	err = eachLine(path, f, func(n int, text string) error {
+		name, err := rrset.CanonicalName(strings.TrimPrefix(text, "*."))
+		if err != nil {
+			return usagef("%s:%d: %w; write one domain name a line, as in: example.org", path, n, err)
+		}
+		out[rrset.Bare(name)] = true
+		return nil
+	})
+	if err == nil && len(out) == 0 {
+		err = usagef("%s: no domain is in it", path)
 	}
-	return out, nil
+	return out, err
 }
 
 // trafficReport is what was read, as package report shows it.
